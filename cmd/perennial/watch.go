@@ -235,7 +235,11 @@ func showWatched(c *remote, e env, v client.Watched) error {
 	if err := c.show(e, v, lines...); err != nil || c.Output == "json" {
 		return err
 	}
-	if err := showSystems(e, v.Systems); err != nil || len(v.History) < 2 {
+	systems := v.Systems
+	if v.LastChange != nil && v.Stage == policy.StageQuiet { // the last renewal is nearer than the next one
+		systems = v.LastChange.Systems
+	}
+	if err := showSystems(e, systems); err != nil || len(v.History) < 2 {
 		return err
 	}
 	fmt.Fprintln(e.out)
@@ -254,15 +258,15 @@ func surprisesText(s client.WatchedSeen) string {
 	return strings.Join(texts, ", ")
 }
 
-// showSystems prints what to do in each system.
+// showSystems prints what to do in each system, and when the certificate was reported as installed there.
 func showSystems(e env, systems []client.WatchSystem) error {
 	if len(systems) == 0 {
 		return nil
 	}
 	fmt.Fprintln(e.out)
-	return table(e.out, "SYSTEM\tADMINISTRATOR\tWHAT TO DO", func(row func(...any)) {
+	return table(e.out, "SYSTEM\tADMINISTRATOR\tINSTALLED\tWHAT TO DO", func(row func(...any)) {
 		for _, s := range systems {
-			row(s.Name, cmp.Or(s.Contact, "-"), s.Advice)
+			row(s.Name, cmp.Or(s.Contact, "-"), when(s.Installed), s.Advice)
 		}
 	})
 }

@@ -70,7 +70,7 @@ func Advise(systems []tenancy.WatchedSystem, receivers []tenancy.Receiver, seen 
 func systemAdvice(survival tenancy.Survival, checks string, seen bool) string {
 	switch {
 	case survival == tenancy.Survives:
-		return "Nothing to do: it checks " + checks + ", which stays the same."
+		return "Nothing to do: it checks " + checks + ", and that stays the same."
 	case survival == tenancy.Fails && seen:
 		return "It checks " + checks + ", so the new certificate must be installed there now."
 	case survival == tenancy.Fails:

@@ -160,7 +160,7 @@ func TestTheMailAboutARenewalStatesWhatChangesAndCarriesTheCertificate(t *testin
 	l, bodies := on.one("The certificate acme-c4c has been renewed", date(2026, 11, 6))
 	on.contains(bodies, "SAP has renewed the certificate acme-c4c.",
 		"bank: It checks the whole certificate, so the new certificate must be installed there now.",
-		"portal: Nothing to do: it checks the subject and the issuer, which stays the same.",
+		"portal: Nothing to do: it checks the subject and the issuer, and that stays the same.",
 		"archive: It is not known how it checks certificates.",
 		"These stay the same: the subject, the alternative names and the issuing CA.",
 		"may be presented until 25 December 2026, 00:00 UTC")

@@ -103,6 +103,14 @@ func (t *Tx) AdoptWatchedCertificate(ctx context.Context, id string) error {
 	return t.execOne(ctx, "UPDATE watched_certificates SET adopted = 1 WHERE id = ?", id)
 }
 
+// DropWatchedCertificate deletes a certificate from the history of a watched one, with the links to it.
+func (t *Tx) DropWatchedCertificate(ctx context.Context, id string) error {
+	if err := t.deleteWatchLinksTo(ctx, id); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "DELETE FROM watched_certificates WHERE id = ?", id)
+}
+
 // WatchedCertificates reads all certificates that were seen of watched ones, by the ID of the watched one, in the order
 // in which they were seen.
 func (r Reader) WatchedCertificates(ctx context.Context, watchedIDs []string) (

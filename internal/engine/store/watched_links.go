@@ -7,8 +7,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const watchLinkColumns = "id, tenant_id, watched_id, certificate_id, system_name, created_by, created_at, expires_at, " +
-	"revoked_at, used_at"
+const watchLinkColumns = "id, tenant_id, watched_id, certificate_id, system_name, created_by, created_at, " +
+	"expires_at, revoked_at, used_at"
 
 func scanWatchLink(s row) (l tenancy.WatchLink, err error) {
 	err = s.Scan(&l.ID, &l.TenantID, &l.WatchedID, &l.CertificateID, &l.System, &l.CreatedBy, instant{&l.CreatedAt},
@@ -46,8 +46,8 @@ func (r Reader) WatchInstalled(ctx context.Context, certificateID string) (map[s
 	return all, err
 }
 
-// RevokeWatchLink revokes a link of a watched certificate. It returns [tenancy.ErrNotFound] if there is no such link, or
-// it is revoked already.
+// RevokeWatchLink revokes a link of a watched certificate. It returns [tenancy.ErrNotFound] if there is no such link,
+// or it is revoked already.
 func (t *Tx) RevokeWatchLink(ctx context.Context, watchedID, id string, now time.Time) error {
 	n, err := t.exec(ctx, "UPDATE watched_links SET revoked_at = ? WHERE watched_id = ? AND id = ? AND revoked_at = 0",
 		micros(now), watchedID, id)
@@ -65,5 +65,11 @@ func (t *Tx) UseWatchLink(ctx context.Context, id string, now time.Time) error {
 // deleteWatchLinks deletes the links of a watched certificate.
 func (t *Tx) deleteWatchLinks(ctx context.Context, watchedID string) error {
 	_, err := t.exec(ctx, "DELETE FROM watched_links WHERE watched_id = ?", watchedID)
+	return err
+}
+
+// deleteWatchLinksTo deletes the links to a certificate.
+func (t *Tx) deleteWatchLinksTo(ctx context.Context, certificateID string) error {
+	_, err := t.exec(ctx, "DELETE FROM watched_links WHERE certificate_id = ?", certificateID)
 	return err
 }

@@ -106,6 +106,13 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 			return tx.RevokeWatchLink(ctx, "w1", "l2", now)
 		})
 
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.DropWatchedCertificate(ctx, c2.ID) })
+		seen, err = r.WatchedCertificates(ctx, []string{"w1"})
+		c1.Adopted = true
+		r.same("one dropped", err, seen, map[string][]tenancy.WatchedCertificate{"w1": {c1}})
+		links, err = r.WatchLinks(ctx, "w1", "", 10)
+		r.same("its links dropped", err, links, []tenancy.WatchLink{used})
+
 		changed := filled[tenancy.Watched](1000)
 		changed.ID, changed.TenantID, changed.Name, changed.CreatedAt = "w1", a.ID, first.Name, first.CreatedAt
 		changed.Version = first.Version

@@ -99,7 +99,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		}
 		now := newest
 		if s.New {
-			if err := w.keep(ctx, tx, t, s, known >= 0, at); err != nil {
+			if err := w.keep(ctx, tx, t, s, seen, at); err != nil {
 				return err
 			}
 			if succeeds(s) {
@@ -162,19 +162,27 @@ func subjectOf(der []byte) string {
 }
 
 // keep stores a new certificate with the notice about it. A known one is adopted, which needs no second notice.
-func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, known bool,
-	at time.Time) error {
+func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting,
+	history []tenancy.WatchedCertificate, at time.Time) error {
 	seen := event(at, s.Seen.SeenBy, "watched.seen", t, s.Watched, map[string]any{
 		"fingerprint_sha256": s.Seen.Fingerprint, "not_after": s.Seen.NotAfter, "replaces": s.Before.Fingerprint,
 		"surprises": s.Seen.Surprises, "adopted": s.Seen.Adopted})
-	if known {
+	if slices.ContainsFunc(history, func(o tenancy.WatchedCertificate) bool { return o.ID == s.Seen.ID }) {
 		if err := tx.AdoptWatchedCertificate(ctx, s.Seen.ID); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, seen)
 	}
+	if old, full := oldest(history, s.Before); full {
+		if err := tx.DropWatchedCertificate(ctx, old); err != nil {
+			return err
+		}
+	}
 	if err := tx.AddWatchedCertificate(ctx, s.Seen); err != nil {
 		return err
+	}
+	if len(s.Seen.Surprises) > 0 && alarms(history, at) >= mostAlarms {
+		return tx.Audit(ctx, seen)
 	}
 	n := tenancy.Notice{Kind: tenancy.WatchRenewed, CertificateID: s.Before.ID, SuccessorID: s.Seen.ID,
 		Subject:  fmt.Sprintf("The certificate %s has been renewed", s.Watched.Name),
@@ -186,6 +194,27 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 		n.DueAt, report.Alarm = at, tenancy.AlarmUnexpected
 	}
 	return w.notify(ctx, tx, t, n, report, seen, at)
+}
+
+// oldest returns the certificate that leaves a history that is full: the one seen first, except the newest.
+func oldest(history []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (id string, full bool) {
+	if len(history) < mostSeen {
+		return "", false
+	}
+	if history[0].ID == newest.ID {
+		return history[1].ID, true
+	}
+	return history[0].ID, true
+}
+
+// alarms counts the unexpected certificates that were seen in the day before an instant.
+func alarms(history []tenancy.WatchedCertificate, at time.Time) (n int) {
+	for _, c := range history {
+		if len(c.Surprises) > 0 && c.SeenAt.After(at.Add(-policy.Day)) {
+			n++
+		}
+	}
+	return n
 }
 
 func latest(a, b time.Time) time.Time {

@@ -188,8 +188,17 @@ func Before(seen []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate
 	}))
 }
 
-// mostAbove limits the stored CAs above a certificate.
-const mostAbove = 8
+const (
+	// mostAbove limits the stored CAs above a certificate.
+	mostAbove = 8
+	// mostBytes limits the size of a certificate. Those with thousands of names are larger.
+	mostBytes = 64 << 10
+	// mostSeen limits the history of a watched certificate. That of a certificate of 7 days covers two years.
+	mostSeen = 100
+	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice. A server
+	// that shows another one at every look causes no more until it stops.
+	mostAlarms = 3
+)
 
 // sighted describes a certificate that was seen. It has no ID yet.
 func sighted(chain [][]byte, by string, now time.Time) (c tenancy.WatchedCertificate, err error) {
@@ -199,6 +208,11 @@ func sighted(chain [][]byte, by string, now time.Time) (c tenancy.WatchedCertifi
 	leaf, err := certfile.ParseCertificate(chain[0])
 	if err != nil {
 		return c, err
+	}
+	for _, der := range chain[:min(len(chain), 1+mostAbove)] {
+		if len(der) > mostBytes {
+			return c, fmt.Errorf("a certificate is larger than %d KiB", mostBytes>>10)
+		}
 	}
 	if !leaf.NotBefore.Before(leaf.NotAfter) {
 		return c, errors.New("the certificate is never valid")

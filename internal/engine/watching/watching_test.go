@@ -523,3 +523,41 @@ func TestARenewalIsRecordedAsAWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("only %d statements were tried", statements)
 	}
 }
+
+// A server that shows another certificate at every look fills neither the tasks nor the database.
+func TestACertificateThatChangesAtEveryLookIsBounded(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	old := w.add(nil)
+	now := date("2026-02-01")
+	for i := range mostSeen + 20 {
+		now = now.Add(time.Hour)
+		w.seen(w.issue("2026-11-01", func(c *x509.Certificate) { c.Subject.CommonName = fmt.Sprint("stranger ", i) }), probe,
+			now)
+	}
+	if n := len(w.subjects()); n != mostAlarms {
+		t.Errorf("%d tasks", n)
+	}
+	all := w.certificates()
+	if newest, _ := Newest(all); len(all) != mostSeen || newest.Fingerprint != certfile.Fingerprint(old[0]) {
+		t.Errorf("%d certificates, the newest is %s", len(all), newest.Fingerprint)
+	}
+}
+
+func TestAHugeCertificateIsNotStored(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(nil)
+	huge := w.issue("2026-11-01", func(c *x509.Certificate) {
+		for i := range 10_000 {
+			c.DNSNames = append(c.DNSNames, fmt.Sprintf("n%d.example.com", i))
+		}
+	})
+	for name, chain := range map[string][][]byte{"itself": huge, "above": {w.issue("2026-11-01", nil)[0], huge[0]}} {
+		if _, err := w.Seen(t.Context(), w.acme, "acme-c4c", chain, person, date("2026-11-02")); !errors.Is(err,
+			tenancy.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(w.certificates()); n != 1 {
+		t.Errorf("%d certificates are stored", n)
+	}
+}

@@ -80,7 +80,6 @@ var germanWatched = []translation{
 	},
 	{"New certificate: %s", "Neues Zertifikat: %s"},
 	{"Next renewal", "Nächste Erneuerung"},
-	{"No renewal expected soon", "Zurzeit keine Erneuerung erwartet"},
 	{"Nothing new: this certificate is known.", "Nichts Neues: Dieses Zertifikat ist bekannt."},
 	{"Nothing to do: it checks %s, and that stays the same.", "Nichts zu tun: Es prüft %s, und das bleibt gleich."},
 	{
@@ -142,6 +141,7 @@ var germanWatched = []translation{
 		"This certificate was not expected: %s. Ask its owner whether it is genuine.",
 		"Dieses Zertifikat wurde nicht erwartet: %s. Fragen Sie den Inhaber, ob es echt ist.",
 	},
+	{"Up to date", "Aktuell"},
 	{"Upload", "Hochladen"},
 	{"Upload the new certificate", "Neues Zertifikat hochladen"},
 	{"Watch", "Beobachten"},

@@ -168,7 +168,7 @@ func (v *view) watchStage(w client.Watched) stateOf {
 	case policy.StageExpired:
 		return stateOf{"bad", v.T("Expired")}
 	}
-	return stateOf{"good", v.T("No renewal expected soon")}
+	return stateOf{"good", v.T("Up to date")}
 }
 
 // expected returns the sentence about the next renewal.
