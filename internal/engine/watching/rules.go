@@ -2,6 +2,7 @@ package watching
 
 import (
 	"crypto/x509"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -125,9 +126,16 @@ var surprises = map[certfile.Difference]tenancy.WatchSurprise{
 	certfile.SANDiffers: tenancy.SurpriseSAN, certfile.UsageDiffers: tenancy.SurpriseUsage,
 }
 
-// judge states why a new certificate is not the expected successor of another one.
+// judge states why a new certificate is not the expected successor of another one. A subject that is written in another
+// way, and the new key of a self-signed certificate, are no surprise.
 func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now time.Time) (
 	all []tenancy.WatchSurprise, err error) {
+	old, err1 := known(before.DER)
+	next, err2 := known(after.DER)
+	differences, err3 := certfile.Differences(before.DER, after.DER)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
 	switch {
 	case !after.NotBefore.After(before.NotBefore):
 		all = append(all, tenancy.SurpriseOlder)
@@ -137,52 +145,60 @@ func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now t
 	if after.NotAfter.Before(now) {
 		all = append(all, tenancy.SurpriseExpired)
 	}
-	differences, err := certfile.Differences(before.DER, after.DER)
 	for _, d := range differences {
-		all = append(all, surprises[d])
+		switch {
+		case d == certfile.SubjectDiffers && old.SameSubject(next):
+		case d == certfile.IssuerDiffers && old.IsSelfIssued() && next.IsSelfIssued():
+		default:
+			all = append(all, surprises[d])
+		}
 	}
-	return all, err
+	return all, nil
+}
+
+// known returns what decides whose a certificate (DER) is.
+func known(der []byte) (k acceptance.Known, err error) {
+	c, err := certfile.ParseCertificate(der)
+	if err != nil {
+		return k, err
+	}
+	return acceptance.NewKnown(c), nil
 }
 
 // samePartner reports whether two certificates (DER) name the same partner or server.
 func samePartner(before, after []byte) (bool, error) {
-	a, err := certfile.ParseCertificate(before)
-	if err != nil {
+	a, err1 := known(before)
+	b, err2 := known(after)
+	if err := errors.Join(err1, err2); err != nil {
 		return false, err
 	}
-	b, err := certfile.ParseCertificate(after)
-	if err != nil {
-		return false, err
-	}
-	return acceptance.NewKnown(a).SamePartner(acceptance.NewKnown(b)), nil
+	return a.SamePartner(b), nil
 }
 
 // Choose returns the chain of the certificate among others that a watched one is compared with: of the same partner,
-// issued last. Without one, it is the only certificate. known is the watched certificate (DER); nil if there is none
-// yet. The error lists what was found.
-func Choose(found []*x509.Certificate, known []byte) (chain [][]byte, err error) {
+// issued last. Without one, it is the only certificate. present is the watched certificate (DER); nil if there is none
+// yet. The error counts what was found.
+func Choose(found []*x509.Certificate, present []byte) (chain [][]byte, err error) {
 	var leaves, authorities []*x509.Certificate
-	for _, c := range found {
-		if c.IsCA {
-			authorities = append(authorities, c)
-		} else {
-			leaves = append(leaves, c)
-		}
-	}
-	if len(leaves) == 0 && len(authorities) > 0 { // self-signed
-		leaves, authorities = authorities[:1], authorities[1:]
-	}
 	var chosen *x509.Certificate
-	for _, c := range leaves {
+	for _, c := range found {
 		same := false
-		if known != nil {
-			if same, err = samePartner(known, c.Raw); err != nil {
+		if present != nil {
+			if same, err = samePartner(present, c.Raw); err != nil {
 				return nil, err
 			}
 		}
-		if same && (chosen == nil || c.NotBefore.After(chosen.NotBefore)) {
+		switch {
+		case same && (chosen == nil || c.NotBefore.After(chosen.NotBefore)):
 			chosen = c
+		case c.IsCA:
+			authorities = append(authorities, c)
+		default:
+			leaves = append(leaves, c)
 		}
+	}
+	if len(leaves) == 0 {
+		leaves = authorities // self-signed
 	}
 	switch {
 	case chosen != nil:
@@ -190,7 +206,7 @@ func Choose(found []*x509.Certificate, known []byte) (chain [][]byte, err error)
 		chosen = leaves[0]
 	case len(leaves) == 0:
 		return nil, tenancy.Invalid("certificate", "there is no certificate")
-	case known == nil:
+	case present == nil:
 		return nil, tenancy.Invalid("certificate", "there are %d certificates: give one, with the CAs above it",
 			len(leaves))
 	default:

@@ -486,6 +486,7 @@ func TestTheCertificateOfThePartnerIsChosenAmongOthers(t *testing.T) {
 		"the first time":            {all(old, w.ca.Issuing), nil, old, 1},
 		"without its CA":            {all(old), nil, old, 0},
 		"self-signed":               {all(w.ca.Root), nil, w.ca.Root, 0},
+		"self-signed among others":  {all(globex, w.ca.Root, w.ca.Issuing, hooli), w.ca.Root.Raw, w.ca.Root, 0},
 		"two at the first time":     {all(old, globex), nil, nil, 0},
 		"two of others":             {all(hooli, globex), old.Raw, nil, 0},
 		"none":                      {nil, nil, nil, 0},
@@ -560,4 +561,38 @@ func TestAHugeCertificateIsNotStored(t *testing.T) {
 	if n := len(w.certificates()); n != 1 {
 		t.Errorf("%d certificates are stored", n)
 	}
+}
+
+// Certificates of one partner that only look different to a comparison of bytes.
+func TestWhatIsTheSameIsNoSurprise(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	for name, c := range map[string]struct{ old, next [][]byte }{
+		"another case": {w.issue("2025-12-25", nil), w.issue("2026-11-01", func(c *x509.Certificate) {
+			c.Subject.CommonName = "ACME"
+		})},
+		"a self-signed one": {[][]byte{selfSigned(t, "2025-12-25").Raw}, [][]byte{selfSigned(t, "2026-11-01").Raw}},
+	} {
+		watched := strings.ReplaceAll(name, " ", "-")
+		_, err := w.Add(t.Context(), w.acme, tenancy.Watched{Name: watched}, c.old, "test", date("2026-01-20"))
+		testenv.Check(t, err)
+		s, err := w.Seen(t.Context(), w.acme, watched, c.next, person, date("2026-11-02"))
+		if err != nil || len(s.Seen.Surprises) > 0 || !s.Seen.Adopted {
+			t.Errorf("%s: %v, adopted %v, %v", name, s.Seen.Surprises, s.Seen.Adopted, err)
+		}
+	}
+}
+
+// selfSigned returns a certificate of a year that is its own CA, as OpenSSL makes it.
+func selfSigned(t *testing.T, from string) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	testenv.Check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "acme"},
+		NotBefore: date(from), NotAfter: date(from).Add(365 * policy.Day), IsCA: true, BasicConstraintsValid: true}
+	template.AuthorityKeyId = []byte(from)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	testenv.Check(t, err)
+	c, err := x509.ParseCertificate(der)
+	testenv.Check(t, err)
+	return c
 }
