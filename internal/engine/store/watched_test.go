@@ -40,6 +40,14 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		r.same("all", err, all, []tenancy.Watched{first, second})
 		all, err = r.WatchedOf(ctx, a.ID, "w1", 10)
 		r.same("after the first", err, all, []tenancy.Watched{second})
+		overdue := second
+		overdue.Noticed, overdue.FailingSince = tenancy.WatchOverdue, time.Time{}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateWatched(ctx, overdue) })
+		late, expired, unread, err := r.CountWatchedProblems(ctx)
+		r.same("problems", err, []int{late, expired, unread}, []int{1, 0, 2})
+		second.Version++
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateWatched(ctx, second) })
+		second.Version++
 		n, err := r.CountWatched(ctx, a.ID)
 		r.same("number", err, n, 2)
 		all, err = r.DueWatched(ctx, other.DueAt, 10)

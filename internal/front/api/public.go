@@ -90,6 +90,9 @@ var (
 	tokenKeysDesc = prometheus.NewDesc("perennial_token_keys_to_destroy",
 		"Private keys in PKCS#11 tokens that must still be destroyed. Above 0 for hours: a token does not destroy them.", nil,
 		nil)
+	watchedDesc = prometheus.NewDesc("perennial_watched_certificates",
+		"Watched certificates of others that need attention, by problem: overdue, expired, or unread (the source fails).",
+		[]string{"problem"}, nil)
 	heldDesc = prometheus.NewDesc("perennial_certificates_held",
 		"Certificates that are held back, because they differ from those that they replace without an earlier notice.", nil,
 		nil)
@@ -131,7 +134,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
+		heldDesc, watchedDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
 		ch <- d
 	}
 }
@@ -174,6 +177,11 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if n, err := s.store.CountHeld(ctx, s.clock()); err == nil {
 		gauge(heldDesc, float64(n))
+	}
+	if overdue, expired, unread, err := s.store.CountWatchedProblems(ctx); err == nil {
+		gauge(watchedDesc, float64(overdue), "overdue")
+		gauge(watchedDesc, float64(expired), "expired")
+		gauge(watchedDesc, float64(unread), "unread")
 	}
 	if n, err := s.store.CountDoomedTokenKeys(ctx); err == nil {
 		gauge(tokenKeysDesc, float64(n))

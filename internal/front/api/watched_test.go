@@ -234,3 +234,18 @@ func TestALinkIsForOneSystemAndOneCertificate(t *testing.T) {
 	f.ok("", "GET", third, 404, "")
 	f.ok("", "POST", third+"/installed", 404, "")
 }
+
+func TestWatchedCertificatesThatNeedAttentionAreCounted(t *testing.T) {
+	f := setUp(t)
+	issue := f.partner()
+	for name, from := range map[string]string{"valid": "2026-10-20", "overdue": "2025-11-10", "expired": "2025-10-01"} {
+		f.ok("acme/alice", "POST", "/tenants/acme/watched", 201,
+			fmt.Sprintf(`{"name":%q,"certificate":%q}`, name, issue("acme", day(from))))
+	}
+	for problem, want := range map[string]string{"overdue": "1", "expired": "1", "unread": "0"} {
+		if got := f.scrape(`perennial_watched_certificates{problem="` + problem + `"}`); len(got) != 1 ||
+			!strings.HasSuffix(got[0], "} "+want) {
+			t.Errorf("%s: %q", problem, got)
+		}
+	}
+}
