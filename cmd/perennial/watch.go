@@ -317,7 +317,7 @@ func (c *oneWatched) showSighting(e env, s client.Sighting) error {
 		return nil
 	}
 	if why := surprisesText(s.Seen); why != "" {
-		fmt.Fprintf(e.out, "NOT EXPECTED (%s): ask the owner whether it is genuine.\n\n", why)
+		fmt.Fprintf(e.out, "NOT EXPECTED (%s): ask the owner whether it is genuine before you install it.\n\n", why)
 	} else {
 		fmt.Fprintf(e.out, "The certificate %s has been renewed, as expected.\n\n", c.Name)
 	}

@@ -193,13 +193,18 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 
 	on.through(tenancy.WatchAlarmed)
 	_, bodies = on.one("The certificate acme-c4c has not been renewed as expected", date(2026, 11, 5))
-	on.contains(bodies, "renewed by SAP since 1 November 2026, 00:00 UTC", "It expires on 25 December 2026",
+	on.contains(bodies, "to be renewed by SAP on 1 November 2026, 00:00 UTC", "No new one was seen. It expires on 25 December 2026",
 		"Ask SAP whether the certificate was renewed")
 
 	on.seen("globex", date(2026, 11, 6), date(2026, 11, 6))
 	l, bodies := on.one("An unexpected certificate was seen for acme-c4c", date(2026, 11, 6))
 	on.contains(bodies, "it is not the expected one:", "it has another subject", "CN=globex", "CN=acme",
 		"Ask SAP whether the new certificate is genuine")
+	for _, body := range bodies {
+		if !strings.Contains(strings.ToLower(body), "your systems, if the new certificate is genuine") {
+			t.Error("the mail asks for the installation of a certificate that may be forged")
+		}
+	}
 	if l.New == nil || l.New.Subject != "CN=globex" {
 		t.Errorf("%+v", l.New)
 	}

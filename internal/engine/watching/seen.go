@@ -41,8 +41,8 @@ type Witness struct {
 
 // Seen compares a certificate with the watched one of that name, whose owner may have renewed it. If it is new, it is
 // stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. A
-// certificate that was seen before changes nothing, so Seen can be called for each connection of a partner. chain
-// has the certificate, and the CAs above it as far as they are known.
+// certificate that was seen before changes nothing. chain has the certificate, and the CAs above it as far as they are
+// known. Each call reads the database.
 func (w *Watching) Seen(ctx context.Context, t tenancy.Tenant, name string, chain [][]byte, by Witness,
 	at time.Time) (s Sighting, err error) {
 	c, err := sighted(chain, by.By, at)
@@ -88,7 +88,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		return s, nil
 	}
 	if s.New {
-		if err := w.compare(&s, known >= 0, by, at); err != nil {
+		if err := w.compare(&s, by, at); err != nil {
 			return s, err
 		}
 	}
@@ -99,7 +99,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		}
 		now := newest
 		if s.New {
-			if err := w.keep(ctx, tx, t, s, seen, at); err != nil {
+			if err := w.keep(ctx, tx, t, s, by.By, seen, at); err != nil {
 				return err
 			}
 			if succeeds(s) {
@@ -116,7 +116,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 func succeeds(s Sighting) bool { return s.Seen.Adopted && !s.Seen.NotBefore.Before(s.Before.NotBefore) }
 
 // compare judges a certificate that is new.
-func (w *Watching) compare(s *Sighting, known bool, by Witness, at time.Time) error {
+func (w *Watching) compare(s *Sighting, by Witness, at time.Time) error {
 	e, err := Expect(s.Watched, s.Before)
 	if err != nil {
 		return err
@@ -133,7 +133,12 @@ func (w *Watching) compare(s *Sighting, known bool, by Witness, at time.Time) er
 	if s.Seen.Surprises, err = judge(e, s.Before, s.Seen, at); err != nil {
 		return err
 	}
-	s.Seen.Adopted = (same || by.Accepts) && !slices.Contains(s.Seen.Surprises, tenancy.SurpriseExpired)
+	expired := slices.Contains(s.Seen.Surprises, tenancy.SurpriseExpired)
+	if expired && by.Person {
+		return tenancy.Errorf(tenancy.ErrRefused, "the certificate %s expired on %s: get the present one from its owner",
+			subjectOf(s.Seen.DER), s.Seen.NotAfter.Format("2 January 2006, 15:04 MST"))
+	}
+	s.Seen.Adopted = (same || by.Accepts) && !expired
 	s.Changes = Compare(s.Before, s.Seen)
 	return nil
 }
@@ -162,9 +167,9 @@ func subjectOf(der []byte) string {
 }
 
 // keep stores a new certificate with the notice about it. A known one is adopted, which needs no second notice.
-func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting,
+func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by string,
 	history []tenancy.WatchedCertificate, at time.Time) error {
-	seen := event(at, s.Seen.SeenBy, "watched.seen", t, s.Watched, map[string]any{
+	seen := event(at, by, "watched.seen", t, s.Watched, map[string]any{
 		"fingerprint_sha256": s.Seen.Fingerprint, "not_after": s.Seen.NotAfter, "replaces": s.Before.Fingerprint,
 		"surprises": s.Seen.Surprises, "adopted": s.Seen.Adopted})
 	if slices.ContainsFunc(history, func(o tenancy.WatchedCertificate) bool { return o.ID == s.Seen.ID }) {
@@ -186,7 +191,7 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 	}
 	n := tenancy.Notice{Kind: tenancy.WatchRenewed, CertificateID: s.Before.ID, SuccessorID: s.Seen.ID,
 		Subject:  fmt.Sprintf("The certificate %s has been renewed", s.Watched.Name),
-		DedupKey: "watch-seen/" + s.Seen.Fingerprint, DueAt: latest(s.Before.NotAfter, at)}
+		DedupKey: fmt.Sprintf("watch-seen/%d", s.Seen.Position), DueAt: latest(s.Before.NotAfter, at)}
 	report := reportOf(s.Watched, s.Before)
 	report.New, report.Changes, report.Surprises = s.Seen.DER, s.Changes, s.Seen.Surprises
 	if len(s.Seen.Surprises) > 0 {

@@ -332,6 +332,22 @@ func TestAPersonMustConfirmACertificateWithOtherNames(t *testing.T) {
 	if s := w.seen(other, accepting, at); !s.New || !s.Seen.Adopted {
 		t.Errorf("confirmed: %+v", s)
 	}
+	events, err := w.store.Events(t.Context(), "acme", 0, 100)
+	testenv.Check(t, err)
+	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
+		return e.Action == "watched.seen" && e.Actor == person.By && e.Object == "acme/watched/acme-c4c"
+	}) {
+		t.Errorf("the audit log does not name who confirmed it: %+v", events)
+	}
+	expired := w.issue("2026-11-01", func(c *x509.Certificate) {
+		c.Subject.CommonName, c.NotAfter = "globex", date("2026-11-02")
+	})
+	for _, by := range []Witness{person, accepting} {
+		if _, err := w.Seen(t.Context(), w.acme, "acme-c4c", expired, by, date("2026-11-03")); !errors.Is(err,
+			tenancy.ErrRefused) || !strings.Contains(err.Error(), "expired on 2 November 2026") {
+			t.Errorf("an expired one, accepted %v: %v", by.Accepts, err)
+		}
+	}
 	if newest, _ := Newest(w.certificates()); newest.Fingerprint != certfile.Fingerprint(other[0]) {
 		t.Errorf("the newest one is %s", newest.Fingerprint)
 	}
