@@ -193,7 +193,8 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 
 	on.through(tenancy.WatchAlarmed)
 	_, bodies = on.one("The certificate acme-c4c has not been renewed as expected", date(2026, 11, 5))
-	on.contains(bodies, "to be renewed by SAP on 1 November 2026, 00:00 UTC", "No new one was seen. It expires on 25 December 2026",
+	on.contains(bodies, "to be renewed by SAP on 1 November 2026, 00:00 UTC",
+		"No new one was seen. It expires on 25 December 2026",
 		"Ask SAP whether the certificate was renewed")
 
 	on.seen("globex", date(2026, 11, 6), date(2026, 11, 6))

@@ -48,8 +48,8 @@ func (r Reader) CountWatched(ctx context.Context, tenantID string) (int, error) 
 	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM watched WHERE tenant_id = ?", tenantID)
 }
 
-// CountWatchedProblems counts the watched certificates of all tenants whose renewal is overdue, those that have expired,
-// and those whose source cannot be read.
+// CountWatchedProblems counts the watched certificates of all tenants whose renewal is overdue, those that have
+// expired, and those whose source cannot be read.
 func (r Reader) CountWatchedProblems(ctx context.Context) (overdue, expired, unread int, err error) {
 	err = r.explain(r.q.QueryRowContext(ctx, r.sql("SELECT COUNT(CASE WHEN noticed = ? THEN 1 END), COUNT(CASE WHEN "+
 		"noticed = ? THEN 1 END), COUNT(CASE WHEN failing_since > 0 THEN 1 END) FROM watched"),

@@ -17,6 +17,10 @@ import (
 // which the published policies act.
 var DefaultWindow = policy.Days(93)
 
+// longestHorizon limits the runs that are computed for an expectation, because key users choose the policies. With a
+// longer horizon, only the window is expected.
+const longestHorizon = 800 * policy.Day
+
 // check returns an [tenancy.ErrInvalid] if what is to be watched is not valid.
 func check(v tenancy.Watched) error {
 	if err := v.Check(); err != nil {
@@ -55,7 +59,11 @@ func Expect(v tenancy.Watched, c tenancy.WatchedCertificate) (policy.Expectation
 	if err != nil {
 		return policy.Expectation{}, err
 	}
-	if v.Policy != "" {
+	switch {
+	case v.Policy == "":
+	case p.Horizon(validity.Lifetime()) > longestHorizon:
+		return policy.ExpectWithin(p.RenewWithin, validity), nil
+	default:
 		return p.Expect(validity), nil
 	}
 	window := DefaultWindow
@@ -127,7 +135,7 @@ var surprises = map[certfile.Difference]tenancy.WatchSurprise{
 }
 
 // judge states why a new certificate is not the expected successor of another one. A subject that is written in another
-// way, and the new key of a self-signed certificate, are no surprise.
+// way does not count, and neither does the new key of a self-signed certificate.
 func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now time.Time) (
 	all []tenancy.WatchSurprise, err error) {
 	old, err1 := known(before.DER)

@@ -612,3 +612,18 @@ func selfSigned(t *testing.T, from string) *x509.Certificate {
 	testenv.Check(t, err)
 	return c
 }
+
+// Key users choose the policies, and lists compute an expectation for each line.
+func TestNoPolicyMakesAnExpectationExpensive(t *testing.T) {
+	const file = "name: x\nschedule: {every: day}\nrenew_within: 1d\nwarn_from: 1d\nwarn_to: 3000d\nvalidity: 3650d\n"
+	v := tenancy.Watched{Name: "x", Policy: file}
+	testenv.Check(t, check(v))
+	c := tenancy.WatchedCertificate{NotBefore: date("2026-01-01"), NotAfter: date("2126-01-01")}
+	e, err := Expect(v, c)
+	if err != nil || !e.RenewsAt.IsZero() || !e.From.Equal(date("2125-12-31")) {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if allocated := testing.AllocsPerRun(1, func() { Expect(v, c) }); allocated > 1000 {
+		t.Errorf("%v allocations", allocated)
+	}
+}

@@ -170,7 +170,7 @@ func viewChange(v tenancy.Watched, seen []tenancy.WatchedCertificate, newest ten
 		return nil
 	}
 	changes := watching.Compare(before, newest)
-	out := &client.Sighting{Seen: viewSeen(newest), Before: viewSeen(before), Changes: changes,
+	out := &client.Sighting{New: true, Seen: viewSeen(newest), Before: viewSeen(before), Changes: changes,
 		Systems: viewSystems(v, receivers, true, changes)}
 	for i, system := range out.Systems {
 		out.Systems[i].Installed = installed[system.Name]
