@@ -25,7 +25,7 @@ const (
 	// budget limits the time of a tick. The next tick continues.
 	budget = 5 * time.Minute
 	// mostDue limits the certificates of a tick.
-	mostDue = 5000
+	mostDue = 1000
 )
 
 // Actor is the name of the lookout in the audit log.
@@ -53,7 +53,7 @@ func (l *Lookout) Watch(ctx context.Context) error {
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	tenants, seen, err := l.read(ctx, due)
+	tenants, newest, err := l.read(ctx, due)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (l *Lookout) Watch(ctx context.Context) error {
 	for range min(atOnce, len(due)) {
 		group.Go(func() {
 			for v := range queue {
-				if err := l.work(working, tenants[v.TenantID], v, seen[v.ID]); err != nil {
+				if err := l.work(working, tenants[v.TenantID], v, newest[v.ID]); err != nil {
 					mu.Lock()
 					failures = append(failures, err)
 					mu.Unlock()
@@ -91,21 +91,20 @@ func (l *Lookout) Watch(ctx context.Context) error {
 }
 
 func (l *Lookout) read(ctx context.Context, due []tenancy.Watched) (tenants map[string]tenancy.Tenant,
-	seen map[string][]tenancy.WatchedCertificate, err error) {
+	newest map[string]tenancy.WatchedCertificate, err error) {
 	var tenantIDs, ids []string
 	for _, v := range due {
 		tenantIDs, ids = append(tenantIDs, v.TenantID), append(ids, v.ID)
 	}
 	tenants, err1 := l.store.TenantsByID(ctx, tenantIDs)
-	seen, err2 := l.store.WatchedCertificates(ctx, ids)
-	return tenants, seen, errors.Join(err1, err2)
+	newest, err2 := l.store.NewestWatched(ctx, ids)
+	return tenants, newest, errors.Join(err1, err2)
 }
 
 // work reads the source of a certificate if that is due, or else notifies of its stage.
 func (l *Lookout) work(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
-	seen []tenancy.WatchedCertificate) error {
-	newest, found := watching.Newest(seen)
-	if !found || t.ID == "" { // it was removed in the meantime
+	newest tenancy.WatchedCertificate) error {
+	if newest.ID == "" || t.ID == "" { // it was removed in the meantime
 		return nil
 	}
 	if !watching.Looks(v, newest, l.now()) {
@@ -135,12 +134,11 @@ func (l *Lookout) Look(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 		return s, tenancy.Errorf(tenancy.ErrRefused, "the certificate %s has no source: upload the new one, or change it to "+
 			"have one", v.Name)
 	}
-	seen, err := l.store.WatchedCertificates(ctx, []string{v.ID})
+	newest, err := l.store.NewestWatched(ctx, []string{v.ID})
 	if err != nil {
 		return s, err
 	}
-	newest, _ := watching.Newest(seen[v.ID])
-	chain, err := l.Read(ctx, t.Name, v.Source, newest.DER)
+	chain, err := l.Read(ctx, t.Name, v.Source, newest[v.ID].DER)
 	if err != nil {
 		if recorded := l.watching.Missed(ctx, t, v, err, l.now()); recorded != nil {
 			return s, recorded

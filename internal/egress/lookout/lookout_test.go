@@ -302,7 +302,7 @@ func TestWhatATickLeavesIsDueAtTheNextOne(t *testing.T) {
 	_, seen := w.watched("erp")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if err := w.work(stopped, w.acme, due[0], seen); err != nil {
+	if err := w.work(stopped, w.acme, due[0], seen[0]); err != nil {
 		t.Error(err)
 	}
 	if after, _ := w.watched("erp"); after.Version != before.Version {

@@ -120,6 +120,14 @@ func (t *Tx) DropWatchedCertificate(ctx context.Context, id string) error {
 	return t.execOne(ctx, "DELETE FROM watched_certificates WHERE id = ?", id)
 }
 
+// NewestWatched reads the adopted certificate of watched ones that was issued last, by the ID of the watched one.
+func (r Reader) NewestWatched(ctx context.Context, watchedIDs []string) (map[string]tenancy.WatchedCertificate, error) {
+	return byID(ctx, r, scanWatchedCertificate, func(c tenancy.WatchedCertificate) string { return c.WatchedID },
+		"SELECT "+watchedCertificateColumns+" FROM watched_certificates AS c WHERE adopted = 1 AND NOT EXISTS (SELECT 1 "+
+			"FROM watched_certificates AS n WHERE n.watched_id = c.watched_id AND n.adopted = 1 AND (n.not_before > "+
+			"c.not_before OR n.not_before = c.not_before AND n.position > c.position)) AND watched_id ", watchedIDs)
+}
+
 // WatchedCertificates reads all certificates that were seen of watched ones, by the ID of the watched one, in the order
 // in which they were seen.
 func (r Reader) WatchedCertificates(ctx context.Context, watchedIDs []string) (

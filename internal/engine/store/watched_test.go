@@ -86,6 +86,23 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 			return tx.CreateWatched(ctx, taken)
 		})
 
+		earlier, same, stranger := c3, c3, c3 // c3 is the newest of w2
+		earlier.ID, earlier.Fingerprint, earlier.Position = "c4", "earlier", 98
+		earlier.NotBefore = c3.NotBefore.Add(-time.Hour)
+		same.ID, same.Fingerprint, same.Position = "c5", "same", 99
+		stranger.ID, stranger.Fingerprint, stranger.Position, stranger.Adopted = "c6", "stranger", 100, false
+		stranger.NotBefore = c3.NotBefore.Add(time.Hour)
+		r.write(func(ctx context.Context, tx *Tx) error {
+			for _, c := range []tenancy.WatchedCertificate{earlier, same, stranger} {
+				if err := tx.AddWatchedCertificate(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		newest, err := r.NewestWatched(ctx, []string{"w1", "w2", "w3"})
+		r.same("newest", err, newest, map[string]tenancy.WatchedCertificate{"w1": c2, "w2": same})
+
 		used, unused := filled[tenancy.WatchLink](1100), filled[tenancy.WatchLink](1200)
 		used.ID, unused.ID, used.WatchedID, unused.WatchedID, used.CertificateID, unused.CertificateID = "l1", "l2", "w1",
 			"w1", c1.ID, c2.ID

@@ -190,11 +190,11 @@ func Before(seen []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate
 
 const (
 	// mostAbove limits the stored CAs above a certificate.
-	mostAbove = 8
+	mostAbove = 4
 	// mostBytes limits the size of a certificate. Those with thousands of names are larger.
-	mostBytes = 64 << 10
-	// mostSeen limits the history of a watched certificate. That of a certificate of 7 days covers two years.
-	mostSeen = 100
+	mostBytes = 16 << 10
+	// mostSeen limits the history of a watched certificate.
+	mostSeen = 25
 	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice. A server
 	// that shows another one at every look causes no more until it stops.
 	mostAlarms = 3

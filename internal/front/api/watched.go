@@ -99,7 +99,7 @@ func viewSystems(v tenancy.Watched, receivers []tenancy.Receiver, seen bool,
 	return all
 }
 
-func viewWatched(v tenancy.Watched, seen []tenancy.WatchedCertificate, receivers []tenancy.Receiver,
+func viewWatched(v tenancy.Watched, newest tenancy.WatchedCertificate, receivers []tenancy.Receiver,
 	now time.Time) client.Watched {
 	view := client.Watched{Name: v.Name, Owner: v.Owner, Window: v.Window,
 		Source:  client.WatchSource{Kind: v.Source.Kind, Address: v.Source.Address},
@@ -108,8 +108,7 @@ func viewWatched(v tenancy.Watched, seen []tenancy.WatchedCertificate, receivers
 	if p, err := watching.PolicyOf(v); err == nil {
 		view.Policy = p.Name
 	}
-	newest, found := watching.Newest(seen)
-	if !found {
+	if newest.ID == "" {
 		return view
 	}
 	shown := viewSeen(newest)
@@ -138,9 +137,9 @@ func (s *server) listWatched(ctx context.Context, in *struct {
 	for i, v := range rows {
 		ids[i] = v.ID
 	}
-	seen, err := s.store.WatchedCertificates(ctx, ids)
+	newest, err := s.store.NewestWatched(ctx, ids)
 	return pageOf(rows, in.Limit, func(v tenancy.Watched) string { return v.ID }, func(v tenancy.Watched) client.Watched {
-		return viewWatched(v, seen[v.ID], receivers[t.ID], s.now())
+		return viewWatched(v, newest[v.ID], receivers[t.ID], s.now())
 	}), err
 }
 
@@ -148,11 +147,12 @@ func (s *server) listWatched(ctx context.Context, in *struct {
 func (s *server) showWatched(ctx context.Context, t tenancy.Tenant, v tenancy.Watched) (client.Watched, error) {
 	seen, err1 := s.store.WatchedCertificates(ctx, []string{v.ID})
 	receivers, err2 := s.store.ReceiversOf(ctx, []string{t.ID})
-	view := viewWatched(v, seen[v.ID], receivers[t.ID], s.now())
+	newest, found := watching.Newest(seen[v.ID])
+	view := viewWatched(v, newest, receivers[t.ID], s.now())
 	for _, c := range slices.Backward(seen[v.ID]) {
 		view.History = append(view.History, viewSeen(c))
 	}
-	if newest, found := watching.Newest(seen[v.ID]); found {
+	if found {
 		installed, err := s.store.WatchInstalled(ctx, newest.ID)
 		if err != nil {
 			return view, err
@@ -336,12 +336,11 @@ func (s *server) uploadWatched(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	seen, err := s.store.WatchedCertificates(ctx, []string{v.ID})
+	newest, err := s.store.NewestWatched(ctx, []string{v.ID})
 	if err != nil {
 		return nil, err
 	}
-	newest, _ := watching.Newest(seen[v.ID])
-	chain, err := parseWatched(in.Body.Certificate, newest.DER)
+	chain, err := parseWatched(in.Body.Certificate, newest[v.ID].DER)
 	if err != nil {
 		return nil, err
 	}

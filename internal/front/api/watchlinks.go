@@ -59,13 +59,12 @@ func (s *server) createWatchLink(ctx context.Context, in *struct {
 		return nil, tenancy.Invalid("system", "%q is not a system of the watched certificate %s: add it there first",
 			in.Body.System, v.Name)
 	}
-	seen, err := s.store.WatchedCertificates(ctx, []string{v.ID})
+	newest, err := s.store.NewestWatched(ctx, []string{v.ID})
 	if err != nil {
 		return nil, err
 	}
-	newest, _ := watching.Newest(seen[v.ID])
 	secret, now := rand.Text(), s.now()
-	l := tenancy.WatchLink{ID: store.NewID(), TenantID: t.ID, WatchedID: v.ID, CertificateID: newest.ID,
+	l := tenancy.WatchLink{ID: store.NewID(), TenantID: t.ID, WatchedID: v.ID, CertificateID: newest[v.ID].ID,
 		System: in.Body.System, CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: now.Add(longestLink)}
 	err = s.change(ctx, "watch-link.created", t.Name, t.Name+"/watched/"+v.Name,
 		map[string]any{"link": l.ID, "system": l.System, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
