@@ -137,6 +137,7 @@ var germanWatched = []translation{
 	{"The last renewal", "Letzte Erneuerung"},
 	{"The next renewal", "Nächste Erneuerung"},
 	{"The owner", "Der Inhaber"},
+	{"This certificate is presented to your system %s.", "Dieses Zertifikat wird Ihrem System %s vorgelegt."},
 	{
 		"This certificate was not expected: %s. Ask its owner whether it is genuine.",
 		"Dieses Zertifikat wurde nicht erwartet: %s. Fragen Sie den Inhaber, ob es echt ist.",

@@ -95,13 +95,17 @@ func TestTheAdministratorOfASystemGetsTheNewCertificateByALink(t *testing.T) {
 	if status, _ := c.post(nobody, link+"/installed"); status != 404 {
 		t.Errorf("a report after the revocation: %d", status)
 	}
-	german := c.newWatchLink(alice, "bank-statements", "erp")
+	if _, page := c.get(nobody, c.newWatchLink(alice, "bank-statements", "erp")); !strings.Contains(page,
+		"This certificate is presented to your system erp.") || strings.Contains(page, "has renewed") {
+		t.Error("a link without a renewal reports one")
+	}
+	german := c.newWatchLink(alice, "acme-c4c", "erp")
 	r, err := http.NewRequest(http.MethodGet, c.url+german, nil)
 	check(t, err)
 	r.Header.Set("Accept-Language", "de")
 	res, err := nobody.Do(r)
 	check(t, err)
-	if _, page := c.read(res); !strings.Contains(page, "House Bank hat das eigene Zertifikat erneuert.") {
+	if _, page := c.read(res); !strings.Contains(page, "SAP hat das eigene Zertifikat erneuert.") {
 		t.Error("the page is not in German")
 	}
 }
