@@ -13,9 +13,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// DefaultWindow is the time before the expiry in which an owner renews whose rules are not known: the longest time at
+// defaultWindow is the time before the expiry in which an owner renews whose rules are not known: the longest time at
 // which the published policies act.
-var DefaultWindow = policy.Days(93)
+var defaultWindow = policy.Days(93)
 
 // longestHorizon limits the runs that are computed for an expectation, because key users choose the policies. With a
 // longer horizon, only the window is expected.
@@ -66,7 +66,7 @@ func Expect(v tenancy.Watched, c tenancy.WatchedCertificate) (policy.Expectation
 	default:
 		return p.Expect(validity), nil
 	}
-	window := DefaultWindow
+	window := defaultWindow
 	if v.Window != "" {
 		if window, err = policy.ParseSpan(v.Window); err != nil {
 			return policy.Expectation{}, err

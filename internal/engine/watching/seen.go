@@ -309,12 +309,13 @@ func renewalOf(e policy.Expectation) time.Time {
 // Missed records that the source of a watched certificate could not be read. After three days, key users are notified
 // once.
 func (w *Watching) Missed(ctx context.Context, t tenancy.Tenant, v tenancy.Watched, cause error, now time.Time) error {
+	stored := v
 	err := w.store.InTx(ctx, func(tx *store.Tx) error {
 		_, newest, err := read(ctx, tx.Reader, v)
 		if err != nil {
 			return err
 		}
-		stored := v
+		stored = v
 		if stored.FailingSince.IsZero() {
 			stored.FailingSince = now
 		}
@@ -329,6 +330,9 @@ func (w *Watching) Missed(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 	})
 	if isSlower(err) {
 		return nil
+	}
+	if err == nil {
+		w.logAlarm(ctx, t, v, stored)
 	}
 	return err
 }

@@ -136,18 +136,30 @@ func (w *Watching) Remove(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 // Advance notifies the key users if the renewal of a certificate has reached another stage by now, and determines when
 // it is due next. It does nothing if another replica was faster.
 func (w *Watching) Advance(ctx context.Context, t tenancy.Tenant, v tenancy.Watched, now time.Time) error {
+	advanced := v
 	err := w.store.InTx(ctx, func(tx *store.Tx) error {
 		_, newest, err := read(ctx, tx.Reader, v)
 		if err != nil {
 			return err
 		}
-		stored := v
-		return w.settle(ctx, tx, t, &stored, newest, now)
+		advanced = v
+		return w.settle(ctx, tx, t, &advanced, newest, now)
 	})
 	if isSlower(err) {
 		return nil
 	}
+	if err == nil {
+		w.logAlarm(ctx, t, v, advanced)
+	}
 	return err
+}
+
+// logAlarm logs that a renewal has become late, or that a certificate has expired.
+func (w *Watching) logAlarm(ctx context.Context, t tenancy.Tenant, before, after tenancy.Watched) {
+	if after.Noticed != before.Noticed && after.Noticed != tenancy.WatchWarned {
+		w.log.WarnContext(ctx, "the owner of a watched certificate has not renewed it as expected", "tenant", t.Name,
+			"watched", after.Name, "problem", string(after.Noticed))
+	}
 }
 
 // isSlower reports whether a change failed because another replica has made one in the meantime.
