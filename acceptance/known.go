@@ -50,6 +50,15 @@ func NewKnown(c *x509.Certificate) Known {
 // certificate parses it again, which is needed for a certificate that was not seen before.
 func (k Known) certificate() (*x509.Certificate, error) { return x509.ParseCertificate(k.DER) }
 
+// SamePartner reports whether another certificate names the same partner as this one, whoever has issued it.
+func (k Known) SamePartner(o Known) bool { return k.names(o) }
+
+// SameSubject reports whether the subjects of two certificates are the same by RFC 5280, section 7.1.
+func (k Known) SameSubject(o Known) bool { return k.subject == o.subject }
+
+// IsSelfIssued reports whether a certificate names itself as its issuer.
+func (k Known) IsSelfIssued() bool { return k.subject == k.issuer }
+
 func (k Known) lifetime() time.Duration { return k.NotAfter.Sub(k.NotBefore) }
 
 // names reports whether another certificate names the same partner as a known one: by the URIs, if the known one has

@@ -35,6 +35,7 @@ var layout = []struct {
 	{"internal/engine/standing", nil},
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
+	{"internal/engine/watching", []string{"internal/engine/store", "internal/keys/certfile"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/feeds", []string{"internal/engine/rollovers", "internal/engine/standing", "internal/engine/store",
 		"internal/feed", "internal/keys/keyring"}},
@@ -66,6 +67,8 @@ var layout = []struct {
 		"internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
+		"internal/keys/certfile"}},
+	{"internal/egress/lookout", []string{"internal/egress/outbound", "internal/engine/store", "internal/engine/watching",
 		"internal/keys/certfile"}},
 	{"internal/egress/prober", []string{
 		"internal/egress/outbound", "internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store",

@@ -154,7 +154,7 @@ func (e Egress) Check() error {
 	if err := checkRefusals(e.RefusalRules); err != nil {
 		return err
 	}
-	if err := checkIdentifiers(e.IdentifiesBy); err != nil {
+	if err := checkIdentifiers("egress.identifies_by", e.IdentifiesBy); err != nil {
 		return err
 	}
 	return e.Probe.check()

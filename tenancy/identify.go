@@ -27,14 +27,14 @@ func Identifiers() []Identifier {
 	return []Identifier{ByCertificate, ByIssuerSerial, ByKey, BySubjectIssuer, BySubject, BySAN, ByCA, ByNewestOnly}
 }
 
-// checkIdentifiers returns an [ErrInvalid] if an identifier is unknown or given twice.
-func checkIdentifiers(all []Identifier) error {
+// checkIdentifiers returns an [ErrInvalid] about a field if an identifier is unknown or given twice.
+func checkIdentifiers(field string, all []Identifier) error {
 	for i, id := range all {
 		if !slices.Contains(Identifiers(), id) {
-			return Invalid("egress.identifies_by", "unknown identifier %q: use %s", id, joined(Identifiers()))
+			return Invalid(field, "unknown identifier %q: use %s", id, joined(Identifiers()))
 		}
 		if slices.Contains(all[:i], id) {
-			return Invalid("egress.identifies_by", "contains %s twice", id)
+			return Invalid(field, "contains %s twice", id)
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ type NoticeKind string
 // check and that differ from the previous certificate (will differ, without a successor). StopAsked and MailsStopped
 // are about a key user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the
 // tokens that need a successor, and AuthorityAwaited an issuing CA that a root elsewhere must sign. These five belong
-// to no certificate and cause no task.
+// to no certificate and cause no task. Notices about a watched certificate have a [WatchReport].
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
@@ -24,6 +24,10 @@ const (
 	TokensEnd    NoticeKind = "tokens-end"
 
 	AuthorityAwaited NoticeKind = "authority-awaited"
+
+	WatchExpected NoticeKind = "watch-expected" // its owner renews it soon
+	WatchRenewed  NoticeKind = "watch-renewed"  // the expected successor was seen
+	WatchAlarmed  NoticeKind = "watch-alarm"
 )
 
 // A Notice is an event about a certificate that users are notified of. It causes tasks and mails.
@@ -36,7 +40,7 @@ type Notice struct {
 	Subject       string
 	RunDate       time.Time // of the run that caused it; zero for a renewal by hand
 	DueAt         time.Time // the date by which action is needed
-	Reason        string    // of a renewal by hand, the head of the audit log, the CA to ask, or the differences
+	Reason        string    // of a renewal by hand, the head of the audit log, the CA to ask, the differences, or a report
 	CreatedAt     time.Time
 	// DedupKey names the cause. A certificate has at most one notice for each.
 	DedupKey string

@@ -61,6 +61,7 @@ type cli struct {
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 
+	Watch  watchCmd  `cmd:"" group:"Receiver" help:"Watch certificates of others: be warned before they are renewed, and be told what changes and what to do where."`
 	Guard  guardCmd  `cmd:"" group:"Receiver" help:"Which certificates of partners a system accepts, through their renewals."`
 	Follow followCmd `cmd:"" group:"Receiver" help:"Keep the certificates that a system accepts in step with a sender's feed."`
 

@@ -58,6 +58,11 @@ type Prober interface {
 	ProbeAnnounced(ctx context.Context) error
 }
 
+// A Watcher works on the watched certificates that are due.
+type Watcher interface {
+	Watch(ctx context.Context) error
+}
+
 // An Importer continues an import that is being applied or undone.
 type Importer interface {
 	Work(ctx context.Context, id string) error
@@ -72,8 +77,9 @@ type Config struct {
 	Engine Engine
 	// Deliverer is nil if no mail server is configured.
 	Deliverer Deliverer
-	// Prober runs at every tick. Optional.
-	Prober Prober
+	// Prober and Watcher run at every tick. Optional.
+	Prober  Prober
+	Watcher Watcher
 	// Importer is nil if this service does not import.
 	Importer Importer
 	// Lease is the time after which a running job is considered lost; 0 for ten minutes.
@@ -232,6 +238,9 @@ func (w *tickWorker) tick(ctx context.Context) error {
 	err := w.config.Engine.Tick(ctx, w.config.Now())
 	if w.config.Prober != nil {
 		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx), w.config.Prober.ProbeAnnounced(ctx))
+	}
+	if w.config.Watcher != nil {
+		err = errors.Join(err, w.config.Watcher.Watch(ctx))
 	}
 	return errors.Join(err, w.config.Engine.Prune(ctx, w.config.Now()))
 }

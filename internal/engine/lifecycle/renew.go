@@ -219,7 +219,6 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 		n.DedupKey = "renewed"
 	}
 	b.notices = append(b.notices, n)
-	mail := func(m tenancy.Mail) { b.mails = append(b.mails, e.mailOf(n, m)) }
 	at := why.runDate
 	if at.IsZero() {
 		at = now
@@ -228,19 +227,41 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 	if c.Purpose == tenancy.ForMUser {
 		mailContacts = e.policy.MailsMUser(at)
 	} else {
-		for _, u := range p.keyUsers {
-			b.tasks = append(b.tasks, tenancy.Task{ID: store.NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
-				State: tenancy.TaskOpen, Version: 1})
-			if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
-				mail(tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email})
-			}
-		}
+		e.toKeyUsers(b, p, n, now)
 	}
 	if mailContacts {
 		for _, contact := range p.itContacts {
-			mail(tenancy.Mail{Name: contact.Name, Address: contact.Email, Designated: contact.Position == 1})
+			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{Name: contact.Name, Address: contact.Email,
+				Designated: contact.Position == 1}))
 		}
 	}
+}
+
+// toKeyUsers creates the tasks of all key users for a notice, and the mails of those who subscribed.
+func (e *Engine) toKeyUsers(b *batch, p audience, n tenancy.Notice, now time.Time) {
+	for _, u := range p.keyUsers {
+		b.tasks = append(b.tasks, tenancy.Task{ID: store.NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
+			State: tenancy.TaskOpen, Version: 1})
+		if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
+			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email}))
+		}
+	}
+}
+
+// NotifyKeyUsers stores a notice about something other than the tenant's own certificates, with the tasks of all key
+// users, the mails of those who subscribed, and an audit event. The notice needs a DedupKey. The error is
+// [tenancy.ErrConflict] if there is a notice of the same certificate with the same key.
+func (e *Engine) NotifyKeyUsers(ctx context.Context, tx *store.Tx, t tenancy.Tenant, n tenancy.Notice,
+	event tenancy.Event, now time.Time) error {
+	people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
+	if err != nil {
+		return err
+	}
+	n.ID, n.TenantID, n.CreatedAt = store.NewID(), t.ID, now
+	b := batchFor(0)
+	b.notices, b.events = append(b.notices, n), append(b.events, event)
+	e.toKeyUsers(b, people[t.ID], n, now)
+	return e.write(ctx, tx, b, now)
 }
 
 // write stores a batch. The audit log comes last because it stays locked until the transaction ends.

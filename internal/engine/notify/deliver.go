@@ -327,6 +327,10 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		}
 		return l, nil
 	}
+	if isAboutWatched(n.Kind) {
+		err = d.watched(&l, n, all.receivers[t.ID])
+		return l, err
+	}
 	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
 		switch n.Kind {
 		case tenancy.AuditHead:

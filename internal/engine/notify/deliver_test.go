@@ -397,6 +397,7 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	_, err = w.ChangeCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: tenancy.ForTenant,
 		KeyType: tenancy.P384}, "test", last)
 	check(t, err)
+	w.watch("").through(tenancy.WatchExpected, tenancy.WatchAlarmed, tenancy.WatchRenewed)
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
 	alice, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
 	check(t, err)

@@ -68,6 +68,8 @@ type Letter struct {
 	RequestPage           string   // the page of that request; may be empty
 	Head                  string   // of the audit log, in a mail to the hosting team
 	Tokens                []string // that end, in a mail to the hosting team; a line each
+
+	Watched *WatchFacts // nil unless the mail is about a certificate that belongs to others
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
@@ -182,7 +184,7 @@ type Templates struct {
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
 	tenancy.ByHand, tenancy.Differs, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd,
-	tenancy.AuthorityAwaited}
+	tenancy.AuthorityAwaited, tenancy.WatchExpected, tenancy.WatchRenewed, tenancy.WatchAlarmed}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {
@@ -214,7 +216,7 @@ func LoadTemplates(dir string) (*Templates, error) {
 		}
 		// Report a misspelt name now, not on the first of the month.
 		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}},
-			NewCAs: []Details{{}}}
+			NewCAs: []Details{{}}, Watched: &WatchFacts{Systems: []SystemAdvice{{}}}}
 		if _, _, err := t.render(kind, sample); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
@@ -262,7 +264,11 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 		m.AttachReadSeeker(name+".pem", bytes.NewReader(armoured), gomail.WithFileContentType("application/x-pem-file"))
 		m.AttachReadSeeker(name+".cer", bytes.NewReader(c.DER), gomail.WithFileContentType("application/pkix-cert"))
 	}
-	if l.New != nil {
+	switch {
+	case l.New == nil:
+	case l.Watched != nil:
+		attach(l.Watched.Name, l.New)
+	default:
 		attach(fmt.Sprintf("%s-generation-%d", l.Tenant, l.New.Generation), l.New)
 	}
 	for i := range l.NewCAs {

@@ -273,7 +273,8 @@ func TestAFolderOfTemplatesMayBeOlderThanAKindOfNotice(t *testing.T) {
 	ts, err := LoadTemplates(dir)
 	check(t, err)
 	for _, kind := range noticeKinds {
-		text, html, err := ts.render(kind, Letter{Name: "alice", New: &Details{}, Authority: &Details{}})
+		text, html, err := ts.render(kind, Letter{Name: "alice", New: &Details{}, Authority: &Details{},
+			Watched: &WatchFacts{}})
 		check(t, err)
 		ours := kind == tenancy.Expiring || kind == tenancy.Renewed
 		if strings.HasPrefix(text, "Ours: alice") != (ours || kind == tenancy.Unready) ||

@@ -33,6 +33,9 @@ var erasures = []string{
 	"DELETE FROM certificates WHERE tenant_id = ?",
 	"DELETE FROM requests WHERE tenant_id = ?",
 	"DELETE FROM credentials WHERE tenant_id = ?",
+	"DELETE FROM watched_links WHERE tenant_id = ?",
+	"DELETE FROM watched_certificates WHERE tenant_id = ?",
+	"DELETE FROM watched WHERE tenant_id = ?",
 	"DELETE FROM tenants WHERE id = ?",
 }
 

@@ -94,6 +94,7 @@ type server struct {
 	clock      func() time.Time
 	log        *slog.Logger
 	refused    *refusals.Log
+	watcher    watcher
 
 	failingMu sync.Mutex
 	failing   []string // IDs of the arrangements that failed when the metrics were read last
@@ -134,7 +135,7 @@ func New(c Config) (*Handler, error) {
 		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
 		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
 		ceilings: c.Ceilings, quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors,
-		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now),
+		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
@@ -186,6 +187,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
+		registerWatched, registerWatchLinks,
 	} {
 		register(r)
 	}

@@ -203,6 +203,10 @@ var bodies = map[string]string{
 	"POST /authorities/request":                                          `{}`,
 	"POST /authorities/import":                                           `{"file":"x","passphrase":"x"}`,
 	"POST /authorities/install":                                          `{"chain":"eA=="}`,
+	"POST /tenants/{tenant}/watched":                                     `{"name":"x"}`,
+	"PUT /tenants/{tenant}/watched/{watched}":                            `{"name":"x"}`,
+	"POST /tenants/{tenant}/watched/{watched}/certificates":              `{"certificate":"eA=="}`,
+	"POST /tenants/{tenant}/watched/{watched}/links":                     `{"system":"x"}`,
 	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }
@@ -213,7 +217,7 @@ func placeholders(task string) *strings.Replacer {
 		"tenant", "{generation}", "1", "{task}", task,
 		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
 		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x",
-		"{credential}", "tenant", "{request}", "x")
+		"{credential}", "tenant", "{request}", "x", "{watched}", "x", "{fingerprint}", "x")
 }
 
 // Every operation in the API's description is called without a token, with the token of another tenant, and with one

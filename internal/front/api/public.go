@@ -91,6 +91,9 @@ var (
 	tokenKeysDesc = prometheus.NewDesc("perennial_token_keys_to_destroy",
 		"Private keys in PKCS#11 tokens that must still be destroyed. Above 0 for hours: a token does not destroy them.", nil,
 		nil)
+	watchedDesc = prometheus.NewDesc("perennial_watched_certificates",
+		"Watched certificates of others that need attention, by problem: overdue, expired, or unread (the source fails).",
+		[]string{"problem"}, nil)
 	heldDesc = prometheus.NewDesc("perennial_certificates_held",
 		"Certificates that are held back, because they differ from those that they replace without an earlier notice.", nil,
 		nil)
@@ -134,7 +137,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, tokenKeysDesc, feedsSilentDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
+		heldDesc, watchedDesc, tokenKeysDesc, feedsSilentDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
 		ch <- d
 	}
 }
@@ -177,6 +180,11 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if n, err := s.store.CountHeld(ctx, s.clock()); err == nil {
 		gauge(heldDesc, float64(n))
+	}
+	if overdue, expired, unread, err := s.store.CountWatchedProblems(ctx); err == nil {
+		gauge(watchedDesc, float64(overdue), "overdue")
+		gauge(watchedDesc, float64(expired), "expired")
+		gauge(watchedDesc, float64(unread), "unread")
 	}
 	if n, err := s.store.CountDoomedTokenKeys(ctx); err == nil {
 		gauge(tokenKeysDesc, float64(n))
@@ -237,7 +245,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(methodLabel(r.Method), strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath, feedsPath} {
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", "/watched/", linksPath, feedsPath} {
 			if strings.HasPrefix(path, secret) {
 				path = secret + "..."
 			}

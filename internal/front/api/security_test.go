@@ -188,7 +188,8 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 		Now:  func() time.Time { return f.now },
 		Log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
-		prefix + "/links/SECRET4/installed", "/feeds/SECRET5/x/", "/feeds/SECRET6/x/jwks.json"} {
+		prefix + "/links/SECRET4/installed", "/feeds/SECRET5/x/", "/feeds/SECRET6/x/jwks.json", "/watched/SECRET7",
+		prefix + "/links/SECRET8/watched"} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		res.Body.Close()

@@ -258,6 +258,7 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	c.t.Helper()
 	_, _, imported := c.hand(c.signIn("olga"), "tenants", importedTenants)
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
+		"{watched}", "acme-c4c", "/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "")
 	queries := map[string]string{"mail-check": "?user=bob"}
 	of := map[string][][2]string{

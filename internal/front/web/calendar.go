@@ -82,6 +82,11 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 			})
 		}
 	}
+	watched, err := c.watchedEntries(v, tenant)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, watched...)
 	rollovers, err := get[client.Page[client.Rollover]](c, v, in(tenant, "rollovers"))
 	for _, r := range rollovers.Items {
 		if r.AtRisk && !r.Exposed {
@@ -94,4 +99,23 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 		}
 	}
 	return entries, err
+}
+
+// watchedEntries returns the renewals that the owners of watched certificates are expected to make.
+func (c *console) watchedEntries(v *view, tenant string) (entries []publish.CalendarEntry, err error) {
+	all, err := client.List[client.Watched](v.caller(), c.api, in(tenant, "watched"))
+	for _, w := range all {
+		if w.Newest == nil || w.Expected == nil || w.Stage == policy.StageExpired {
+			continue
+		}
+		summary := v.T("%s: renewal by its owner", w.Name)
+		if w.Owner != "" {
+			summary = v.T("%s: renewal by %s", w.Name, w.Owner)
+		}
+		entries = append(entries, publish.CalendarEntry{
+			UID: c.calendarUID(fmt.Sprintf("%s-watched-%s-%s", tenant, w.Name, w.Newest.Fingerprint[:16])), At: renewalDay(w),
+			Summary: summary, Description: v.expected(w) + "\n" + c.baseURL + in(tenant, "watched", w.Name),
+		})
+	}
+	return entries, refused(err)
 }

@@ -37,11 +37,17 @@ func (c *console) hand(client *http.Client, files ...string) (int, string, strin
 // submit sends the form of an import.
 func (c *console) submit(client *http.Client, fill func(*multipart.Writer)) (int, string, string) {
 	c.t.Helper()
+	return c.submitTo(client, "/imports", fill)
+}
+
+// submitTo sends a form with files.
+func (c *console) submitTo(client *http.Client, path string, fill func(*multipart.Writer)) (int, string, string) {
+	c.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	fill(form)
 	check(c.t, form.Close())
-	res, err := client.Post(c.url+"/imports", form.FormDataContentType(), &body)
+	res, err := client.Post(c.url+path, form.FormDataContentType(), &body)
 	check(c.t, err)
 	status, page := c.read(res)
 	return status, page, res.Request.URL.Path

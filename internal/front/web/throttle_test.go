@@ -35,7 +35,8 @@ func TestPublicPagesAreThrottledPerNetwork(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w
 	}
-	paths := []string{"/rollover/x/certificate", "/unsubscribe/x/y", "/api/v1/links/x", "/calendar/x.ics", "/feeds/x/y/z"}
+	paths := []string{"/rollover/x/certificate", "/unsubscribe/x/y", "/api/v1/links/x", "/calendar/x.ics", "/rollover/x",
+		"/watched/x", "/feeds/x/y/z"}
 	answered := 0
 	for i := range 200 {
 		// One host chooses any address of its /64.

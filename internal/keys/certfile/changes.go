@@ -47,14 +47,14 @@ func Foreseen(before [][]byte, names Names, above [][]byte) (c tenancy.Changes, 
 	}
 	c = tenancy.Changes{Key: true, Subject: !bytes.Equal(has.Subject, names.Subject),
 		SAN:    !bytes.Equal(has.SAN, names.SAN),
-		Issuer: !isIssuer(authorities[0], old[0])}
-	c.Root = c.Issuer && !isIssuer(authorities[len(authorities)-1], old[len(old)-1])
+		Issuer: !IsIssuer(authorities[0], old[0])}
+	c.Root = c.Issuer && !IsIssuer(authorities[len(authorities)-1], old[len(old)-1])
 	return c, nil
 }
 
-// isIssuer reports whether a CA signed a certificate, by its name and its key. A certificate that states no key
+// IsIssuer reports whether a CA signed a certificate, by its name and its key. A certificate that states no key
 // identifier is compared by the name.
-func isIssuer(ca, c *x509.Certificate) bool {
+func IsIssuer(ca, c *x509.Certificate) bool {
 	return bytes.Equal(ca.RawSubject, c.RawIssuer) && (len(ca.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 ||
 		bytes.Equal(ca.SubjectKeyId, c.AuthorityKeyId))
 }

@@ -121,6 +121,9 @@ func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, i issue
 	if err := engine.Roll(ctx, f.now); err != nil {
 		return Sample{}, err
 	}
+	if err := f.watched(ctx); err != nil {
+		return Sample{}, err
+	}
 	if err := f.mails(ctx); err != nil {
 		return Sample{}, err
 	}

@@ -1,0 +1,189 @@
+package lookout
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/watching"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// readTimeout limits the time to read a URL. [outbound.Meet] has a limit of its own.
+	readTimeout = 15 * time.Second
+	// mostRedirects limits how often a URL leads to another one.
+	mostRedirects = 3
+	// mostFiles and mostInFolder limit the files of a folder that are read, and their size together.
+	mostFiles    = 500
+	mostInFolder = 16 << 20
+)
+
+// extensions are the files of a folder that are read.
+var extensions = []string{".pem", ".cer", ".crt", ".der", ".p7b", ".p7c"}
+
+// Read returns the certificate that a source shows now, with the CAs above it. known is the watched certificate (DER),
+// with which it is compared if the source has several; nil if there is none yet.
+func (l *Lookout) Read(ctx context.Context, tenant string, source tenancy.WatchSource, known []byte) (chain [][]byte,
+	err error) {
+	var found []*x509.Certificate
+	switch source.Kind {
+	case tenancy.WatchFolder:
+		found, err = readFolder(source.Address)
+	case tenancy.WatchURL:
+		found, err = l.readURL(ctx, tenant, source.Address)
+	case tenancy.WatchServer:
+		return l.readServer(ctx, tenant, source.Address)
+	default:
+		err = fmt.Errorf("unknown kind of source %q", source.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return watching.Choose(found, known)
+}
+
+// readFolder reads the certificates of all files in a folder, or of one file. Files that are not certificates are left
+// out, because others may keep them there.
+func readFolder(path string) (found []*x509.Certificate, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Mode().IsRegular():
+		return readFile(path)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s is neither a folder nor a file", path)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	files, size := 0, int64(0)
+	for _, e := range entries {
+		name := filepath.Join(path, e.Name())
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() || !slices.Contains(extensions, strings.ToLower(filepath.Ext(name))) {
+			continue
+		}
+		files, size = files+1, size+info.Size()
+		if files > mostFiles || size > mostInFolder {
+			return nil, fmt.Errorf("%s has more than %d certificate files, or more than %d MiB of them: use a folder for "+
+				"each partner", path, mostFiles, mostInFolder>>20)
+		}
+		if all, err := readFile(name); err == nil {
+			found = append(found, all...)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no file in %s is a certificate (%s)", path, strings.Join(extensions, ", "))
+	}
+	return found, nil
+}
+
+func readFile(path string) ([]*x509.Certificate, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fs.ErrInvalid)
+	}
+	return parse(f)
+}
+
+// parse reads all certificates of a file. Damaged ones beside others are left out.
+func parse(r io.Reader) ([]*x509.Certificate, error) {
+	data, err := io.ReadAll(io.LimitReader(r, certfile.MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > certfile.MaxSize {
+		return nil, fmt.Errorf("it is larger than %d MiB, so it is not a certificate file", certfile.MaxSize>>20)
+	}
+	all, err := certfile.ParseAll(data, "")
+	var damaged *certfile.DamagedError
+	if errors.As(err, &damaged) && len(all) > 0 {
+		return all, nil
+	}
+	return all, err
+}
+
+func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.Certificate, error) {
+	endpoint, err := outbound.Endpoint(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	network := l.network.For(tenant)
+	config := network.TLS(nil, tenancy.Egress{}, nil)
+	config.RootCAs = l.roots
+	transport := network.Transport(tenancy.Egress{}, config)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, CheckRedirect: redirect}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answers %s", res.Status)
+	}
+	return parse(res.Body)
+}
+
+func redirect(r *http.Request, via []*http.Request) error {
+	switch {
+	case r.URL.Scheme != "https":
+		return errors.New("the server redirects to a URL that is not https")
+	case len(via) > mostRedirects:
+		return fmt.Errorf("the server redirects more than %d times", mostRedirects)
+	}
+	return nil
+}
+
+// withoutURL removes the URL from an error: a redirect may have led to one with a secret in it.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+// readServer returns the certificate that a TLS server presents, with the chain that it sends.
+func (l *Lookout) readServer(ctx context.Context, tenant, address string) (chain [][]byte, err error) {
+	endpoint, err := outbound.Endpoint("https://" + address)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := outbound.Meet(ctx, l.network.For(tenant), "", endpoint)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range shown {
+		chain = append(chain, c.Raw)
+	}
+	if len(chain) == 0 {
+		return nil, errors.New("the server presents no certificate")
+	}
+	return chain, nil
+}
