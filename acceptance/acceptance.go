@@ -94,7 +94,7 @@ type Partner struct {
 	// Declined are the certificates, by their [Known.Body], that a person has refused. They are never accepted.
 	Declined []Fingerprint
 	// CRLs are revocation lists. Each is signed by one of Trust or CAs.
-	CRLs []*x509.RevocationList
+	CRLs []*Revocations
 }
 
 // A Held is a certificate about which a person is asked.

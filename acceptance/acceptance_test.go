@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	. "github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/policy"
@@ -293,7 +294,7 @@ func TestRulesAcceptMoreOrLess(t *testing.T) {
 func TestARevokedCertificateIsOutAtOnce(t *testing.T) {
 	f := setUp(t)
 	second := f.ca.issue(inWindow)
-	list := func(signer *ca, serials ...*big.Int) *x509.RevocationList {
+	list := func(signer *ca, serials ...*big.Int) *Revocations {
 		template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 1, 0)}
 		for _, s := range serials {
 			template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
@@ -303,20 +304,22 @@ func TestARevokedCertificateIsOutAtOnce(t *testing.T) {
 		check(t, err)
 		crl, err := x509.ParseRevocationList(der)
 		check(t, err)
-		return crl
+		entries, err := NewRevocations(crl)
+		check(t, err)
+		return entries
 	}
 	f.acme.Trust = []*x509.Certificate{f.root.cert, f.ca.cert}
-	f.acme.CRLs = []*x509.RevocationList{list(f.ca, second.SerialNumber)}
+	f.acme.CRLs = []*Revocations{list(f.ca, second.SerialNumber)}
 	wants(t, "a successor", f.decide(second, inWindow), Refuse, Revoked)
 	wants(t, "the known one", f.decide(f.first, inWindow), Accept, Pinned)
-	f.acme.CRLs = []*x509.RevocationList{list(f.ca, f.first.SerialNumber), list(f.root)}
+	f.acme.CRLs = []*Revocations{list(f.ca, f.first.SerialNumber), list(f.root)}
 	wants(t, "a revoked known one", f.decide(f.first, inWindow), Refuse, Revoked)
 	wants(t, "the successor of a revoked one", f.decide(second, inWindow), Accept, IsSuccessor)
-	f.acme.CRLs = []*x509.RevocationList{list(f.root, f.ca.cert.SerialNumber)}
+	f.acme.CRLs = []*Revocations{list(f.root, f.ca.cert.SerialNumber)}
 	f.acme.Trust = []*x509.Certificate{f.root.cert}
 	wants(t, "a revoked CA", f.decide(second, inWindow), Refuse, Revoked)
 	wants(t, "a known one below a revoked CA", f.decide(f.first, inWindow), Refuse, Revoked)
-	f.acme.CRLs = []*x509.RevocationList{list(authority(t, "Passport Root", keys()[2], nil), second.SerialNumber)}
+	f.acme.CRLs = []*Revocations{list(authority(t, "Passport Root", keys()[2], nil), second.SerialNumber)}
 	if _, err := New([]Partner{f.acme}); err == nil || !strings.Contains(err.Error(), "add that CA to trust") {
 		t.Errorf("a list of a stranger: %v", err)
 	}
@@ -404,11 +407,40 @@ func TestARevocationListThatIsNotCompleteOrOfSeveralCAsIsRefused(t *testing.T) {
 		check(t, err)
 		list, err := x509.ParseRevocationList(der)
 		check(t, err)
-		f.acme.Trust, f.acme.CRLs = []*x509.Certificate{f.ca.cert}, []*x509.RevocationList{list}
-		_, err = New([]Partner{f.acme})
+		_, err = NewRevocations(list)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A person has accepted a certificate of a new CA, which the file of the old one does not contain.
+func TestTheCAOfAnAcceptedCertificateCountsBesideTheOldOne(t *testing.T) {
+	f := setUp(t)
+	f.acme.Trust, f.acme.CAs = nil, []*x509.Certificate{f.ca.cert}
+	other := authority(t, "New CA", keys()[2], nil)
+	second := other.issue(inWindow)
+	ps, err := f.partners().WithKnown("acme-c4c", NewKnown(second))
+	check(t, err)
+	later := second.NotAfter.AddDate(0, 0, -30)
+	third := other.issue(later)
+	wants(t, "the next one of the new CA", ps.Decide([]*x509.Certificate{third, other.cert}, later), Accept, IsSuccessor)
+}
+
+func TestAReasonIsShortWhateverNamesACallerChooses(t *testing.T) {
+	f := setUp(t)
+	huge := authority(t, strings.Repeat("\x01é", 2000), keys()[2], nil)
+	d := f.decide(huge.issue(inWindow), inWindow)
+	if len(d.Reason) > 2000 || !utf8.ValidString(d.Reason) || strings.ContainsRune(d.Reason, 1) {
+		t.Errorf("%d bytes: %.100q", len(d.Reason), d.Reason)
+	}
+}
+
+func TestAWindowOfACertificateForACenturyIsAtItsEnd(t *testing.T) {
+	f := setUp(t)
+	k := NewKnown(f.ca.issue(begin, func(c *x509.Certificate) { c.NotAfter = begin.AddDate(150, 0, 0) }))
+	if from, until := f.acme.Expected(k); !until.Equal(k.NotAfter) || until.Sub(from) != 62*policy.Day {
+		t.Errorf("%s to %s", from, until)
 	}
 }
 

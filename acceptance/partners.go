@@ -21,11 +21,8 @@ type Partners struct {
 	byCA          map[string][]*partner // by the name of a trust anchor, or of the issuer of a known certificate
 }
 
-// A partner is a [Partner] with what is derived from it.
-type partner struct {
-	Partner
-	revoked []*revocations
-}
+// A partner is a [Partner] in an index.
+type partner struct{ Partner }
 
 const (
 	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried
@@ -43,10 +40,9 @@ const (
 // New returns an index. The error names the partner that is not valid.
 func New(all []Partner) (*Partners, error) {
 	ps := &Partners{map[string]*partner{}, map[Fingerprint]*partner{}, map[string][]*partner{}, map[string][]*partner{}}
-	lists := map[*x509.RevocationList]*revocations{}
 	var problems []error
 	for _, p := range all {
-		if err := ps.add(p, lists); err != nil {
+		if err := ps.add(p); err != nil {
 			problems = append(problems, fmt.Errorf("partner %q: %w", p.Name, err))
 		}
 	}
@@ -56,30 +52,23 @@ func New(all []Partner) (*Partners, error) {
 	return ps, nil
 }
 
-func (ps *Partners) add(p Partner, lists map[*x509.RevocationList]*revocations) error {
+func (ps *Partners) add(p Partner) error {
 	if err := p.check(); err != nil {
 		return err
 	}
 	if ps.byName[p.Name] != nil {
 		return errors.New("two partners have this name")
 	}
-	added := &partner{Partner: p}
 	for _, crl := range p.CRLs {
-		if err := supported(crl); err != nil {
-			return fmt.Errorf("the revocation list of %s: %w", crl.Issuer, err)
+		if !slices.ContainsFunc(slices.Concat(p.Trust, p.CAs), crl.isOf) {
+			return fmt.Errorf("the revocation list of %s is not signed by a CA that it trusts: add that CA to trust",
+				crl.list.Issuer)
 		}
-		if lists[crl] == nil {
-			lists[crl] = newRevocations(crl)
-		}
-		if !p.mayRevoke(crl) {
-			return fmt.Errorf("the revocation list of %s is not signed by a CA that it trusts: add that CA to trust", crl.Issuer)
-		}
-		added.revoked = append(added.revoked, lists[crl])
 	}
 	if err := ps.compare(p); err != nil {
 		return err
 	}
-	ps.insert(added, func(all []*partner, p *partner) []*partner {
+	ps.insert(&partner{p}, func(all []*partner, p *partner) []*partner {
 		if n := len(all); n > 0 && all[n-1] == p {
 			return all
 		}
@@ -138,13 +127,6 @@ func shareAnchor(p, o Partner) bool {
 			return nameKey(a.RawSubject) == nameKey(b.RawSubject) &&
 				bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 		})
-	})
-}
-
-// mayRevoke reports whether a revocation list is signed by a CA of the partner.
-func (p Partner) mayRevoke(crl *x509.RevocationList) bool {
-	return slices.ContainsFunc(slices.Concat(p.Trust, p.CAs), func(ca *x509.Certificate) bool {
-		return crl.CheckSignatureFrom(ca) == nil
 	})
 }
 

@@ -104,8 +104,14 @@ func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.
 	return d
 }
 
-// printable replaces characters that would change a terminal or a log: callers choose the names in certificates.
+// maxReason limits a reason, in bytes, because callers choose the names in it.
+const maxReason = 400
+
+// printable cuts a text, and replaces characters that would change a terminal or a log.
 func printable(text string) string {
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -166,7 +172,7 @@ const mostBackdated = policy.Day
 // window returns the time before the expiry of a certificate in which its successor is expected. It never covers the
 // first quarter of the lifetime, so that two successors cannot follow each other at once.
 func (p Partner) window(k Known) time.Duration {
-	return min(p.Window.Of(k.lifetime()), k.lifetime()*3/4)
+	return min(p.Window.Of(k.lifetime()), k.lifetime()/4*3)
 }
 
 // Expected returns when a successor of a certificate is expected.

@@ -61,24 +61,27 @@ func (p *partner) verify(chain []*x509.Certificate, now time.Time) verification 
 }
 
 // anchors returns the CAs up to which a chain is verified: the trust anchors. Without them, they are the CAs that have
-// issued a known certificate: those that came with the known ones, or else those in the chain. A caller can change
-// everything in the certificate of a CA but its name and its key, so those of the chain come last.
+// issued a known certificate: those that came with the known ones, or for other names, those in the chain. A caller can
+// change everything in the certificate of a CA but its name and its key, so that of the chain counts only without the
+// other one.
 func (p *partner) anchors(chain []*x509.Certificate) []*x509.Certificate {
 	if len(p.Trust) > 0 {
 		return p.Trust
 	}
-	for _, from := range [][]*x509.Certificate{p.CAs, chain[1:]} {
-		var all []*x509.Certificate
-		for _, c := range from {
-			if c.IsCA && p.issued(c) {
-				all = append(all, c)
-			}
-		}
-		if len(all) > 0 {
-			return all
+	var all []*x509.Certificate
+	found := map[string]bool{}
+	for _, ca := range p.CAs {
+		if ca.IsCA && p.issued(ca) {
+			all = append(all, ca)
+			found[nameKey(ca.RawSubject)] = true
 		}
 	}
-	return nil
+	for _, ca := range chain[1:] {
+		if ca.IsCA && !found[nameKey(ca.RawSubject)] && p.issued(ca) {
+			all = append(all, ca)
+		}
+	}
+	return all
 }
 
 // issued reports whether a CA has issued a known certificate: it has the issuer's name, and its key verifies the
@@ -113,7 +116,7 @@ func resultOf(err error) result {
 // review looks at what the standard verification leaves open: weak keys, weak signatures and revocation.
 func (p *partner) review(verified []*x509.Certificate) verification {
 	for i, c := range verified {
-		for _, list := range p.revoked {
+		for _, list := range p.CRLs {
 			if list.has(c) {
 				return verification{withdrawn, fmt.Sprintf("%s has revoked %s", c.Issuer, c.Subject)}
 			}
@@ -135,12 +138,12 @@ func (p *partner) review(verified []*x509.Certificate) verification {
 
 // revocation returns whether a known certificate, or a CA above it that the chain or the partner has, is revoked.
 func (p *partner) revocation(chain []*x509.Certificate) verification {
-	if len(p.revoked) == 0 {
+	if len(p.CRLs) == 0 {
 		return verification{}
 	}
 	all, c := slices.Concat(chain[1:], p.Trust, p.CAs), chain[0]
 	for range mostCertificates {
-		for _, list := range p.revoked {
+		for _, list := range p.CRLs {
 			if list.has(c) {
 				return verification{withdrawn, fmt.Sprintf("%s has revoked %s", c.Issuer, c.Subject)}
 			}
@@ -173,10 +176,17 @@ func weakKey(c *x509.Certificate) string {
 	return ""
 }
 
-// revocations are the entries of a revocation list.
-type revocations struct {
+// Revocations are the entries of a revocation list, reduced to what decisions compare. They are not changed, and can be
+// shared by partners.
+type Revocations struct {
+	// Issuer is the distinguished name of the CA (DER), and NextUpdate the time at which the next list is due; zero if the
+	// list does not state it.
+	Issuer     []byte
+	NextUpdate time.Time
+
 	issuer  string
 	serials map[string]struct{}
+	list    *x509.RevocationList // without its entries, for its signature
 }
 
 // The extensions of revocation lists that change what an entry means (RFC 5280, sections 5.2.4 and 5.2.5).
@@ -213,18 +223,30 @@ func supported(crl *x509.RevocationList) error {
 // removedFromList is the reason of an entry that ends a hold (RFC 5280, section 5.3.1).
 const removedFromList = 8
 
-func newRevocations(crl *x509.RevocationList) *revocations {
-	r := &revocations{nameKey(crl.RawIssuer), make(map[string]struct{}, len(crl.RevokedCertificateEntries))}
+// NewRevocations returns the entries of a list. The error names what is not supported.
+func NewRevocations(crl *x509.RevocationList) (*Revocations, error) {
+	if err := supported(crl); err != nil {
+		return nil, fmt.Errorf("the revocation list of %s: %w", crl.Issuer, err)
+	}
+	kept := *crl
+	kept.RevokedCertificateEntries, kept.RevokedCertificates = nil, nil
+	r := &Revocations{crl.RawIssuer, crl.NextUpdate, nameKey(crl.RawIssuer),
+		make(map[string]struct{}, len(crl.RevokedCertificateEntries)), &kept}
 	for _, e := range crl.RevokedCertificateEntries {
 		if e.ReasonCode == removedFromList {
 			continue
 		}
 		r.serials[string(e.SerialNumber.Bytes())] = struct{}{}
 	}
-	return r
+	return r, nil
 }
 
-func (r *revocations) has(c *x509.Certificate) bool {
+// isOf reports whether a CA has signed the list.
+func (r *Revocations) isOf(ca *x509.Certificate) bool {
+	return nameKey(ca.RawSubject) == r.issuer && r.list.CheckSignatureFrom(ca) == nil
+}
+
+func (r *Revocations) has(c *x509.Certificate) bool {
 	_, listed := r.serials[string(c.SerialNumber.Bytes())]
 	return listed && r.issuer == nameKey(c.RawIssuer)
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,5 +187,18 @@ func TLS(config *tls.Config) *tls.Config {
 	c := config.Clone()
 	c.ClientAuth, c.ClientCAs = tls.RequestClientCert, nil
 	c.MinVersion = cmp.Or(c.MinVersion, tls.VersionTLS12)
+	c.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error {
+		size := 0
+		for _, der := range raw {
+			size += len(der)
+		}
+		if size > maxChain {
+			return fmt.Errorf("the certificates of the caller are larger than %d KiB", maxChain>>10)
+		}
+		return nil
+	}
 	return c
 }
+
+// maxChain limits the certificates of a caller, in bytes, because a connection keeps them. crypto/tls allows 256 KiB.
+const maxChain = 32 << 10

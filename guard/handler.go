@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
 )
@@ -153,6 +154,9 @@ type problem struct {
 	Certificate string          `json:"sha256,omitempty"`
 }
 
+// lingering limits the time in which a refused caller may send the rest of its message, so that it can read the answer.
+const lingering = 5 * time.Second
+
 func refuse(w http.ResponseWriter, c Call) {
 	p := problem{Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden, Code: c.Decision.Code,
 		Detail: "The client certificate is not accepted. The administrator of this system finds the reason in its log."}
@@ -164,7 +168,9 @@ func refuse(w http.ResponseWriter, c Call) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Connection", "close") // a caller that is refused does not hold a connection
+	// A caller that is refused does not hold a connection, not even with a body that it does not send.
+	w.Header().Set("Connection", "close")
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering))
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p) // the caller may have left
 }

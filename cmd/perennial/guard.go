@@ -121,8 +121,13 @@ func (c guardInitCmd) Run(e env) error {
 	day := func(t time.Time) string { return t.UTC().Format("2 January 2006") }
 	fmt.Fprintf(e.out, "%s is known by the certificate of %s, valid until %s.\n", created.Partner,
 		certfile.Name(created.Known.RawSubject), day(created.Known.NotAfter))
-	fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
-	if created.WithoutCA {
+	if created.Unrecognisable != "" {
+		fmt.Fprintf(e.out, "No successor can be recognised, because %s: accept each new certificate yourself.\n",
+			created.Unrecognisable)
+	} else {
+		fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
+	}
+	if created.WithoutCA && created.Unrecognisable == "" {
 		fmt.Fprintln(
 			e.out,
 			"The file has no certificate of its CA: the partner must send that with its calls, as most do, or "+
@@ -137,13 +142,17 @@ func (c guardInitCmd) Run(e env) error {
 			host,
 		)
 	}
-	fmt.Fprintf(
-		e.out,
-		"Written: %s\nNext: perennial guard --config %s\n",
-		strings.Join(created.Files, ", "),
-		c.Config,
-	)
+	fmt.Fprintf(e.out, "Written: %s\nNext: perennial guard --config %s\n", strings.Join(created.Files, ", "),
+		quoted(c.Config))
 	return nil
+}
+
+// quoted quotes an argument for a shell if needed.
+func quoted(argument string) string {
+	if strings.Trim(argument, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") == "" {
+		return argument
+	}
+	return "'" + strings.ReplaceAll(argument, "'", `'\''`) + "'"
 }
 
 type guardExplainCmd struct {

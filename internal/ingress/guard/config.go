@@ -21,8 +21,10 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/idna"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/yamlfile"
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -134,10 +136,7 @@ type Host struct {
 
 // host returns the host of a name, with or without a port: the first one for every other name.
 func (c Config) host(name string) Host {
-	if host, _, err := net.SplitHostPort(name); err == nil {
-		name = host
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	name = hostName(name)
 	for _, h := range c.Hosts {
 		if h.Name == name {
 			return h
@@ -147,6 +146,14 @@ func (c Config) host(name string) Host {
 		return Host{}
 	}
 	return c.Hosts[0]
+}
+
+// hostName returns the name in a Host header as it is compared: without the port, brackets and dots at the end.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimRight(strings.Trim(host, "[]"), "."))
 }
 
 // A stamp changes with the content of a file.
@@ -184,7 +191,7 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	if len(d.Partners) == 0 {
 		return c, fmt.Errorf("%s: there are no partners: list at least one", path)
 	}
-	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*x509.RevocationList{},
+	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*acceptance.Revocations{},
 		map[string]stamp{path: before}}
 	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{},
 		State: r.path(cmp.Or(d.State, "guard.db")), Mail: d.Mail, files: r.stamps}
@@ -200,10 +207,53 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 			c.Feeds[p.Name] = dp.Feed
 		}
 	}
-	if err := r.hosts(d, &c); err != nil {
-		problems = append(problems, fmt.Errorf("%s: %w", path, err))
+	for _, err := range []error{r.hosts(d, &c), c.Mail.check(), checkListen("listen", d.Listen),
+		checkListen("monitor", d.Monitor), d.Decide.check(), d.Server.check()} {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", path, err))
+		}
 	}
 	return c, errors.Join(problems...)
+}
+
+func checkListen(key, address string) error {
+	if _, _, err := net.SplitHostPort(address); address != "" && !strings.HasPrefix(address, "unix:") && err != nil {
+		return fmt.Errorf("%s: %q is not an address: use HOST:PORT", key, address)
+	}
+	return nil
+}
+
+func (d Decide) check() error {
+	if d.Listen == "" && d.From != "" {
+		return errors.New("decide: name the address too, such as listen: 127.0.0.1:9443")
+	}
+	return checkListen("decide", d.Listen)
+}
+
+func (s Server) check() error {
+	if len(s.ACME.Hosts) == 0 && (s.ACME.Directory != "" || s.ACME.Email != "" || s.ACME.CA != "" || s.ACME.EABID != "") {
+		return errors.New("server: acme: hosts is missing: list the names of the certificate")
+	}
+	return nil
+}
+
+// check reads everything that sending a mail needs.
+func (m Mail) check() error {
+	switch {
+	case m.Server == "" && m.From == "" && len(m.To) == 0:
+		return nil
+	case m.Server == "" || m.From == "" || len(m.To) == 0:
+		return errors.New("mail: server, from and to go together")
+	}
+	if _, err := m.open(); err != nil {
+		return err
+	}
+	for _, to := range m.To {
+		if _, err := notify.ParseSender(to); err != nil {
+			return fmt.Errorf("mail: to: %w", err)
+		}
+	}
+	return nil
 }
 
 // hosts reads what answers calls. A guard beside a proxy needs no upstream.
@@ -249,7 +299,11 @@ func (h Host) check(c *Config, named bool) error {
 }
 
 func (r *reader) host(d documentHost, inFront bool) (h Host, err error) {
-	h = Host{Name: strings.ToLower(d.Host), Server: r.server(d.Server), Partners: d.Partners, UpstreamTLS: UpstreamTLS{
+	name, err := idna.Lookup.ToASCII(strings.TrimRight(d.Host, "."))
+	if d.Host != "" && (err != nil || strings.ContainsAny(name, ":*/")) {
+		return h, errors.New("use the name alone, without a port, and without *")
+	}
+	h = Host{Name: strings.ToLower(name), Server: r.server(d.Server), Partners: d.Partners, UpstreamTLS: UpstreamTLS{
 		r.noted(d.UpstreamTLS.Cert), r.noted(d.UpstreamTLS.Key), r.noted(d.UpstreamTLS.CA)}}
 	if !inFront && d.Upstream == "" {
 		return h, nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -18,7 +19,7 @@ type reader struct {
 	dir      string
 	policies func(nameOrFile string) (policy.Policy, error)
 	files    map[string][]*x509.Certificate
-	lists    map[string][]*x509.RevocationList
+	lists    map[string][]*acceptance.Revocations
 	stamps   map[string]stamp
 }
 
@@ -63,7 +64,7 @@ func (r *reader) certificates(name string) ([]*x509.Certificate, error) {
 }
 
 // crls reads the revocation lists of a file: one in DER, or any number in PEM.
-func (r *reader) crls(name string) (lists []*x509.RevocationList, err error) {
+func (r *reader) crls(name string) (lists []*acceptance.Revocations, err error) {
 	path := r.path(name)
 	if lists, ok := r.lists[path]; ok {
 		return lists, nil
@@ -88,7 +89,11 @@ func (r *reader) crls(name string) (lists []*x509.RevocationList, err error) {
 				strings.TrimPrefix(err.Error(), "x509: "),
 			)
 		}
-		lists = append(lists, list)
+		entries, err := acceptance.NewRevocations(list)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		lists = append(lists, entries)
 	}
 	r.lists[path] = lists
 	return lists, nil

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 	"golang.org/x/net/netutil"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
@@ -78,7 +80,8 @@ func openFront(c Config, g *core.Guard, logs *callLogs, now func() time.Time, lo
 		NextProtos: []string{"h2", "http/1.1", acme.ALPNProto}})
 	f.http = &http.Server{Handler: http.HandlerFunc(f.answer), TLSConfig: config, Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ConnContext: f.newcomers.context, ErrorLog: log.New(handshakes{logs.handshake, now}, "", 0)}
+		DisableGeneralOptionsHandler: true, ConnContext: f.newcomers.context,
+		ErrorLog: log.New(handshakes{logs.handshake, now}, "", 0)}
 	return f, nil
 }
 
@@ -135,16 +138,12 @@ func (f *front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 }
 
 func (f *front) answer(w http.ResponseWriter, r *http.Request) {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	f.sites.Load().named(host).handler.ServeHTTP(w, r)
+	f.sites.Load().named(r.Host).handler.ServeHTTP(w, r)
 }
 
 // named returns the site of a name, or the first one.
 func (s *sites) named(name string) *site {
-	if found := s.byName[strings.ToLower(strings.TrimSuffix(name, "."))]; found != nil {
+	if found := s.byName[hostName(name)]; found != nil {
 		return found
 	}
 	return s.first
@@ -154,7 +153,10 @@ func (f *front) newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, 
 	all := &sites{byName: map[string]*site{}}
 	for _, h := range c.Hosts {
 		s := &site{}
-		proxy, err := newProxy(h, logger)
+		proxy, err := newProxy(h, func(chain []*x509.Certificate) bool {
+			d, ok := g.Decide(chain)
+			return ok && core.Restrict(d, h.Partners).Outcome != acceptance.Refuse
+		}, logger)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +234,7 @@ func (f *front) expiry() (first time.Time) {
 
 // newProxy returns the reverse proxy to an upstream. It changes nothing in a message but the headers that name the
 // caller.
-func newProxy(h Host, logger *slog.Logger) (http.Handler, error) {
+func newProxy(h Host, accepts func(chain []*x509.Certificate) bool, logger *slog.Logger) (http.Handler, error) {
 	transport, err := newTransport(h)
 	if err != nil {
 		return nil, err
@@ -248,6 +250,8 @@ func newProxy(h Host, logger *slog.Logger) (http.Handler, error) {
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // ReverseProxy removes parameters that it cannot read
 			p.SetURL(&target)
 			p.Out.Host = p.In.Host
+			onlyWebSocket(p.Out.Header)
+			withoutLookalikes(p.Out.Header)
 			p.SetXForwarded()
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -259,11 +263,57 @@ func newProxy(h Host, logger *slog.Logger) (http.Handler, error) {
 		},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			go whileAccepted(ctx, cancel, r, accepts)
+			r = r.WithContext(ctx)
+		}
 		if r.ProtoMajor == 1 { // a system may answer before it has read the whole message
 			http.NewResponseController(w).EnableFullDuplex()
 		}
 		proxy.ServeHTTP(w, r)
 	}), nil
+}
+
+// onlyWebSocket removes the request to change to a protocol other than WebSocket. In HTTP/2 (h2c), for example, the
+// caller could send further messages, with any headers, that the guard does not see.
+func onlyWebSocket(h http.Header) {
+	if u := h.Get("Upgrade"); u != "" && !strings.EqualFold(u, "websocket") {
+		h.Del("Upgrade")
+		h.Del("Connection")
+	}
+	h.Del("Http2-Settings")
+}
+
+// withoutLookalikes removes headers that some applications take for those that state where a call comes from.
+func withoutLookalikes(h http.Header) {
+	for name := range h {
+		if strings.Contains(name, "_") &&
+			strings.HasPrefix(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "x-forwarded-") {
+			delete(h, name)
+		}
+	}
+}
+
+// stillEvery is the time between two decisions about a connection that was upgraded.
+const stillEvery = 5 * time.Second
+
+// whileAccepted ends a call when its certificate is not accepted any more.
+func whileAccepted(ctx context.Context, end func(), r *http.Request, accepts func([]*x509.Certificate) bool) {
+	tick := time.NewTicker(stillEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if !accepts(r.TLS.PeerCertificates) {
+				end()
+				return
+			}
+		}
+	}
 }
 
 func newTransport(h Host) (*http.Transport, error) {

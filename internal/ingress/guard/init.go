@@ -47,6 +47,8 @@ type Created struct {
 	Known      *x509.Certificate
 	WithoutCA  bool // the file has no certificate of the partner's CA
 	SelfSigned bool
+	// Unrecognisable is the reason why no successor can be recognised; empty if there is none.
+	Unrecognisable string
 	// The successor is expected between these instants.
 	From, Until time.Time
 }
@@ -85,7 +87,7 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 		pem.Encode(&content, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	}
 	files := []file{{filepath.Join(dir, known), content.Bytes()}}
-	server := fmt.Sprintf("{cert: %s, key: %s}", scalar(p.Cert), scalar(p.Key))
+	server := fmt.Sprintf("{cert: %s, key: %s}", scalar(from(dir, p.Cert)), scalar(from(dir, p.Key)))
 	switch {
 	case len(p.ACMEHosts) > 0:
 		names := make([]string, len(p.ACMEHosts))
@@ -148,6 +150,12 @@ func (p Plan) create(c *Created, files []file) (err error) {
 	if _, err := acceptance.New(config.Partners); err != nil {
 		return err
 	}
+	switch {
+	case c.Known.IsCA, bytes.Equal(c.Known.RawIssuer, c.Known.RawSubject):
+		c.Unrecognisable = "it is self-signed, or that of a CA"
+	case len(c.Known.Subject.Names)+len(c.Known.URIs)+len(c.Known.DNSNames)+len(c.Known.EmailAddresses) == 0:
+		c.Unrecognisable = "it has neither a subject nor alternative names"
+	}
 	c.From, c.Until = config.Partners[0].Expected(acceptance.NewKnown(c.Known))
 	return nil
 }
@@ -156,7 +164,11 @@ func (p Plan) document(partner, known, server string) []byte {
 	when := fmt.Sprintf("window: %s", defaultWindow)
 	switch {
 	case p.Policy != "":
-		when = "policy: " + scalar(p.Policy)
+		name := p.Policy
+		if _, err := os.Stat(name); err == nil {
+			name = from(filepath.Dir(p.Path), name)
+		}
+		when = "policy: " + scalar(name)
 	case p.Window != "":
 		when = "window: " + scalar(p.Window)
 	}
@@ -173,7 +185,20 @@ partners:
 `, scalar(p.Listen), server, scalar(p.Upstream), scalar(partner), scalar(known), when)
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./:-]*$`)
+// from returns a path as the configuration in a folder names it.
+func from(dir, path string) string {
+	if dir == "." || filepath.IsAbs(path) {
+		return path
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
+}
+
+// plain are texts that YAML reads as texts without quotes: they have a letter and a sign that no number or word of YAML
+// has.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./:-]*[./_-][A-Za-z0-9_./:-]*[A-Za-z][A-Za-z0-9_./-]*$`)
 
 // scalar writes a text in YAML.
 func scalar(text string) string {

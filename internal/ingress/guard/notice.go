@@ -237,5 +237,9 @@ func (m Mail) open() (*notify.Server, error) {
 		}
 		roots = &tls.Config{RootCAs: pool}
 	}
-	return notify.NewServer(address, m.From, nil, roots)
+	server, err := notify.NewServer(address, m.From, nil, roots)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	return server, nil
 }

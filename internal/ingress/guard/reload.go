@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -130,14 +129,14 @@ func (s *Service) measure(ctx context.Context) {
 			held++
 		}
 	}
-	counted := map[*x509.RevocationList]bool{}
+	counted := map[*acceptance.Revocations]bool{}
 	for _, p := range s.settings().Partners {
 		for _, list := range p.CRLs {
 			if !counted[list] && !list.NextUpdate.IsZero() && now.After(list.NextUpdate) {
 				counted[list] = true
 				stale++
-				s.warn("list of "+list.Issuer.String(), "a revocation list is out of date: revocations may be missing",
-					"issuer", shown(list.RawIssuer), "next_update", list.NextUpdate)
+				s.warn("list of "+string(list.Issuer), "a revocation list is out of date: revocations may be missing",
+					"issuer", shown(list.Issuer), "next_update", list.NextUpdate)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type Service struct {
 
 	guard   *core.Guard
 	state   *State
+	lock    *os.File // of the state
 	metrics *metrics
 	logs    *callLogs
 	front   *front
@@ -74,8 +76,11 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
 		wake: make(chan struct{}, 1)}
 	s.logs = newCallLogs(s.log, s.metrics)
-	if s.state, err = OpenState(ctx, config.State); err != nil {
+	if s.lock, err = lockState(config.State); err != nil {
 		return nil, err
+	}
+	if s.state, err = OpenState(ctx, config.State); err != nil {
+		return nil, errors.Join(err, s.lock.Close())
 	}
 	defer func() {
 		if err != nil {
@@ -174,7 +179,7 @@ func (s *Service) Close() error {
 	}
 	s.beside.Shutdown(now)
 	s.monitor.Shutdown(now)
-	return errors.Join(err, s.state.Close())
+	return errors.Join(err, s.state.Close(), s.lock.Close())
 }
 
 // Addresses returns where the guard listens: for callers, for a proxy, and for the monitoring. Each may be empty.

@@ -417,8 +417,11 @@ func TestEachAddressGetsItsMailOnceAlthoughAnotherOneFails(t *testing.T) {
 	f.tenant()
 	mailpit := testenv.StartMailpit(t)
 	config := frontConfig(upstream(t)) + fmt.Sprintf("mail: {server: '%s', ca: %s, from: guard@example.com, "+
-		"to: [ada@example.com, grün@example.com, bob@example.com]}\n", mailpit.URL, mailpit.CA)
+		"to: [ada@example.com, bob@example.com]}\n", mailpit.URL, mailpit.CA)
 	g := f.start(config, inWindow)
+	g.mu.Lock()
+	g.config.Mail.To = []string{"ada@example.com", "grün@example.com", "bob@example.com"}
+	g.mu.Unlock()
 	get(t, caller(t, f.client("acme", inWindow)), g.url)
 	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
 	for range 3 {
@@ -546,7 +549,7 @@ func TestMessagesOfEveryKindPass(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 			rw.Flush()
 			line, _ := rw.ReadString('\n')
 			io.WriteString(rw, "echo "+line)
@@ -603,7 +606,7 @@ func TestMessagesOfEveryKindPass(t *testing.T) {
 		Certificates: []tls.Certificate{first}})
 	testenv.Check(t, err)
 	defer conn.Close()
-	io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	in := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(in, nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
@@ -681,6 +684,94 @@ func TestWhatStandsInAQueryPasses(t *testing.T) {
 		if status, _ := get(t, caller(t, first), g.url+uri); status != 200 || got != uri {
 			t.Errorf("%s arrives as %s (%d)", uri, got, status)
 		}
+	}
+}
+
+func TestASystemNeverChangesToAProtocolThatTheGuardDoesNotSee(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	var got http.Header
+	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	t.Cleanup(behind.Close)
+	g := f.start(frontConfig(behind.URL), inWindow)
+	for _, protocol := range []string{"h2c", "H2C, websocket", "TLS/1.3"} {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), &tls.Config{InsecureSkipVerify: true,
+			Certificates: []tls.Certificate{first}})
+		testenv.Check(t, err)
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "+protocol+
+			"\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nX_Forwarded_For: 6.6.6.6\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		testenv.Check(t, err)
+		conn.Close()
+		if answer.StatusCode != http.StatusOK || got.Get("Upgrade") != "" || got.Get("Http2-Settings") != "" ||
+			len(got["X_forwarded_for"])+len(got["X_Forwarded_For"]) > 0 || got.Get("X-Forwarded-For") != "127.0.0.1" {
+			t.Errorf("%s: %d, the system got %v", protocol, answer.StatusCode, got)
+		}
+	}
+}
+
+func TestAnUpgradedConnectionEndsWithItsCertificate(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		rw.Flush()
+		io.Copy(io.Discard, rw)
+	}))
+	t.Cleanup(behind.Close)
+	g := f.start(frontConfig(behind.URL), inWindow)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), &tls.Config{InsecureSkipVerify: true,
+		Certificates: []tls.Certificate{first}})
+	testenv.Check(t, err)
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if answer, err := http.ReadResponse(in, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	expired := first.Leaf.NotAfter.Add(time.Second)
+	g.clock.Store(&expired)
+	conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	if _, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+func TestARefusedCallerHoldsNoConnection(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), &tls.Config{InsecureSkipVerify: true})
+	testenv.Check(t, err)
+	defer conn.Close()
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n") // and no body
+	conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
+	large := f.client("acme", inWindow)
+	for range 100 {
+		large.Certificate = append(large.Certificate, f.ca.Issuing.Raw)
+	}
+	if _, err := caller(t, large).Get(g.url); err == nil {
+		t.Error("a chain of 40 KiB is accepted")
+	}
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "larger than 32 KiB") })
+}
+
+func TestTwoGuardsDoNotShareAState(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	f.start(frontConfig(upstream(t)), inWindow)
+	_, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "another guard uses") {
+		t.Error(err)
 	}
 }
 

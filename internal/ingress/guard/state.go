@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/perennial-pki/perennial/acceptance"
@@ -118,6 +119,20 @@ func connectState(path, options string) (*State, error) {
 	}
 	db.SetMaxOpenConns(1)
 	return &State{path, db}, nil
+}
+
+// lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
+// process.
+func lockState(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of the guard: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
+	}
+	return f, nil
 }
 
 // ReadSightings reads the file without creating or changing it. There are none if it does not exist.
