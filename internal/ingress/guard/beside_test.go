@@ -219,7 +219,7 @@ func (f *folder) asked(url string, known tls.Certificate, header, forged string)
 	}
 }
 
-func do(t *testing.T, c *http.Client, r *http.Request) (status int, text string) {
+func do(t testing.TB, c *http.Client, r *http.Request) (status int, text string) {
 	t.Helper()
 	answer, err := c.Do(r)
 	testenv.Check(t, err)

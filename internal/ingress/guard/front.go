@@ -232,6 +232,10 @@ func (f *front) expiry() (first time.Time) {
 	return first
 }
 
+// flushAfter limits how long a part of an answer waits for the next one. An answer whose length is unknown does not
+// wait at all. Sending each part at once would cost a further system call for most answers.
+const flushAfter = 10 * time.Millisecond
+
 // newProxy returns the reverse proxy to an upstream. It changes nothing in a message but the headers that name the
 // caller.
 func newProxy(h Host, accepts func(chain []*x509.Certificate) bool, logger *slog.Logger) (http.Handler, error) {
@@ -244,7 +248,7 @@ func newProxy(h Host, accepts func(chain []*x509.Certificate) bool, logger *slog
 		target.Scheme = "http"
 	}
 	proxy := &httputil.ReverseProxy{
-		Transport: transport, FlushInterval: -1, BufferPool: &buffers, // streams are not delayed
+		Transport: transport, FlushInterval: flushAfter, BufferPool: &buffers,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // ReverseProxy removes parameters that it cannot read

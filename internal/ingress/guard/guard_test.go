@@ -28,12 +28,12 @@ var (
 
 // A folder has the files of a configuration.
 type folder struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	ca  *testca.CA
 }
 
-func newFolder(t *testing.T) *folder {
+func newFolder(t testing.TB) *folder {
 	f := &folder{t, t.TempDir(), testca.New(t, "Passport", begin)}
 	f.write("root.pem", f.ca.RootPEM())
 	f.write("tenant.pem", f.issue(begin))

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // A running is a guard that serves, with its clock and its log.
 type running struct {
 	*Service
-	t     *testing.T
+	t     testing.TB
 	clock atomic.Pointer[time.Time]
 	log   logged
 	stop  func() error
@@ -97,14 +97,14 @@ func (f *folder) client(name string, from time.Time) tls.Certificate {
 	return pair
 }
 
-func caller(t *testing.T, pairs ...tls.Certificate) *http.Client {
+func caller(t testing.TB, pairs ...tls.Certificate) *http.Client {
 	transport := &http.Transport{ForceAttemptHTTP2: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: pairs}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-func get(t *testing.T, c *http.Client, url string) (status int, text string) {
+func get(t testing.TB, c *http.Client, url string) (status int, text string) {
 	t.Helper()
 	answer, err := c.Get(url)
 	testenv.Check(t, err)
