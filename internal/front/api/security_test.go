@@ -196,7 +196,7 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 	}
 	f.call("operator", "GET", "/tenants", "")
 	if text := log.String(); strings.Contains(text, "SECRET") || strings.Contains(text, "op-secret") ||
-		strings.Count(text, "msg=request") != 7 {
+		strings.Count(text, "msg=request") != 9 {
 		t.Errorf("the log:\n%s", text)
 	}
 }
