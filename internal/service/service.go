@@ -34,12 +34,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/engine/watching"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/ingress/guard"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/keys/kms"
@@ -163,30 +161,18 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.settings.Guard != "" {
-		if s.guard, err = guard.Open(ctx, s.settings.Guard, guard.Options{Now: s.now, Log: s.log, Policies: ReadPolicy,
-			Seen: s.sighted}); err != nil {
-			return nil, fmt.Errorf("--guard: %w", err)
-		}
+	if err := s.openGuard(ctx); err != nil {
+		return nil, err
 	}
 	s.firstToken, err = firstToken(ctx, s.core.store, s.now())
 	return s, err
 }
 
-// sighted records what the guard has seen in the audit log.
-func (s *Service) sighted(ctx context.Context, v guard.Sighting) error {
-	return s.core.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, tenancy.NewEvent(v.At, "guard", "guard."+string(v.Standing), "", v.Partner, map[string]any{
-			"sha256": certfile.Fingerprint(v.DER), "code": v.Code, "reason": v.Reason, "decided_by": v.By}))
-	})
-}
-
 func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*jobs.Jobs, error) {
-	watched := watching.New(s.core.store, s.core.engine, s.log)
 	return jobs.New(ctx, jobs.Config{
 		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
 		Prober:   prober.New(s.core.engine, s.core.store, s.network, s.now),
-		Watcher:  lookout.New(s.core.store, watched, s.network, s.now, s.log),
+		Watcher:  lookout.New(s.core.store, s.watching(), s.network, s.now, s.log),
 		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/ingress/follow"
 	"github.com/perennial-pki/perennial/internal/yamlfile"
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -108,6 +110,7 @@ type documentPartner struct {
 	OnHold yaml.Node `yaml:"on_hold"`
 	CRL    []string  `yaml:"crl"`
 	Feed   string    `yaml:"feed"`
+	Watch  string    `yaml:"watch"`
 }
 
 // A Config is a configuration file with the certificates that it names.
@@ -121,6 +124,7 @@ type Config struct {
 	Mail     Mail
 	Partners []acceptance.Partner
 	Feeds    map[string]string // addresses of feeds by the names of partners
+	Watch    map[string]string // tenants of the service whose key users watch a partner, by its name
 
 	files map[string]stamp // that were read
 }
@@ -193,7 +197,7 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	}
 	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*acceptance.Revocations{},
 		map[string]stamp{path: before}}
-	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{},
+	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{}, Watch: map[string]string{},
 		State: r.path(cmp.Or(d.State, "guard.db")), Mail: d.Mail, files: r.stamps}
 	c.Mail.PasswordFile, c.Mail.CA = r.path(d.Mail.PasswordFile), r.path(d.Mail.CA)
 	var problems []error
@@ -205,6 +209,12 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 		c.Partners = append(c.Partners, p)
 		if dp.Feed != "" {
 			c.Feeds[p.Name] = dp.Feed
+			if _, err := follow.NewReader(dp.Feed, &http.Client{}); err != nil {
+				problems = append(problems, fmt.Errorf("%s: partner %q: feed: %w", path, dp.Name, err))
+			}
+		}
+		if dp.Watch != "" {
+			c.Watch[p.Name] = dp.Watch
 		}
 	}
 	for _, err := range []error{r.hosts(d, &c), c.Mail.check(), checkListen("listen", d.Listen),

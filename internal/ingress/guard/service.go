@@ -182,6 +182,32 @@ func (s *Service) Close() error {
 	return errors.Join(err, s.state.Close(), s.lock.Close())
 }
 
+// A Watched is a partner whose certificate the key users of a tenant watch.
+type Watched struct {
+	Partner, Tenant string
+	Window          string // in which it is renewed, as in a policy file
+	DER             []byte // the newest certificate
+}
+
+// Watched returns the partners that the configuration lets tenants watch.
+func (s *Service) Watched() (all []Watched) {
+	partners := s.guard.Partners()
+	for name, tenant := range s.settings().Watch {
+		p, found := partners.Partner(name)
+		if !found || len(p.Known) == 0 {
+			continue
+		}
+		newest := p.Known[0]
+		for _, k := range p.Known {
+			if k.NotBefore.After(newest.NotBefore) {
+				newest = k
+			}
+		}
+		all = append(all, Watched{name, tenant, p.Window.String(), newest.DER})
+	}
+	return all
+}
+
 // Addresses returns where the guard listens: for callers, for a proxy, and for the monitoring. Each may be empty.
 func (s *Service) Addresses() (front, decide, monitor string) {
 	if s.front != nil {
