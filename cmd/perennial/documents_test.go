@@ -120,12 +120,11 @@ var incomplete = regexp.MustCompile(`^(expected |missing )`)
 // reader returns a function that reads a command line as the program does, and runs nothing.
 func reader(t *testing.T) func(args []string) error {
 	t.Helper()
-	exited := false
-	parser, err := kong.New(&cli{}, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
-		kong.Exit(func(int) { exited = true }))
-	testenv.Check(t, err)
 	return func(args []string) error {
-		exited = false
+		exited := false // a parser keeps what earlier command lines have set
+		parser, err := kong.New(&cli{}, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
+			kong.Exit(func(int) { exited = true }))
+		testenv.Check(t, err)
 		if _, err := parser.Parse(args); !exited { // help was not printed
 			return err
 		}

@@ -35,8 +35,8 @@ func TestTheGuardOfAServiceTellsWhoWatchesThePartner(t *testing.T) {
 	upstream := httptest.NewServer(http.NotFoundHandler())
 	defer upstream.Close()
 	config := func(watch string) {
-		write("guard.yaml", fmt.Appendf(nil, "listen: 127.0.0.1:0\nserver: {cert: server.pem, key: server.pem}\nupstream: %s\n"+
-			"partners:\n  - {name: acme-c4c, known: [old.pem], policy: sap-c4c%s}\n", upstream.URL, watch))
+		write("guard.yaml", fmt.Appendf(nil, "listen: 127.0.0.1:0\nserver: {cert: server.pem, key: server.pem}\n"+
+			"upstream: %s\npartners:\n  - {name: acme-c4c, known: [old.pem], policy: sap-c4c%s}\n", upstream.URL, watch))
 	}
 	given := settings(t)
 	s, err := open(t, given)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/feed"
@@ -118,6 +119,9 @@ func (f *Follower) send(req *http.Request) (*http.Response, error) {
 func (f *Follower) failed(operation string, err error) error {
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		err = wrapped.Err
+		if strings.Contains(err.Error(), "Location") { // it quotes the address
+			err = errors.New("the answer redirects to an address that cannot be read")
+		}
 	}
 	return fmt.Errorf("%s the feed at %s: %w", operation, f.address.host(), err)
 }

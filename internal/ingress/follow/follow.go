@@ -143,7 +143,8 @@ func (f *Follower) paths() (all []string) {
 	return all
 }
 
-// Once executes one round. Afterwards the outputs are up to date, or an error states why they are as before.
+// Once executes one round. Afterwards the outputs are up to date and the product has reloaded, or an error states which
+// of both is not the case.
 func (f *Follower) Once(ctx context.Context) error {
 	release, err := f.lock()
 	if err != nil {
@@ -170,7 +171,7 @@ func (f *Follower) Follow(ctx context.Context) error {
 		}
 		if err != nil {
 			failures++
-			f.log.Error("the round failed, and the last good state is kept", "error", err)
+			f.log.Error("the round failed", "error", err)
 		} else {
 			failures = 0
 		}

@@ -144,17 +144,22 @@ func TestValuesAreThoseOfOpenSSL(t *testing.T) {
 func TestExpiredCertificatesAndCAsAreNotWritten(t *testing.T) {
 	ca := testca.NewUntil(t, "Old CA", january.AddDate(-2, 0, 0), january.AddDate(-1, 0, 0)) // the root is valid
 	d := selfSigned(t, p256(t), nil)
+	own := rendered(t, "pem", d)
+	issued, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1),
+		NotBefore: january.AddDate(0, 0, -1), NotAfter: january.AddDate(1, 0, 0)}, ca.Issuing, p256(t).Public(), ca.Key)
+	testenv.Check(t, err)
+	stranger := testca.New(t, "A CA that issued none of them", january)
 	expired := selfSigned(t, p256(t), func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = january.AddDate(-1, 0, 0), january.Add(-time.Second)
 	})
 	d.Certificates = append(d.Certificates, feed.Certificate{Generation: 2, State: feed.Retired,
-		DER: expired.Certificates[0].DER})
-	d.CAs = [][]byte{ca.Issuing.Raw, ca.Root.Raw, ca.Root.Raw}
-	if got := strings.Count(rendered(t, "pem", d), "BEGIN"); got != 1 {
+		DER: expired.Certificates[0].DER}, feed.Certificate{Generation: 3, State: feed.Next, DER: issued})
+	d.CAs = [][]byte{stranger.Root.Raw, ca.Issuing.Raw, ca.Root.Raw, ca.Root.Raw}
+	if got := strings.Count(rendered(t, "pem", d), "BEGIN"); got != 2 {
 		t.Errorf("%d certificates", got)
 	}
 	// The CAs are the root, once, and the certificate that signed itself.
-	if got, want := rendered(t, "cas", d), string(ca.RootPEM())+rendered(t, "pem", d); got != want {
+	if got, want := rendered(t, "cas", d), string(ca.RootPEM())+own; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -239,8 +244,8 @@ func TestACertificateWithTheNameOfItsCAIsNotTrustedAsACA(t *testing.T) {
 		key.Public(), ca.Key)
 	testenv.Check(t, err)
 	d := feed.Document{Certificates: []feed.Certificate{{Generation: 1, State: feed.Active, DER: der}},
-		CAs: [][]byte{ca.Root.Raw}}
-	if got := rendered(t, "cas", d); got != string(ca.RootPEM()) {
+		CAs: [][]byte{ca.Issuing.Raw, ca.Root.Raw}}
+	if got := rendered(t, "cas", d); got != string(testca.PEM(ca.Issuing.Raw, ca.Root.Raw)) {
 		t.Errorf("the CAs are\n%s", got)
 	}
 }

@@ -33,8 +33,8 @@ type product struct {
 	args          []string
 	check, reload string
 	refused       int
-	// leaves is logged by a worker with the old configuration when it stops accepting connections; "" if it stops before
-	// a new one starts.
+	// leaves is logged by a worker with the old configuration when it stops accepting connections; "" if it stops
+	// before a new one starts.
 	leaves string
 }
 

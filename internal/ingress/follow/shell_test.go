@@ -41,3 +41,11 @@ func TestACommandThatDoesNotEndIsKilledWithItsChildren(t *testing.T) {
 		return err != nil || strings.Contains(string(text), "\nState:\tZ")
 	})
 }
+
+func TestACommandDoesNotGetTheAddressOfTheFeed(t *testing.T) {
+	t.Setenv(AddressVariable, "https://perennial.example.com/feeds/SECRET/")
+	out, err := Shell(t.Context(), "env")
+	if err != nil || strings.Contains(out, "SECRET") || !strings.Contains(out, "PATH=") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -40,8 +40,8 @@ type savedFile struct {
 	Data    []byte `json:"data,omitempty"`
 }
 
-// load reads the state file. A damaged one is as good as none, because the next document is verified anyway: only the
-// protection against an older document is lost once.
+// load reads the state file. A damaged one is replaced: the next document is verified anyway, and the product checks
+// and reloads it again. The protection against an older document is lost once.
 func (f *Follower) load() (s state, err error) {
 	fresh := state{Thumbprint: f.address.thumbprint}
 	info, err := os.Lstat(f.state)
@@ -59,6 +59,7 @@ func (f *Follower) load() (s state, err error) {
 	}
 	if err := json.Unmarshal(data, &s); err != nil {
 		f.log.Warn("the state file cannot be read, and is replaced", "file", f.state)
+		fresh.Pending = true
 		return fresh, nil
 	}
 	if s.Thumbprint != f.address.thumbprint { // the address has changed: another key, another count

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -78,6 +79,7 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 		}
 		cas = append(cas, parsed)
 	}
+	cas = above(v.Certificates, cas)
 	for _, c := range v.Certificates {
 		if signedItself(c.parsed) {
 			cas = append(cas, c.parsed)
@@ -91,6 +93,28 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 		seen[string(c.Raw)] = true
 	}
 	return v, nil
+}
+
+// above returns the CAs that have issued one of the certificates, or a CA above it. The sender chooses the others, and
+// a receiver would trust them for all of its partners.
+func above(certificates []Certificate, cas []*x509.Certificate) (all []*x509.Certificate) {
+	var issued []*x509.Certificate
+	for _, c := range certificates {
+		issued = append(issued, c.parsed)
+	}
+	left := slices.Clone(cas)
+	for len(issued) > 0 {
+		c := issued[0]
+		issued = issued[1:]
+		left = slices.DeleteFunc(left, func(ca *x509.Certificate) bool {
+			if !ca.IsCA || !bytes.Equal(ca.RawSubject, c.RawIssuer) || c.CheckSignatureFrom(ca) != nil {
+				return false
+			}
+			all, issued = append(all, ca), append(issued, ca)
+			return true
+		})
+	}
+	return all
 }
 
 // signedItself reports whether a certificate is its own CA. Equal names are not enough: the certificate of another CA

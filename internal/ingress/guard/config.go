@@ -197,7 +197,8 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	}
 	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*acceptance.Revocations{},
 		map[string]stamp{path: before}}
-	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{}, Watch: map[string]string{},
+	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{},
+		Watch: map[string]string{},
 		State: r.path(cmp.Or(d.State, "guard.db")), Mail: d.Mail, files: r.stamps}
 	c.Mail.PasswordFile, c.Mail.CA = r.path(d.Mail.PasswordFile), r.path(d.Mail.CA)
 	var problems []error
