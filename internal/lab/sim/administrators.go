@@ -67,28 +67,6 @@ func daytime(t time.Time, share float64) time.Time {
 	return day.Add(opens*time.Hour + time.Duration(share*float64((closes-opens)*time.Hour)))
 }
 
-// A receiver checks the certificate of a sender.
-type receiver struct {
-	pins      bool // accepts installed generations only; the others accept all, which have the same CA and subject
-	replaces  bool // an installation removes the previous generation
-	installed map[int]bool
-}
-
-// newReceiver draws a receiver that accepts generation 1.
-func (c Config) newReceiver(r *rand.Rand) receiver {
-	return receiver{pins: r.Float64() >= c.Receivers.CA+c.Receivers.Subject, replaces: r.Float64() >= c.Orders.Add,
-		installed: map[int]bool{1: true}}
-}
-
-func (v receiver) accepts(generation int) bool { return !v.pins || v.installed[generation] }
-
-func (v receiver) install(generation int) {
-	if v.replaces {
-		clear(v.installed)
-	}
-	v.installed[generation] = true
-}
-
 // A sender sends a message every interval.
 type sender struct {
 	first    time.Time

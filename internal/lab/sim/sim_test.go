@@ -25,7 +25,7 @@ func config(t testing.TB, preset string, strategy tenancy.Strategy, tenants int)
 	return Config{
 		Policy: p, Strategy: strategy, Tenants: tenants, Arrangements: 3, Years: 3,
 		Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1,
-		Receivers: Receivers{0.3, 0.1, 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day,
+		Receivers: Receivers{CA: 0.3, Subject: 0.1, Pin: 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day,
 		ReactionMax: 45 * policy.Day, Idle: 0.05, Interval: time.Hour,
 	}
 }
@@ -60,7 +60,7 @@ func inMode(t *testing.T, c Config, m mode) string {
 
 func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
 	c := config(t, "sap-c4c", tenancy.Adaptive, 4)
-	c.Years, c.Arrangements = 2, 1
+	c.Years, c.Arrangements, c.Receivers = 2, 2, Receivers{CA: 0.1, Pin: 0.3, Follow: 0.3, Guard: 0.3}
 	first := inMode(t, c, mode{shard: 1})
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if second := inMode(t, c, mode{shard: 3}); second != first {
@@ -75,7 +75,7 @@ func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
 // The simulation calls the engine only at the hours at which it has something to do.
 func TestCallingTheEngineEveryHourChangesNothing(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 2)
-	c.Years, c.Idle, c.Arrangements = 1, 0.3, 2
+	c.Years, c.Idle, c.Arrangements, c.Receivers = 1, 0.3, 3, Receivers{Pin: 0.4, Follow: 0.3, Guard: 0.3}
 	hourly := inMode(t, c, mode{shard: 1, checks: everyHour})
 	if seldom := inMode(t, c, mode{shard: 1, checks: whenDue}); hourly != seldom {
 		t.Errorf("every hour:\n%s\nseldom:\n%s", hourly, seldom)
@@ -113,6 +113,59 @@ func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
 	c.Receivers = Receivers{CA: 0.5, Subject: 0.5}
 	if r := simulate(t, c); r.Failed != 0 || r.Renewals < 15 || r.CutOvers != r.Renewals*c.Arrangements {
 		t.Error(text(t, r))
+	}
+}
+
+// Certificates of 47 days are renewed so often that administrators are too slow, so nobody may be needed.
+func TestReceiversThatFollowTheirFeedOrHaveAGuardLoseNoMessageWithAnyStrategy(t *testing.T) {
+	for name, receivers := range map[string]Receivers{"feed": {Follow: 1}, "guard": {Guard: 1}} {
+		for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive} {
+			c := config(t, "short-lived", strategy, 2)
+			c.Receivers, c.Steady, c.Years, c.Idle = receivers, true, 1, 1
+			if r := simulate(t, c); r.Failed != 0 || r.Held != 0 || r.Renewals < 2*10 || r.CutOvers < 9*r.Renewals/10 {
+				t.Errorf("%s, %s: %s", name, strategy, text(t, r))
+			}
+		}
+	}
+}
+
+func TestAGuardUnderstandsTheRenewalsOfEveryPolicy(t *testing.T) {
+	for _, p := range policy.Presets() {
+		c := config(t, p.Name, tenancy.Immediate, 4)
+		c.Receivers, c.Steady = Receivers{Guard: 1}, true
+		if r := simulate(t, c); r.Failed != 0 || r.Held != 0 || r.Renewals < 4 {
+			t.Errorf("%s: %s", p.Name, text(t, r))
+		}
+	}
+}
+
+// A fleet that changes from certificates of a year to those of 47 days renews several times in the window in which the
+// successor of the last long certificate is expected. The rule accepts the first one.
+func TestAGuardAsksAPersonIfSeveralSuccessorsFollowOneCertificate(t *testing.T) {
+	c := config(t, "short-lived", tenancy.Immediate, 3)
+	c.Receivers, c.Arrangements, c.Years, c.Idle = Receivers{Guard: 1}, 1, 2, 0
+	c.ReactionMin, c.ReactionMax = policy.Day, policy.Day
+	r := simulate(t, c)
+	if r.Held == 0 || r.Failed == 0 || r.Failed > int64(r.Held*3*24) {
+		t.Errorf("a person who reacts in a day: %s", text(t, r))
+	}
+	c.ReactionMax = 20 * policy.Day
+	if slow := simulate(t, c); slow.Failed <= r.Failed {
+		t.Errorf("a slower person loses fewer messages: %s", text(t, slow))
+	}
+}
+
+func TestInTheSteadyStateNoCertificateIsOlderThanThePolicyAllows(t *testing.T) {
+	c := config(t, "perennial", tenancy.Adaptive, 100)
+	c.Steady = true
+	earliest, latest := c.firstExpiry()
+	if earliest != 93*policy.Day || latest != c.Policy.Validity {
+		t.Errorf("%s to %s", earliest, latest)
+	}
+	c = config(t, "short-lived", tenancy.Immediate, 5)
+	c.Steady, c.Years, c.Receivers = true, 1, Receivers{CA: 1}
+	if r := simulate(t, c); r.Renewals < 5*11 { // one every 32 days: 47, and 15 are left
+		t.Errorf("%d renewals", r.Renewals)
 	}
 }
 
