@@ -50,10 +50,10 @@ const rootID = "sim"
 
 func newRegistry(c Config) (*registry, error) {
 	r := &registry{key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), serial: 1}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1),
-		Subject: pkix.Name{CommonName: "Root"}, NotBefore: c.Start, NotAfter: c.Start.AddDate(2*mostYears, 0, 0), IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, &x509.Certificate{Subject: pkix.Name{CommonName: "Root"}},
-		r.key.Public(), r.key)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root"}, NotBefore: c.Start,
+		NotAfter: c.Start.AddDate(2*mostYears, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, r.key.Public(), r.key)
 	if err != nil {
 		return nil, err
 	}

@@ -17,10 +17,10 @@ type fate struct {
 	byRenewal bool
 }
 
-// findings are what a message shows that was not known before.
+// findings contains the new evidence of a message, for the engine and for a guard.
 type findings struct {
-	seen []standing.Observation // by the engine
-	met  []generation           // by the receiver
+	seen []standing.Observation // for the engine
+	met  []generation           // for the guard
 }
 
 func (f findings) none() bool { return len(f.seen) == 0 && len(f.met) == 0 }

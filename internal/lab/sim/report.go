@@ -47,15 +47,16 @@ func (r Receivers) withoutPeople() string {
 	if r.Follow+r.Guard == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s of the receivers follow a feed, and %s are behind a guard.\n", percent(r.Follow), percent(r.Guard))
+	return fmt.Sprintf("%s of the receivers follow a feed, and %s are behind a guard.\n", percent(r.Follow),
+		percent(r.Guard))
 }
 
 // writeHeld states how many certificates guards held, if there are some.
 func writeHeld(w io.Writer, all []*Result) {
 	for _, r := range all {
 		if r.Held > 0 {
-			fmt.Fprintf(w, "\n%s with %s certificates under %s: guards held %d certificates until a person had accepted them.\n",
-				r.Strategy, r.Validity, r.Policy, r.Held)
+			fmt.Fprintf(w, "\n%s with %s certificates under %s: guards held %d certificates until a person had accepted "+
+				"them.\n", r.Strategy, r.Validity, r.Policy, r.Held)
 		}
 	}
 }

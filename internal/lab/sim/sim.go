@@ -48,8 +48,8 @@ type Config struct {
 }
 
 // Receivers contains shares of 1: receivers that accept every certificate of the CA, every certificate of the subject,
-// or only installed certificates; receivers that follow the feed of their arrangement; and receivers behind a guard with
-// the rule successor.
+// or only installed certificates. Others follow the feed of their arrangement, or are behind a guard with the rule
+// successor.
 type Receivers struct{ CA, Subject, Pin, Follow, Guard float64 }
 
 // Orders contains shares of 1: administrators who add the new certificate to the old one, or who replace the old one.
@@ -119,7 +119,8 @@ func (c Config) Check() error {
 	case c.Years < 1 || c.Years > mostYears:
 		return fmt.Errorf("%d years: use 1 to %d", c.Years, mostYears)
 	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin, c.Receivers.Follow, c.Receivers.Guard):
-		return errors.New("the shares of receivers (ca, subject, pin, follow, guard) must each be 0 to 1, with a sum of 1")
+		return errors.New("the shares of receivers (ca, subject, pin, follow, guard) must each be 0 to 1, with a sum " +
+			"of 1")
 	case !one(c.Orders.Add, c.Orders.Replace):
 		return errors.New("the shares of orders (add, replace) must each be 0 to 1, with a sum of 1")
 	case !share(c.Idle):

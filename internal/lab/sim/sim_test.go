@@ -116,7 +116,7 @@ func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
 	}
 }
 
-// Certificates of 47 days are renewed so often that administrators are too slow, so nobody may be needed.
+// Certificates of 47 days are renewed so often that administrators are too slow. In this test, none of them acts.
 func TestReceiversThatFollowTheirFeedOrHaveAGuardLoseNoMessageWithAnyStrategy(t *testing.T) {
 	for name, receivers := range map[string]Receivers{"feed": {Follow: 1}, "guard": {Guard: 1}} {
 		for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive} {

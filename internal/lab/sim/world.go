@@ -249,8 +249,8 @@ func (w *world) act(a *arrangement, p plan) {
 		w.look(a)
 		if p.confirms {
 			w.schedule(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
-				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{Generation: newest.number,
-					Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
+				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{
+					Generation: newest.number, Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
 			})
 		}
 		return nil
