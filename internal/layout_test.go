@@ -92,8 +92,8 @@ var layout = []struct {
 		"client", "internal/front/...", "internal/egress/...", "internal/engine/...", "internal/keys/...",
 	}},
 	{"internal/lab/...", []string{
-		"client", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/engine/...",
-		"internal/keys/...",
+		"client", "guard", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/ingress/...",
+		"internal/engine/...", "internal/keys/...",
 	}},
 	{"internal/testing/...", []string{
 		"internal/testing/...", "internal/lab/receiver", "internal/egress/...", "internal/engine/...", "internal/keys/...",
