@@ -93,31 +93,29 @@ func (v *receiver) isNews(g generation, now time.Time) bool {
 
 // learn stores what a message with a generation tells a guard. It reports whether a person is asked about it.
 func (v *receiver) learn(g generation, now time.Time) (asks bool, err error) {
+	k := acceptance.NewKnown(g.certificate)
 	if v.decide(g, now).Outcome == acceptance.Accept {
-		return false, v.install(g)
+		v.partners, err = v.partners.WithKnown(partner, k)
+		return false, err
 	}
-	held := acceptance.Held{Body: acceptance.NewKnown(g.certificate).Body, Since: now}
-	v.partners, err = v.partners.WithHeld(partner, held)
+	v.partners, err = v.partners.WithHeld(partner, acceptance.Held{Body: k.Body, Since: now})
 	return true, err
 }
 
-// install makes the receiver accept a generation, as its administrator or a rule has decided.
-func (v *receiver) install(g generation) (err error) {
+// act makes the receiver accept what its administrator decides: the newest generation, or all that a guard holds.
+func (v *receiver) act(all []generation) (err error) {
 	if v.kind == guarded {
-		k := acceptance.NewKnown(g.certificate)
-		known, _ := v.partners.Partner(partner)
-		for _, o := range known.Known {
-			if o.Fingerprint == k.Fingerprint {
-				return nil
+		for _, g := range all {
+			if k := acceptance.NewKnown(g.certificate); err == nil && v.partners.Holds(partner, k) {
+				v.partners, err = v.partners.WithKnown(partner, k)
 			}
 		}
-		v.partners, err = v.partners.WithKnown(partner, k)
 		return err
 	}
 	if v.replaces && v.kind == pinned {
 		clear(v.installed)
 	}
-	v.installed[g.number] = true
+	v.installed[all[len(all)-1].number] = true
 	return nil
 }
 

@@ -81,7 +81,7 @@ type Result struct {
 	Mails        int `json:"mails"`
 	CutOvers     int `json:"cut_overs"`
 	// Held counts certificates that a guard did not accept by its rule, and about which it asked a person.
-	Held int `json:"held,omitempty"`
+	Held int `json:"held"`
 
 	// FailedByMonth counts the failed messages of each month from the start on.
 	FailedByMonth []int64 `json:"-"`

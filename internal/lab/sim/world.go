@@ -236,18 +236,19 @@ func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
 	return nil
 }
 
-// act plans the installation of the generation that is the newest at the time.
+// act plans an action of the receiver's administrator. Of a receiver that pins, it is the installation of the generation
+// that is the newest at the time.
 func (w *world) act(a *arrangement, p plan) {
 	a.pending++
 	w.schedule(p.at, acts, func(context.Context) error {
 		w.count(a)
 		a.pending--
 		newest := a.tenant.newest()
-		if err := a.install(newest); err != nil {
-			return err
+		if err := a.receiver.act(a.tenant.generations); err != nil {
+			return fmt.Errorf("the guard of tenant %s: %w", a.tenant.Name, err)
 		}
 		w.look(a)
-		if p.confirms {
+		if p.confirms && a.kind == pinned {
 			w.schedule(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
 				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{
 					Generation: newest.number, Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
