@@ -121,7 +121,7 @@ func TestReceiversThatFollowTheirFeedOrHaveAGuardLoseNoMessageWithAnyStrategy(t 
 	for name, receivers := range map[string]Receivers{"feed": {Follow: 1}, "guard": {Guard: 1}} {
 		for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive} {
 			c := config(t, "short-lived", strategy, 2)
-			c.Receivers, c.Steady, c.Years, c.Idle = receivers, true, 1, 1
+			c.Receivers, c.Steady, c.Arrangements, c.Years, c.Idle = receivers, true, 1, 1, 1
 			if r := simulate(t, c); r.Failed != 0 || r.Held != 0 || r.Renewals < 2*10 || r.CutOvers < 9*r.Renewals/10 {
 				t.Errorf("%s, %s: %s", name, strategy, text(t, r))
 			}
@@ -132,7 +132,7 @@ func TestReceiversThatFollowTheirFeedOrHaveAGuardLoseNoMessageWithAnyStrategy(t 
 func TestAGuardUnderstandsTheRenewalsOfEveryPolicy(t *testing.T) {
 	for _, p := range policy.Presets() {
 		c := config(t, p.Name, tenancy.Immediate, 4)
-		c.Receivers, c.Steady = Receivers{Guard: 1}, true
+		c.Receivers, c.Steady, c.Arrangements = Receivers{Guard: 1}, true, 1
 		if r := simulate(t, c); r.Failed != 0 || r.Held != 0 || r.Renewals < 4 {
 			t.Errorf("%s: %s", p.Name, text(t, r))
 		}
@@ -222,6 +222,15 @@ func TestACertificateThatLivesLongerThanThePolicyIssuesIsWarnedAbout(t *testing.
 	c.Policy.Validity, c.Years = 47*policy.Day, 3
 	if r := simulate(t, c); r.WarnedRenewals != r.Renewals || r.Renewals < 4*20 {
 		t.Errorf("%d of %d renewals were warned about", r.WarnedRenewals, r.Renewals)
+	}
+}
+
+// The policy renews when 131 days are left, and the first certificates expire from 93 days after the start on.
+func TestACertificateThatIsDueAtTheStartIsRenewedInTheFirstRun(t *testing.T) {
+	c := config(t, "short-lived", tenancy.Adaptive, 3)
+	c.Policy.Validity, c.Years, c.Arrangements = 398*policy.Day, 1, 1
+	if r := simulate(t, c); r.Renewals < 3 || r.WarnedRenewals >= r.Renewals {
+		t.Error(text(t, r))
 	}
 }
 
