@@ -236,8 +236,8 @@ func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
 	return nil
 }
 
-// act plans an action of the receiver's administrator. Of a receiver that pins, it is the installation of the generation
-// that is the newest at the time.
+// act plans an action of the receiver's administrator: the installation of the generation that is the newest at the
+// time, or the decision about those that a guard holds.
 func (w *world) act(a *arrangement, p plan) {
 	a.pending++
 	w.schedule(p.at, acts, func(context.Context) error {
