@@ -70,26 +70,26 @@ func withChain(t *testing.T, pair tls.Certificate) []byte {
 	return append(testca.PEM(pair.Certificate...), testca.KeyPEM(t, pair.PrivateKey.(crypto.Signer))...)
 }
 
-// log is read while the guard writes it.
-type log struct {
+// A guardLog is read while the guard writes it.
+type guardLog struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
 }
 
-func (l *log) Write(p []byte) (int, error) {
+func (l *guardLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *log) count(text string) int {
+func (l *guardLog) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.text.String(), text)
 }
 
 // protect starts a guard in front of an upstream, and returns its URL and its log.
-func (p *platform) protect(upstream, upstreamTLS string) (url string, l *log) {
+func (p *platform) protect(upstream, upstreamTLS string) (url string, l *guardLog) {
 	p.t.Helper()
 	p.write("guard.yaml", fmt.Appendf(nil, `listen: 127.0.0.1:0
 server: {cert: server.pem, key: server.pem}
@@ -100,7 +100,7 @@ upstream: %s
     trust: [platform.pem]
     policy: sap-c4c
 `, upstream, upstreamTLS))
-	l = &log{}
+	l = &guardLog{}
 	g, err := guard.Open(p.t.Context(), filepath.Join(p.dir, "guard.yaml"), guard.Options{Policies: policy.Preset,
 		Now: func() time.Time { return *p.clock.Load() }, Log: slog.New(slog.NewTextHandler(l, nil))})
 	check(p.t, err)
@@ -210,19 +210,10 @@ func TestReceiversBehindAGuardSeeNoRenewal(t *testing.T) {
 			peer{needs: product.needs}.available(t)
 			p := newPlatform(t)
 			r := product.start(p.world)
-			origin, path, mutual := strings.TrimSuffix(r.url, pathOf(r.url)), pathOf(r.url), ""
-			if r.accept == nil {
-				origin, path = strings.TrimSuffix(r.url, "/messages"), "/messages"
-			} else {
-				r.accept(p.guard.Leaf)
-				agreed := 0
-				testenv.Eventually(t, func() bool { // after a reload, the previous process may still take connections
-					agreed++
-					if p.answers(r.url, p.guard) != "" {
-						agreed = 0
-					}
-					return agreed > r.agreements
-				})
+			path := pathOf(r.url)
+			origin, mutual := strings.TrimSuffix(r.url, path), ""
+			if r.accept != nil {
+				p.admitGuard(r)
 				mutual = "upstream_tls: {cert: guard.pem, key: guard.pem, ca: ca.pem}\n"
 			}
 			_, first := p.presents()
@@ -249,6 +240,20 @@ func TestReceiversBehindAGuardSeeNoRenewal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// admitGuard makes a product accept the guard's certificate alone, and waits until it does.
+func (p *platform) admitGuard(r system) {
+	p.t.Helper()
+	r.accept(p.guard.Leaf)
+	agreed := 0
+	testenv.Eventually(p.t, func() bool { // after a reload, the previous process may still take connections
+		agreed++
+		if p.answers(r.url, p.guard) != "" {
+			agreed = 0
+		}
+		return agreed > r.agreements
+	})
 }
 
 // stranger returns a certificate of another tenant of the platform.
