@@ -217,27 +217,15 @@ func (w *world) found(ctx context.Context, first, n int) error {
 		projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
 			CreatedAt: c.Start, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
-		for i := range keyUsers {
-			u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
-				Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: store.NewID(), CreatedAt: c.Start, Version: 1}
-			if i < subscribers {
-				u.SubscribedAt = c.Start
-			}
-			users = append(users, u)
-		}
+		users = append(users, keyUsersOf(t, c.Start)...)
 		t.generations = []generation{{number: 1, notAfter: issued.NotAfter}}
 		if err := t.generations[0].read(c, issued.DER); err != nil {
 			return err
 		}
 		for i := range c.Arrangements {
-			r := draws(c.Seed, number, i+1, 0)
-			a := &arrangement{id: store.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r),
-				sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
-			a.minute = between(r, 0, time.Hour)
-			if a.kind == guarded {
-				if err := a.guard(c, t.generations[0].certificate, w.registry.root); err != nil {
-					return err
-				}
+			a, err := w.newArrangement(t, i+1)
+			if err != nil {
+				return err
 			}
 			name := fmt.Sprintf("receiver-%d", i+1)
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
@@ -256,6 +244,32 @@ func (w *world) found(ctx context.Context, first, n int) error {
 		return tx.Create(ctx, store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs,
 			Receivers: receivers, Arrangements: arrangements})
 	})
+}
+
+// newArrangement draws an arrangement of a tenant with its receiver.
+func (w *world) newArrangement(t *tenant, number int) (*arrangement, error) {
+	c := w.config
+	r := draws(c.Seed, t.number, number, 0)
+	a := &arrangement{id: store.NewID(), tenant: t, number: number, receiver: c.newReceiver(r),
+		sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
+	a.minute = between(r, 0, time.Hour)
+	if a.kind != guarded {
+		return a, nil
+	}
+	return a, a.guard(c, t.generations[0].certificate, w.registry.root)
+}
+
+// keyUsersOf returns the key users of a tenant.
+func keyUsersOf(t *tenant, start time.Time) (users []tenancy.KeyUser) {
+	for i := range keyUsers {
+		u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
+			Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: store.NewID(), CreatedAt: start, Version: 1}
+		if i < subscribers {
+			u.SubscribedAt = start
+		}
+		users = append(users, u)
+	}
+	return users
 }
 
 // Each tenant has three key users, and one of them subscribed to mails.
