@@ -98,8 +98,8 @@ var layout = []struct {
 		"internal/keys/...",
 	}},
 	{"internal/lab/...", []string{
-		"client", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/engine/...",
-		"internal/keys/...",
+		"client", "guard", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/ingress/...",
+		"internal/engine/...", "internal/keys/...",
 	}},
 	{"internal/testing/...", []string{
 		"internal/testing/...", "internal/lab/receiver", "internal/egress/...", "internal/engine/...", "internal/keys/...",

@@ -2,31 +2,40 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os"
 	"os/signal"
 
 	"github.com/perennial-pki/perennial/internal/lab/demo"
 	"github.com/perennial-pki/perennial/internal/service"
+	"github.com/perennial-pki/perennial/policy"
 )
 
 type demoCmd struct {
-	Policy  string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file; sap-c4c shows the missing warning."`
-	Compare bool   `help:"Run one renewal twice, with the strategies immediate and adaptive, and count failed messages."`
+	Policy  string `env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file (default: perennial; sap-c4c with --guard). sap-c4c shows the missing warning."`
+	Compare bool   `xor:"story" help:"Run one renewal twice, with the strategies immediate and adaptive, and count failed messages."`
+	Guard   bool   `xor:"story" help:"Show a renewal from the receiver's side, without and with a guard in front of it, and count failed messages."`
 	SVG     string `name:"svg" placeholder:"FILE" help:"With --compare: draw the hours with and without deliveries."`
 }
 
 func (c *demoCmd) Run(e env) error {
-	p, err := service.LoadPolicy(c.Policy)
+	name := policy.Default
+	if c.Guard {
+		name = demo.GuardedPolicy
+	}
+	p, err := service.LoadPolicy(cmp.Or(c.Policy, name))
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if !c.Compare {
+	switch {
+	case c.Guard:
+		return demo.Guarded(ctx, e.out, p)
+	case !c.Compare:
 		return demo.Run(ctx, e.out, p)
-	}
-	if c.SVG == "" {
+	case c.SVG == "":
 		return demo.Compare(ctx, e.out, nil, p)
 	}
 	var picture bytes.Buffer

@@ -26,8 +26,9 @@ type simulateCmd struct {
 	Arrangements int      `default:"3" help:"Number of arrangements of each tenant."`
 	Years        int      `default:"3" help:"Simulated years."`
 	Start        string   `default:"2026-01-01" placeholder:"DATE" help:"The first day. The first certificates expire 93 to 458 days later."`
+	Steady       bool     `help:"The first certificates have the policy's validity instead, and different ages."`
 	Seed         uint64   `default:"1" help:"The same seed gives the same output."`
-	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"Shares of receivers by what they check: the CA, the subject, the certificate itself (pin), or the certificates of a feed (follow)."`
+	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"Shares of receivers by what they check: ca, subject, pin (installed by a person), follow (fetched from the feed), or guard (accepted by a rule)."`
 	Reaction     string   `default:"3d..45d" help:"Time between the notice and the action of a receiver's administrator."`
 	Order        string   `default:"add=0.5,replace=0.5" help:"Shares of administrators who add the new certificate, and who replace the old one with it."`
 	Idle         float64  `default:"0.05" help:"Share of administrators who act only two days after messages begin to fail."`
@@ -108,16 +109,17 @@ func (c simulateCmd) policies() (all []policy.Policy, err error) {
 }
 
 func (c simulateCmd) config() (s sim.Config, err error) {
-	s = sim.Config{Tenants: c.Tenants, Arrangements: c.Arrangements, Years: c.Years, Seed: c.Seed, Idle: c.Idle}
+	s = sim.Config{Tenants: c.Tenants, Arrangements: c.Arrangements, Years: c.Years, Seed: c.Seed,
+		Steady: c.Steady, Idle: c.Idle}
 	if s.Start, err = parseInstant(c.Start); err != nil {
 		return s, fmt.Errorf("--start: %w", err)
 	}
-	receivers, err := parseShares(c.Receivers, "ca", "subject", "pin", "follow")
+	receivers, err := parseShares(c.Receivers, "ca", "subject", "pin", "follow", "guard")
 	if err != nil {
 		return s, fmt.Errorf("--receivers: %w", err)
 	}
-	s.Receivers = sim.Receivers{CA: receivers[0], Subject: receivers[1], Pin: receivers[2],
-		Follow: receivers[3]}
+	s.Receivers = sim.Receivers{CA: receivers[0], Subject: receivers[1], Pin: receivers[2], Follow: receivers[3],
+		Guard: receivers[4]}
 	orders, err := parseShares(c.Order, "add", "replace")
 	if err != nil {
 		return s, fmt.Errorf("--order: %w", err)

@@ -14,8 +14,6 @@ const (
 	// confirms is the share of administrators who report the installation within a day. The others leave it to the
 	// messages.
 	confirms = 0.5
-	// followPeriod is the longest time from the publication of a certificate in a feed until a follower has installed it.
-	followPeriod = time.Hour
 	// Production systems are changed in the daytime, between these hours (UTC).
 	opens, closes = 8, 17
 )
@@ -57,11 +55,6 @@ func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	return p
 }
 
-// follow draws the installation by a follower, which reports it at once.
-func follow(r *rand.Rand, published time.Time) plan {
-	return plan{at: published.Add(between(r, 0, followPeriod)), confirms: true}
-}
-
 // daytime moves an instant at night into the next daytime, at the given share of its length.
 func daytime(t time.Time, share float64) time.Time {
 	if h := t.Hour(); h >= opens && h < closes {
@@ -72,32 +65,6 @@ func daytime(t time.Time, share float64) time.Time {
 		day = day.Add(policy.Day)
 	}
 	return day.Add(opens*time.Hour + time.Duration(share*float64((closes-opens)*time.Hour)))
-}
-
-// A receiver checks the certificate of a sender.
-type receiver struct {
-	pins      bool // accepts installed generations only; the others accept all, which have the same CA and subject
-	follows   bool // a follower installs every generation, without an administrator
-	replaces  bool // an installation removes the previous generation
-	installed map[int]bool
-}
-
-// newReceiver draws a receiver that accepts generation 1.
-func (c Config) newReceiver(r *rand.Rand) receiver {
-	kind, order := r.Float64(), r.Float64()
-	v := receiver{pins: kind >= c.Receivers.CA+c.Receivers.Subject, installed: map[int]bool{1: true}}
-	v.follows = v.pins && kind < c.Receivers.CA+c.Receivers.Subject+c.Receivers.Follow
-	v.replaces = !v.follows && order >= c.Orders.Add
-	return v
-}
-
-func (v receiver) accepts(generation int) bool { return !v.pins || v.installed[generation] }
-
-func (v receiver) install(generation int) {
-	if v.replaces {
-		clear(v.installed)
-	}
-	v.installed[generation] = true
 }
 
 // A sender sends a message every interval.

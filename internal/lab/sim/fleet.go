@@ -3,14 +3,19 @@ package sim
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -22,32 +27,64 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// First certificates expire between these times after the start.
-const (
-	firstExpiry = 93 * policy.Day
-	lastExpiry  = 458 * policy.Day
-)
+// firstExpiry returns the times after the start between which the first certificates expire.
+func (c Config) firstExpiry() (earliest, latest time.Duration) {
+	if c.Steady {
+		return c.Policy.WarnTo.Of(c.Policy.Validity), c.Policy.Validity // none is due for a warning yet
+	}
+	return 93 * policy.Day, 458 * policy.Day
+}
 
-// A registry replaces the CA. Its certificates are numbers, because the simulation does not parse them. It records the
-// tenants that it issued for.
+// A registry is a CA with one root. It records the tenants that it issued for.
 type registry struct {
+	root *x509.Certificate
+	key  ed25519.PrivateKey // its signatures are deterministic
+
 	mu      sync.Mutex // guards the fields below
 	serial  uint64
 	tenants []string
+}
+
+// rootID is the authority under which the root is stored.
+const rootID = "sim"
+
+func newRegistry(c Config) (*registry, error) {
+	r := &registry{key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), serial: 1}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root"}, NotBefore: c.Start,
+		NotAfter: c.Start.AddDate(2*mostYears, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, r.key.Public(), r.key)
+	if err != nil {
+		return nil, err
+	}
+	r.root, err = x509.ParseCertificate(der)
+	return r, err
+}
+
+// authority returns the root as the engine stores it.
+func (r *registry) authority() tenancy.Authority {
+	return tenancy.Authority{ID: rootID, Kind: tenancy.RootAuthority, Position: 1, DER: r.root.Raw,
+		NotBefore: r.root.NotBefore, NotAfter: r.root.NotAfter}
 }
 
 // Issue implements [issuer.Issuer].
 func (r *registry) Issue(_ context.Context, q issuer.Request) (issuer.Issued, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.serial++
 	r.tenants = append(r.tenants, q.Tenant)
-	return r.certificate(q.Tenant, q.At.Add(-local.Backdate), q.Validity), nil
+	return r.certificate(q.Tenant, q.Key.Public(), q.At.Add(-local.Backdate), q.Validity)
 }
 
-func (r *registry) certificate(tenant string, from time.Time, validity time.Duration) issuer.Issued {
-	return issuer.Issued{DER: binary.BigEndian.AppendUint64(nil, r.serial), Serial: fmt.Sprintf("%016x", r.serial),
-		Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
+// certificate issues the next certificate.
+func (r *registry) certificate(tenant string, key crypto.PublicKey, from time.Time,
+	validity time.Duration) (issuer.Issued, error) {
+	r.serial++
+	template := &x509.Certificate{SerialNumber: new(big.Int).SetUint64(r.serial), Subject: pkix.Name{CommonName: tenant},
+		NotBefore: from, NotAfter: from.Add(validity), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, r.root, key, r.key)
+	return issuer.Issued{DER: der, Serial: fmt.Sprintf("%016x", r.serial), Subject: "CN=" + tenant,
+		NotBefore: from, NotAfter: from.Add(validity), IssuerID: rootID}, err
 }
 
 // drain returns the tenants for which certificates were issued since the last call, each once, in order.
@@ -86,9 +123,18 @@ type tenant struct {
 
 // A generation of a tenant's certificate. Retired ones are kept.
 type generation struct {
-	number    int
-	notAfter  time.Time
-	noticedAt time.Time // the first notice about it
+	number      int
+	notAfter    time.Time
+	noticedAt   time.Time         // the first notice about it
+	certificate *x509.Certificate // nil if no receiver has a guard
+}
+
+// read reads the certificate if there are guards that decide about it.
+func (g *generation) read(c Config, der []byte) (err error) {
+	if c.Receivers.Guard > 0 {
+		g.certificate, err = x509.ParseCertificate(der)
+	}
+	return err
 }
 
 // An arrangement of the simulation.
@@ -106,9 +152,8 @@ type arrangement struct {
 	message  time.Time // the time of a message that will give new evidence
 }
 
-// found opens an engine on an empty database and creates n tenants, numbered from first on.
-func (w *world) found(ctx context.Context, first, n int) (err error) {
-	c := w.config
+// open opens an engine on an empty database.
+func (w *world) open(ctx context.Context) (err error) {
 	if w.store, err = store.OpenInMemory(ctx); err != nil {
 		return err
 	}
@@ -116,18 +161,32 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	key, err := keyring.Generate(tenancy.P256)
-	if err != nil {
+	if w.key, err = keyring.Generate(tenancy.P256); err != nil {
 		return err
 	}
-	w.registry, w.postbox = &registry{}, &postbox{}
+	if w.registry, err = newRegistry(w.config); err != nil {
+		return err
+	}
+	if err := w.store.AddAuthority(ctx, w.registry.authority()); err != nil {
+		return err
+	}
+	w.postbox = &postbox{}
+	log := slog.New(slog.DiscardHandler)
 	w.engine, err = lifecycle.New(lifecycle.Config{
-		Store: w.store, Issuer: w.registry, Keys: oneKey{key}, Seal: seal, Policy: c.Policy, Outbox: w.postbox,
-		MailDomain: "example.com", Log: slog.New(slog.DiscardHandler),
+		Store: w.store, Issuer: w.registry, Keys: oneKey{w.key}, Seal: seal, Policy: w.config.Policy, Outbox: w.postbox,
+		MailDomain: "example.com", Log: log,
 	})
 	if err != nil {
 		return err
 	}
+	w.feeds, err = feeds.New(w.store, w.engine.Rollovers(), seal, log)
+	return err
+}
+
+// found creates n tenants, numbered from first on.
+func (w *world) found(ctx context.Context, first, n int) error {
+	c := w.config
+	earliest, latest := c.firstExpiry()
 	var tenants []tenancy.Tenant
 	var users []tenancy.KeyUser
 	var projects []tenancy.ScopingProject
@@ -139,13 +198,15 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		name := fmt.Sprintf("tenant-%07d", number)
 		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: store.NewID(), Name: name, DisplayName: name,
 			KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
-		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
+		expires := c.Start.Add(between(r, earliest, latest)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
 		if from.After(c.Start) { // certificates of the policy have a shorter lifetime than the first ones
 			from = c.Start
 		}
-		w.registry.serial++
-		issued := w.registry.certificate(t.Name, from, expires.Sub(from))
+		issued, err := w.registry.certificate(t.Name, w.key.Public(), from, expires.Sub(from))
+		if err != nil {
+			return err
+		}
 		tenants = append(tenants, t.Tenant)
 		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{
 			ID: store.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
@@ -156,19 +217,16 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
 			CreatedAt: c.Start, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
-		for i := range keyUsers {
-			u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
-				Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: store.NewID(), CreatedAt: c.Start, Version: 1}
-			if i < subscribers {
-				u.SubscribedAt = c.Start
-			}
-			users = append(users, u)
-		}
+		users = append(users, keyUsersOf(t, c.Start)...)
 		t.generations = []generation{{number: 1, notAfter: issued.NotAfter}}
+		if err := t.generations[0].read(c, issued.DER); err != nil {
+			return err
+		}
 		for i := range c.Arrangements {
-			r := draws(c.Seed, number, i+1, 0)
-			a := &arrangement{id: store.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r),
-				sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
+			a, err := w.newArrangement(t, i+1)
+			if err != nil {
+				return err
+			}
 			name := fmt.Sprintf("receiver-%d", i+1)
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
 				Version: 1}
@@ -186,6 +244,32 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		return tx.Create(ctx, store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs,
 			Receivers: receivers, Arrangements: arrangements})
 	})
+}
+
+// newArrangement draws an arrangement of a tenant with its receiver.
+func (w *world) newArrangement(t *tenant, number int) (*arrangement, error) {
+	c := w.config
+	r := draws(c.Seed, t.number, number, 0)
+	a := &arrangement{id: store.NewID(), tenant: t, number: number, receiver: c.newReceiver(r),
+		sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
+	a.minute = between(r, 0, time.Hour)
+	if a.kind != guarded {
+		return a, nil
+	}
+	return a, a.guard(c, t.generations[0].certificate, w.registry.root)
+}
+
+// keyUsersOf returns the key users of a tenant.
+func keyUsersOf(t *tenant, start time.Time) (users []tenancy.KeyUser) {
+	for i := range keyUsers {
+		u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
+			Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: store.NewID(), CreatedAt: start, Version: 1}
+		if i < subscribers {
+			u.SubscribedAt = start
+		}
+		users = append(users, u)
+	}
+	return users
 }
 
 // Each tenant has three key users, and one of them subscribed to mails.

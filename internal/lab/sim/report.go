@@ -14,18 +14,15 @@ import (
 // Table prints a comparison of results.
 func Table(w io.Writer, c Config, all []*Result) error {
 	first := all[0]
-	following := ""
-	if c.Receivers.Follow > 0 {
-		following = fmt.Sprintf(",\n%s the certificates of a feed", percent(c.Receivers.Follow))
-	}
 	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every "+
-		"certificate of the CA, %s\nof the subject, %s what is installed%s. Administrators act %s to %s after the notice, "+
-		"%s of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s "+
-		"for each arrangement, %s in all.\n\n",
+		"certificate of the CA, %s\nof the subject, %s what is installed. Administrators act %s to %s after the notice, %s "+
+		"of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s for "+
+		"each arrangement, %s in all.\n%s\n",
 		first.Tenants, first.Arrangements, first.Years, c.Start.Format("2006-01-02"), c.Seed, percent(c.Receivers.CA),
-		percent(c.Receivers.Subject), percent(c.Receivers.Pin), following,
+		percent(c.Receivers.Subject), percent(c.Receivers.Pin),
 		policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax), percent(c.Idle), percent(c.Orders.Add),
-		percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages))
+		percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages),
+		c.Receivers.withoutPeople())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "POLICY\tVALIDITY\tSTRATEGY\tRENEWALS\tWARNED\tFAILED\tBY RENEWAL\tALTHOUGH ACCEPTED\tHOURS OF "+
 		"OUTAGE\tCUT-OVERS\tTASKS\tMAILS\t")
@@ -38,10 +35,31 @@ func Table(w io.Writer, c Config, all []*Result) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	writeHeld(w, all)
 	_, err := fmt.Fprint(w, "\nBY RENEWAL: failed messages that would have been delivered without the renewal. ALTHOUGH "+
-		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; always 0 for "+
-		"adaptive. The other messages failed because the new certificate\nwas not installed before the old one expired.\n")
+		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; 0 for "+
+		"adaptive, unless a retired certificate is\nvalid for longer than its successors. The other messages failed because "+
+		"the new certificate was not installed before the old one\nexpired.\n")
 	return err
+}
+
+// withoutPeople describes the receivers that accept a new certificate without a person; empty if there are none.
+func (r Receivers) withoutPeople() string {
+	if r.Follow+r.Guard == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s of the receivers follow a feed, and %s are behind a guard.\n", percent(r.Follow),
+		percent(r.Guard))
+}
+
+// writeHeld states how many certificates guards held, if there are some.
+func writeHeld(w io.Writer, all []*Result) {
+	for _, r := range all {
+		if r.Held > 0 {
+			fmt.Fprintf(w, "\n%s with %s certificates under %s: guards held %d certificates until a person had accepted "+
+				"them.\n", r.Strategy, r.Validity, r.Policy, r.Held)
+		}
+	}
 }
 
 func percent(share float64) string {

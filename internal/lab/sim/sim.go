@@ -32,7 +32,10 @@ type Config struct {
 	Arrangements int
 	Years        int
 	Start        time.Time
-	Seed         uint64
+	// Steady gives the first certificates the validity of the policy, and an age at which no warning is due yet.
+	// Otherwise, they expire 93 to 458 days after the start, whatever the policy: the fleet changes to it.
+	Steady bool
+	Seed   uint64
 	// Receivers and Orders are the shares of the kinds of receivers, and of the ways to change a pinned certificate.
 	Receivers Receivers
 	Orders    Orders
@@ -45,8 +48,9 @@ type Config struct {
 }
 
 // Receivers contains shares of 1: receivers that accept every certificate of the CA, every certificate of the subject,
-// only certificates that an administrator installed, or those of the tenant's feed.
-type Receivers struct{ CA, Subject, Pin, Follow float64 }
+// or only installed certificates. Others follow the feed of their arrangement, or are behind a guard with the rule
+// successor.
+type Receivers struct{ CA, Subject, Pin, Follow, Guard float64 }
 
 // Orders contains shares of 1: administrators who add the new certificate to the old one, or who replace the old one.
 type Orders struct{ Add, Replace float64 }
@@ -76,6 +80,8 @@ type Result struct {
 	Tasks        int `json:"tasks"`
 	Mails        int `json:"mails"`
 	CutOvers     int `json:"cut_overs"`
+	// Held counts certificates that a guard did not accept by its rule, and about which it asked a person.
+	Held int `json:"held"`
 
 	// FailedByMonth counts the failed messages of each month from the start on.
 	FailedByMonth []int64 `json:"-"`
@@ -112,8 +118,9 @@ func (c Config) Check() error {
 		return fmt.Errorf("%d arrangements for each tenant: use 1 to %d", c.Arrangements, mostArrangements)
 	case c.Years < 1 || c.Years > mostYears:
 		return fmt.Errorf("%d years: use 1 to %d", c.Years, mostYears)
-	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin, c.Receivers.Follow):
-		return errors.New("the shares of receivers (ca, subject, pin, follow) must each be 0 to 1, with a sum of 1")
+	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin, c.Receivers.Follow, c.Receivers.Guard):
+		return errors.New("the shares of receivers (ca, subject, pin, follow, guard) must each be 0 to 1, with a sum " +
+			"of 1")
 	case !one(c.Orders.Add, c.Orders.Replace):
 		return errors.New("the shares of orders (add, replace) must each be 0 to 1, with a sum of 1")
 	case !share(c.Idle):
@@ -211,6 +218,7 @@ func (r *Result) add(o *Result) {
 	r.Tasks += o.Tasks
 	r.Mails += o.Mails
 	r.CutOvers += o.CutOvers
+	r.Held += o.Held
 	for i, n := range o.FailedByMonth {
 		r.FailedByMonth[i] += n
 	}

@@ -3,10 +3,13 @@ package sim
 import (
 	"container/heap"
 	"context"
+	"crypto"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -24,7 +27,9 @@ type world struct {
 	config   Config
 	store    *store.Store
 	engine   *lifecycle.Engine
+	feeds    *feeds.Feeds
 	registry *registry
+	key      crypto.Signer // of all certificates, because nothing is signed with it
 	postbox  *postbox
 	tenants  []*tenant
 	byName   map[string]*tenant
@@ -52,6 +57,7 @@ const (
 	runs
 	rolls
 	acts
+	fetches
 	tells
 	sends
 )
@@ -95,9 +101,12 @@ func newWorld(c Config, notice time.Duration, when checks) *world {
 
 // live simulates n tenants, numbered from first on.
 func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
-	err := w.found(ctx, first, n)
+	err := w.open(ctx)
 	if w.store != nil {
 		defer w.store.Close()
+	}
+	if err == nil {
+		err = w.found(ctx, first, n)
 	}
 	if err != nil {
 		return nil, err
@@ -105,7 +114,7 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 	for _, t := range w.tenants {
 		w.byName[t.Name] = t
 		w.expire(t, t.newest())
-		if err := w.read(ctx, t); err != nil {
+		if err := errors.Join(w.publish(ctx, t), w.read(ctx, t)); err != nil {
 			return nil, err
 		}
 		if w.checks == everyHour {
@@ -180,6 +189,9 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 	for _, c := range certs {
 		if c.Generation == last+1 {
 			t.generations[last].notAfter = c.NotAfter
+			if err := t.generations[last].read(w.config, c.DER); err != nil {
+				return err
+			}
 		}
 	}
 	w.result.Renewals++
@@ -191,10 +203,11 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 			a.served = t.generations[a.fate.with-1]
 		}
 		r := draws(w.config.Seed, t.number, a.number, newest.number)
-		if a.follows {
-			w.act(a, follow(r, w.now))
-		} else if p := w.config.planFor(r, newest.noticedAt, w.now); a.pins && !p.idle {
+		switch p := w.config.planFor(r, newest.noticedAt, w.now); {
+		case a.kind == pinned && !p.idle:
 			w.act(a, p)
+		case a.kind == follows:
+			w.follow(a)
 		}
 	}
 	return w.read(ctx, t)
@@ -204,7 +217,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 // unless the forecast promised none. Only under a policy with renewals without a warning, or for a certificate that was
 // inside the renewal window at the start, may a forecast have no warning.
 func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
-	from := w.config.Start
+	from := w.config.Start.Add(1) // the first run is after the start
 	if c.Generation > 1 {
 		from = c.CreatedAt
 	}
@@ -223,19 +236,22 @@ func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
 	return nil
 }
 
-// act plans the installation of the generation that is the newest at the time.
+// act plans an action of the receiver's administrator: the installation of the generation that is the newest at the
+// time, or the decision about those that a guard holds.
 func (w *world) act(a *arrangement, p plan) {
 	a.pending++
 	w.schedule(p.at, acts, func(context.Context) error {
 		w.count(a)
 		a.pending--
-		newest := a.tenant.newest().number
-		a.install(newest)
+		newest := a.tenant.newest()
+		if err := a.receiver.act(a.tenant.generations); err != nil {
+			return fmt.Errorf("the guard of tenant %s: %w", a.tenant.Name, err)
+		}
 		w.look(a)
-		if p.confirms {
+		if p.confirms && a.kind == pinned {
 			w.schedule(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
-				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{Generation: newest,
-					Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
+				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{
+					Generation: newest.number, Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
 			})
 		}
 		return nil
@@ -380,80 +396,6 @@ func (w *world) close(ctx context.Context) error {
 	if _, err := w.store.VerifyEvents(ctx); err != nil {
 		return fmt.Errorf("invariant 8: %w", err)
 	}
-	return nil
-}
-
-// A fate is the outcome of the messages of an arrangement until the next change.
-type fate struct {
-	delivered bool
-	with      int // the generation that delivers them
-	accepted  bool
-	byRenewal bool
-}
-
-// try simulates a message at now. The gateway tries one generation after the other.
-func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err error) {
-	now, r := w.now, a.standing.Rollover
-	order := r.Order(now)
-	for i, g := range order {
-		if a.accepts(g) && a.tenant.generations[g-1].usable(now) {
-			f.delivered, f.with, order = true, g, order[:i+1]
-			break
-		}
-	}
-	for _, g := range a.tenant.generations {
-		f.accepted = f.accepted || g.usable(now) && a.accepts(g.number)
-	}
-	for _, g := range order {
-		if !a.tenant.generations[g-1].usable(now) && a.tenant.newest().usable(now) {
-			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.Name, g)
-		}
-		// A receiver may refuse all generations for any reason, so this is not evidence.
-		if f.delivered {
-			o := standing.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
-				By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
-			if g == f.with {
-				o.Verdict, o.Detail = rollover.Accepted, "200 OK"
-			}
-			seen = append(seen, o)
-		}
-	}
-	f.byRenewal = !f.delivered && a.served.usable(now)
-	return f, news(r, seen), nil
-}
-
-// look determines the fate of the messages from now on. It plans the next message as an event of its own if it gives
-// new evidence.
-func (w *world) look(a *arrangement) {
-	f, seen, _ := w.try(a) // the message itself returns the error
-	a.fate = f
-	if len(seen) == 0 && (f.delivered || a.pending > 0) {
-		return
-	}
-	at := a.next(w.now)
-	if at.Equal(a.message) {
-		return
-	}
-	a.message = at
-	w.schedule(at, sends, func(ctx context.Context) error {
-		a.message = time.Time{}
-		return w.send(ctx, a)
-	})
-}
-
-// send sends a message.
-func (w *world) send(ctx context.Context, a *arrangement) error {
-	w.count(a)
-	f, seen, err := w.try(a)
-	switch {
-	case err != nil:
-		return err
-	case !f.delivered && a.pending == 0: // the failure alerts the administrator
-		w.act(a, plan{at: w.now.Add(idleWaits)})
-	case len(seen) > 0:
-		return w.observe(ctx, a, "gateway", seen...)
-	}
-	w.look(a)
 	return nil
 }
 

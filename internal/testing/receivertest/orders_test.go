@@ -385,7 +385,7 @@ func (w *world) loggedAsFailure(recent []tenancy.Message) bool {
 }
 
 func pathOf(url string) string {
-	rest := strings.TrimPrefix(url, "https://")
+	_, rest, _ := strings.Cut(url, "://")
 	if i := strings.Index(rest, "/"); i >= 0 {
 		return rest[i:]
 	}
