@@ -1,14 +1,16 @@
 // Package feed is the form in which a tenant publishes the certificates that it presents to a receiver, now and next.
 //
-// A feed is a signed document. The address of the feed contains the thumbprint of the key that signs it, so whoever
-// holds the address can tell a genuine document from another one, whatever lies between. Verify guarantees that the
-// document was signed by that key and is complete; it does not guarantee that it is the newest. Follower code compares
+// A feed is a signed document. The address of the feed contains a secret and the thumbprint of the key that signs, so
+// whoever holds the address can tell the document of this feed from any other, whatever lies between. One key may sign
+// many feeds: the document names its address by a digest of the secret. Verify guarantees that the document was signed
+// by that key for that address and is complete; it does not guarantee that it is the newest. Follower code compares
 // [Document.Sequence] with the last one it saw. The package does no I/O and reads no clock.
 package feed
 
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -40,6 +42,8 @@ const (
 
 // A Document lists every generation within reach of a receiver.
 type Document struct {
+	// Feed is the [ID] of the address at which the document is published. At any other address it is not valid.
+	Feed string `json:"feed"`
 	// Tenant and Arrangement name the sender. They are for people.
 	Tenant      string `json:"tenant"`
 	Arrangement string `json:"arrangement"`
@@ -69,6 +73,13 @@ type Certificate struct {
 // Parsed returns the certificate.
 func (c Certificate) Parsed() (*x509.Certificate, error) { return x509.ParseCertificate(c.DER) }
 
+// ID returns the ID of the feed at an address: the SHA-256 of the secret in the address, in base64url. It does not
+// reveal the secret, which is random and long.
+func ID(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
 // Thumbprint returns the thumbprint of a key (RFC 7638, SHA-256, base64url), which is part of a feed's address.
 func Thumbprint(key ed25519.PublicKey) (string, error) {
 	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
@@ -93,8 +104,9 @@ func Sign(d Document, key ed25519.PrivateKey) (string, error) {
 	return signed.CompactSerialize()
 }
 
-// Verify returns the document in a JWS that the key with a thumbprint has signed. An error never quotes the document.
-func Verify(signed, thumbprint string) (d Document, err error) {
+// Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An error
+// quotes neither the document nor the secret.
+func Verify(signed, secret, thumbprint string) (d Document, err error) {
 	if len(signed) > MaxSize {
 		return d, fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
 	}
@@ -120,6 +132,10 @@ func Verify(signed, thumbprint string) (d Document, err error) {
 	}
 	if err := json.Unmarshal(payload, &d); err != nil {
 		return Document{}, fmt.Errorf("the feed cannot be read: %w", err)
+	}
+	if d.Feed != ID(secret) {
+		return Document{}, errors.New("the document is that of another feed with the same key, so it is not used: " +
+			"check the address, and what lies between")
 	}
 	return d, d.check()
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 )
 
+// secret is that of the address of each document.
+const secret = "HfEVf4zV_4R3j88z7b0OUalryBKN70HK4YlfPgTqdoQ"
+
 var january = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func key(t testing.TB, seed byte) (private ed25519.PrivateKey, thumbprint string) {
@@ -27,8 +30,8 @@ func bytesOf(b byte) []byte { return []byte(strings.Repeat(string(rune(b)), ed25
 
 func document(t testing.TB) feed.Document {
 	ca := testca.New(t, "Partner CA", january)
-	return feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 7, PublishedAt: january,
-		ValidUntil: january.AddDate(0, 0, 7), RefreshHint: 3600,
+	return feed.Document{Feed: feed.ID(secret), Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 7,
+		PublishedAt: january, ValidUntil: january.AddDate(0, 0, 7), RefreshHint: 3600,
 		Certificates: []feed.Certificate{{Generation: 1, State: feed.Active, DER: ca.Root.Raw}}, CAs: [][]byte{ca.Root.Raw}}
 }
 
@@ -45,7 +48,7 @@ func TestADocumentArrivesAsItWasSigned(t *testing.T) {
 	want := document(t)
 	after := january.AddDate(0, 1, 0)
 	want.Certificates[0].RemoveAfter = &after
-	got, err := feed.Verify(sign(t, want, private), thumbprint)
+	got, err := feed.Verify(sign(t, want, private), secret, thumbprint)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -74,9 +77,28 @@ func TestADocumentIsRefused(t *testing.T) {
 			"generation 1 of the feed"},
 		"a damaged CA": {changed(func(d *feed.Document) { d.CAs[0] = []byte{1} }), "a CA of the feed"},
 	} {
-		if _, err := feed.Verify(c.signed, thumbprint); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := feed.Verify(c.signed, secret, thumbprint); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// One key signs all feeds of an installation, so the signature alone does not show whose certificates they are.
+func TestAnotherFeedOfTheSameKeyIsRefused(t *testing.T) {
+	private, thumbprint := key(t, 1)
+	other := document(t)
+	other.Tenant, other.Feed = "globex", feed.ID("another secret")
+	unnamed := document(t)
+	unnamed.Feed = ""
+	for name, d := range map[string]feed.Document{"of another tenant": other, "without an address": unnamed} {
+		got, err := feed.Verify(sign(t, d, private), secret, thumbprint)
+		if err == nil || !strings.Contains(err.Error(), "another feed with the same key") ||
+			strings.Contains(err.Error(), secret) || got.Certificates != nil {
+			t.Errorf("%s: %v, %d certificates", name, err, len(got.Certificates))
+		}
+	}
+	if _, err := feed.Verify(sign(t, other, private), "another secret", thumbprint); err != nil {
+		t.Errorf("at its own address: %v", err)
 	}
 }
 
@@ -85,7 +107,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(sign(f, document(f), private))
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, signed string) {
-		d, err := feed.Verify(signed, thumbprint)
+		d, err := feed.Verify(signed, secret, thumbprint)
 		if err == nil && (len(d.Certificates) == 0 || !strings.Contains(signed, ".")) {
 			t.Errorf("accepted %+v", d)
 		}

@@ -24,7 +24,7 @@ const (
 // a document is fresh: a follower with any fresh document has the mark before the certificate is gone.
 const leavingSoon = tenancy.FeedSilence
 
-// document returns the content of a feed, without its sequence number and times.
+// document returns the content of a feed, without its ID, sequence number and times.
 func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standing,
 	now time.Time) (d feed.Document, err error) {
 	presents := presented(s, now)

@@ -162,7 +162,7 @@ func (f *Feeds) Read(ctx context.Context, a Address, now time.Time) (p Publicati
 	if err != nil {
 		return p, err
 	}
-	p.Document.Sequence = uint64(p.Feed.Sequence)
+	p.Document.Feed, p.Document.Sequence = feed.ID(a.Secret), uint64(p.Feed.Sequence)
 	// A coarse time leaves the signature the same between two changes for an hour, so that caches can compare it.
 	p.Document.PublishedAt = now.UTC().Truncate(time.Hour)
 	p.Document.ValidUntil = p.Document.PublishedAt.Add(tenancy.FeedSilence)
@@ -195,7 +195,7 @@ func (f *Feeds) advance(ctx context.Context, p *Publication, now time.Time) erro
 	})
 }
 
-// compose reads the content of the feed, without its sequence number and times, and returns its digest.
+// compose reads the content of the feed, without its ID, sequence number and times, and returns its digest.
 func (p *Publication) compose(ctx context.Context, f *Feeds, r store.Reader, now time.Time) (digest string,
 	err error) {
 	t, a, err := r.OwnedArrangement(ctx, p.Feed.ArrangementID)

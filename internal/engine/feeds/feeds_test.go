@@ -127,7 +127,7 @@ func TestAFeedCarriesThreeRenewals(t *testing.T) {
 			p := w.read(address, now)
 			signed, err := p.Sign(p.Document)
 			check(w.t, err)
-			d, err := feed.Verify(signed, address.Thumbprint)
+			d, err := feed.Verify(signed, address.Secret, address.Thumbprint)
 			check(w.t, err)
 			if text := lists(d); len(history) == 0 || history[len(history)-1] != text {
 				if history = append(history, text); d.Sequence <= sequence {
@@ -279,7 +279,7 @@ func TestAFeedIsBounded(t *testing.T) {
 	p := w.read(address, start.Add(time.Minute))
 	signed, err := p.Sign(p.Document)
 	check(t, err)
-	d, err := feed.Verify(signed, address.Thumbprint)
+	d, err := feed.Verify(signed, address.Secret, address.Thumbprint)
 	if err != nil || len(d.Certificates) != 32 || d.Certificates[0].State != feed.Active ||
 		d.Certificates[1].Generation != 11 || p.Newest() != 41 {
 		t.Errorf("%s, %v", lists(d), err)

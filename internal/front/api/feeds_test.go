@@ -82,7 +82,8 @@ func TestAReceiverFetchesEveryFormOfAFeed(t *testing.T) {
 			t.Errorf("%q again: %d %s", form.Name, same.status, same.raw)
 		}
 	}
-	d, err := feed.Verify(f.call("", "GET", address+"certificates.jws", "").raw, path.Base(address))
+	d, err := feed.Verify(f.call("", "GET", address+"certificates.jws", "").raw, path.Base(path.Dir(path.Clean(address))),
+		path.Base(address))
 	if err != nil || len(d.Certificates) != 1 || d.Certificates[0].State != feed.Active || d.Arrangement != "crm-to-erp" {
 		t.Errorf("%+v, %v", d, err)
 	}

@@ -55,7 +55,7 @@ func published(t testing.TB) (f publish.Feed, certificates []*x509.Certificate) 
 		t.Fatal(err)
 	}
 	after := january.AddDate(1, 0, 0)
-	f.Document = feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 1798761600, RefreshHint: 3600}
+	f.Document = feed.Document{Feed: feed.ID("secret"), Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 1798761600, RefreshHint: 3600}
 	for i, key := range []crypto.Signer{must(rsa.GenerateKey(rand.Reader, 2048)),
 		must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
 		must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), edwards} {
@@ -205,7 +205,7 @@ func TestTheSignedFormIsTheDocument(t *testing.T) {
 	signed := render(t, "certificates.jws", f)
 	jws := must(jose.ParseSignedCompact(string(signed), []jose.SignatureAlgorithm{jose.EdDSA}))
 	thumbprint := must(jws.Signatures[0].Header.JSONWebKey.Thumbprint(crypto.SHA256))
-	d, err := feed.Verify(string(signed), base64.RawURLEncoding.EncodeToString(thumbprint))
+	d, err := feed.Verify(string(signed), "secret", base64.RawURLEncoding.EncodeToString(thumbprint))
 	if err != nil || d.Sequence != f.Document.Sequence || len(d.Certificates) != 5 {
 		t.Errorf("%+v, %v", d, err)
 	}
