@@ -428,6 +428,17 @@ func TestAReportIsRecordedOnceAnHourAndForEachGeneration(t *testing.T) {
 		if got := w.events("feed.installed"); len(got) != 2 {
 			w.t.Errorf("%+v", got)
 		}
+		// A receiver that went back reports the old generation only. What is stored is one report, not a mixture of two.
+		if got := report(start.Add(30*time.Minute), 1); got.Generation != 2 || !got.At.Equal(start.Add(3*time.Minute)) {
+			w.t.Errorf("the old generation within the hour: %+v", got)
+		}
+		later := start.Add(2 * time.Hour)
+		if got := report(later, 1); got.Generation != 1 || !got.At.Equal(later) {
+			w.t.Errorf("the old generation after the hour: %+v", got)
+		}
+		if got := w.events("feed.installed"); len(got) != 2 {
+			w.t.Errorf("%+v", got)
+		}
 	})
 }
 
