@@ -47,8 +47,8 @@ func feedAddress(r *http.Request) feeds.Address {
 	return feeds.Address{Secret: r.PathValue("secret"), Thumbprint: r.PathValue("thumbprint")}
 }
 
-// serveFeed serves a form of a feed. A GET of any form but the index counts as a fetch, also if the answer is that the
-// content has not changed.
+// serveFeed serves a form of a feed. A GET of a form that lists the certificates counts as a fetch, also if the answer is
+// that the content has not changed.
 func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.FeedFile) {
 	p, err := s.feeds.Read(r.Context(), feedAddress(r), s.clock())
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.
 		s.feedFailed(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && form.Name != "" {
+	if r.Method == http.MethodGet && form.ListsCertificates {
 		if err := s.feeds.RecordFetch(r.Context(), p, r.UserAgent(), s.now()); err != nil { // it may be read nevertheless
 			s.log.WarnContext(r.Context(), "a fetch of a feed was not recorded", "arrangement", p.Standing.Name(), "error", err)
 		}

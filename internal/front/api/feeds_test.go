@@ -182,6 +182,14 @@ func TestAFetchIsShownAsAClaim(t *testing.T) {
 	if got := shown(); got["fetched_at"] != nil {
 		t.Errorf("a look at the address counts as a fetch: %v", got)
 	}
+	for _, cas := range []string{"cas.pem", "spiffe.json"} { // they contain no certificate that could be accepted
+		if a := f.call("", "GET", address+cas, ""); a.status != 200 {
+			t.Errorf("%s: %d", cas, a.status)
+		}
+	}
+	if got := shown(); got["fetched_at"] != nil || !f.arrangement().Learned.FollowedAt.IsZero() {
+		t.Errorf("reading the CAs counts as a fetch of the certificates: %v", got)
+	}
 	tag := f.call("", "GET", address+"jwks.json", "", "User-Agent: follow/1").header.Get("ETag")
 	if got := shown(); got["fetched_generation"] != 1. || got["fetched_by"] != "follow/1" || got["sequence"] == nil {
 		t.Errorf("%v", got)

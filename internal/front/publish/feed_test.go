@@ -151,6 +151,23 @@ func TestTheFilesInPEMHaveTheCertificatesAndTheCAs(t *testing.T) {
 	}
 }
 
+// Only a program that has read the newest certificate can have installed it.
+func TestTheFormsThatListCertificatesContainTheNewest(t *testing.T) {
+	f, certificates := published(t)
+	newest := certificates[len(certificates)-1]
+	for _, file := range append(publish.FeedFiles(), publish.FeedIndex) {
+		data := render(t, file.Name, f)
+		if payload := strings.Split(string(data), "."); file.Name == "certificates.jws" {
+			data = must(base64.RawURLEncoding.DecodeString(payload[1]))
+		}
+		listed := strings.Contains(string(bytes.ReplaceAll(data, []byte("\n"), nil)), base64.StdEncoding.EncodeToString(
+			newest.Raw)) || strings.Contains(string(data), certfile.Fingerprint(newest.Raw))
+		if listed != file.ListsCertificates {
+			t.Errorf("%q lists the certificates: %v, want %v", file.Name, listed, file.ListsCertificates)
+		}
+	}
+}
+
 // A script that writes an empty file over a good one would lock every certificate out.
 func TestThereIsNoEmptyFileOfCAs(t *testing.T) {
 	f, _ := published(t)
