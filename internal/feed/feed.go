@@ -26,8 +26,9 @@ const Type = "perennial-feed+jws"
 
 // The limits of a document.
 const (
-	MaxSize         = 1 << 20 // bytes of a signed document
-	maxCertificates = 64
+	MaxSize         = 1 << 20   // bytes of a signed document
+	MaxContent      = 512 << 10 // bytes of all certificates and CAs together; base64 is applied to them twice
+	MaxCertificates = 64        // certificates and CAs together
 )
 
 // A State is what the sender does with a generation.
@@ -70,6 +71,17 @@ type Certificate struct {
 	RemoveAfter *time.Time `json:"remove_after,omitempty"`
 }
 
+// Content returns the size of all certificates and CAs together, in bytes.
+func (d Document) Content() (size int) {
+	for _, c := range d.Certificates {
+		size += len(c.DER)
+	}
+	for _, der := range d.CAs {
+		size += len(der)
+	}
+	return size
+}
+
 // Parsed returns the certificate.
 func (c Certificate) Parsed() (*x509.Certificate, error) { return x509.ParseCertificate(c.DER) }
 
@@ -86,8 +98,12 @@ func Thumbprint(key ed25519.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), err
 }
 
-// Sign returns a document as a JWS in the compact form (RFC 7515) with the public key in its header.
+// Sign returns a document as a JWS in the compact form (RFC 7515) with the public key in its header. It does not sign a
+// document that [Verify] would refuse.
 func Sign(d Document, key ed25519.PrivateKey) (string, error) {
+	if err := d.check(); err != nil {
+		return "", err
+	}
 	payload, err := json.Marshal(d)
 	if err != nil {
 		return "", err
@@ -101,7 +117,11 @@ func Sign(d Document, key ed25519.PrivateKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signed.CompactSerialize()
+	text, err := signed.CompactSerialize()
+	if err == nil && len(text) > MaxSize {
+		return "", fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
+	}
+	return text, err
 }
 
 // Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An error
@@ -137,14 +157,23 @@ func Verify(signed, secret, thumbprint string) (d Document, err error) {
 		return Document{}, errors.New("the document is that of another feed with the same key, so it is not used: " +
 			"check the address, and what lies between")
 	}
-	return d, d.check()
+	if err := d.check(); err != nil {
+		return Document{}, err
+	}
+	return d, nil
 }
 
 // check refuses a document that would leave a receiver without a certificate, or with one that cannot be read.
 func (d Document) check() error {
-	if len(d.Certificates) == 0 || len(d.Certificates)+len(d.CAs) > maxCertificates {
+	switch n := len(d.Certificates) + len(d.CAs); {
+	case d.Feed == "":
+		return errors.New("the feed does not name its address")
+	case len(d.Certificates) == 0 || n > MaxCertificates:
 		return fmt.Errorf("the feed has %d certificates and %d CAs: from 1 to %d are supported", len(d.Certificates),
-			len(d.CAs), maxCertificates)
+			len(d.CAs), MaxCertificates)
+	case d.Content() > MaxContent:
+		return fmt.Errorf("the certificates and CAs of the feed have %d bytes: at most %d KiB are supported", d.Content(),
+			MaxContent>>10)
 	}
 	for _, c := range d.Certificates {
 		switch c.State {

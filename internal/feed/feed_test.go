@@ -3,10 +3,14 @@ package feed_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/perennial-pki/perennial/internal/feed"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -35,6 +39,28 @@ func document(t testing.TB) feed.Document {
 		Certificates: []feed.Certificate{{Generation: 1, State: feed.Active, DER: ca.Root.Raw}}, CAs: [][]byte{ca.Root.Raw}}
 }
 
+// forge signs a payload as [feed.Sign] does, whatever it contains.
+func forge(t testing.TB, d feed.Document, key ed25519.PrivateKey) string {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
+		(&jose.SignerOptions{EmbedJWK: true}).WithType(feed.Type))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
 func sign(t testing.TB, d feed.Document, key ed25519.PrivateKey) string {
 	signed, err := feed.Sign(d, key)
 	if err != nil {
@@ -54,15 +80,10 @@ func TestADocumentArrivesAsItWasSigned(t *testing.T) {
 	}
 }
 
-func TestADocumentIsRefused(t *testing.T) {
+func TestAForgedAnswerIsRefused(t *testing.T) {
 	private, thumbprint := key(t, 1)
 	other, _ := key(t, 2)
-	changed := func(change func(*feed.Document)) string {
-		d := document(t)
-		change(&d)
-		return sign(t, d, private)
-	}
-	parts := strings.Split(changed(func(*feed.Document) {}), ".")
+	parts := strings.Split(sign(t, document(t), private), ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"perennial-feed+jws"}`))
 	for name, c := range map[string]struct{ signed, want string }{
 		"another key":        {sign(t, document(t), other), "another key than the one in its address"},
@@ -70,16 +91,58 @@ func TestADocumentIsRefused(t *testing.T) {
 		"no algorithm":       {none + "." + parts[1] + ".", "not a signed feed"},
 		"no feed":            {"<html>", "not a signed feed"},
 		"too large":          {strings.Repeat("A", feed.MaxSize+1), "larger than 1024 KiB"},
-		"no certificate":     {changed(func(d *feed.Document) { d.Certificates = nil }), "0 certificates"},
-		"many certificates":  {changed(func(d *feed.Document) { d.CAs = make([][]byte, 64) }), "64 CAs"},
-		"an unknown state":   {changed(func(d *feed.Document) { d.Certificates[0].State = "lost" }), `unknown state "lost"`},
-		"a damaged one": {changed(func(d *feed.Document) { d.Certificates[0].DER = []byte{1} }),
-			"generation 1 of the feed"},
-		"a damaged CA": {changed(func(d *feed.Document) { d.CAs[0] = []byte{1} }), "a CA of the feed"},
 	} {
 		if _, err := feed.Verify(c.signed, secret, thumbprint); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// Both sides apply the same rules, so a sender never publishes a document that followers refuse.
+func TestADocumentThatIsNotValidIsNeitherSignedNorAccepted(t *testing.T) {
+	private, thumbprint := key(t, 1)
+	large := testca.Padded(t, january, 9<<10)
+	for name, c := range map[string]struct {
+		change func(*feed.Document)
+		want   string
+	}{
+		"no certificate":    {func(d *feed.Document) { d.Certificates = nil }, "0 certificates"},
+		"many certificates": {func(d *feed.Document) { d.CAs = make([][]byte, 64) }, "64 CAs"},
+		"an unknown state":  {func(d *feed.Document) { d.Certificates[0].State = "lost" }, `unknown state "lost"`},
+		"a damaged one":     {func(d *feed.Document) { d.Certificates[0].DER = []byte{1} }, "generation 1 of the feed"},
+		"a damaged CA":      {func(d *feed.Document) { d.CAs[0] = []byte{1} }, "a CA of the feed"},
+		"too much content":  {func(d *feed.Document) { d.CAs = slices.Repeat([][]byte{large}, 60) }, "at most 512 KiB"},
+	} {
+		d := document(t)
+		c.change(&d)
+		got, err := feed.Verify(forge(t, d, private), secret, thumbprint)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !reflect.DeepEqual(got, feed.Document{}) {
+			t.Errorf("%s: %+v, %v, want %q", name, got, err, c.want)
+		}
+		if signed, err := feed.Sign(d, private); err == nil || !strings.Contains(err.Error(), c.want) || signed != "" {
+			t.Errorf("%s: signed with %v, want %q", name, err, c.want)
+		}
+	}
+	if _, err := feed.Sign(feed.Document{Certificates: document(t).Certificates}, private); err == nil {
+		t.Error("a document without its address is signed")
+	}
+}
+
+// The limit of the content leaves room for the two encodings and for everything else in the document.
+func TestTheLargestDocumentIsAccepted(t *testing.T) {
+	private, thumbprint := key(t, 1)
+	d := document(t)
+	d.Tenant, d.Arrangement = strings.Repeat("t", 255), strings.Repeat("a", 255)
+	rest := feed.MaxContent - len(d.Certificates[0].DER)
+	d.CAs = nil
+	for range 63 {
+		d.CAs = append(d.CAs, testca.Padded(t, january, rest/63))
+	}
+	if got := d.Content(); got > feed.MaxContent || got < feed.MaxContent*98/100 {
+		t.Fatalf("the content has %d bytes", got)
+	}
+	if got, err := feed.Verify(sign(t, d, private), secret, thumbprint); err != nil || len(got.CAs) != 63 {
+		t.Errorf("%d CAs, %v", len(got.CAs), err)
 	}
 }
 
@@ -91,7 +154,7 @@ func TestAnotherFeedOfTheSameKeyIsRefused(t *testing.T) {
 	unnamed := document(t)
 	unnamed.Feed = ""
 	for name, d := range map[string]feed.Document{"of another tenant": other, "without an address": unnamed} {
-		got, err := feed.Verify(sign(t, d, private), secret, thumbprint)
+		got, err := feed.Verify(forge(t, d, private), secret, thumbprint)
 		if err == nil || !strings.Contains(err.Error(), "another feed with the same key") ||
 			strings.Contains(err.Error(), secret) || got.Certificates != nil {
 			t.Errorf("%s: %v, %d certificates", name, err, len(got.Certificates))
