@@ -114,7 +114,8 @@ func (f *scriptedFeed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == f.path+"installed" && r.Method == http.MethodPost:
 		body, _ := io.ReadAll(r.Body)
 		f.reports = fmt.Appendf(f.reports, "%s\n", body)
-		w.WriteHeader(http.StatusNoContent)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"generations":[]}`)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}

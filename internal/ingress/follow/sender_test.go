@@ -126,7 +126,8 @@ func (s *sender) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.reports = append(s.reports, report)
-		w.WriteHeader(http.StatusNoContent)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"generations":[]}`)
 	case r.Method == http.MethodGet && below == documentName:
 		etag := fmt.Sprintf("%q", fmt.Sprint(s.document.Sequence))
 		w.Header().Set("ETag", etag)
