@@ -199,6 +199,15 @@ func TestACertificateThatLivesLongerThanThePolicyIssuesIsWarnedAbout(t *testing.
 	}
 }
 
+// The fleet starts at an instant at which a daily policy has a run. That run is over, and the next one renews.
+func TestACertificateInsideTheRenewalWindowAtTheStartIsRenewedByTheNextRun(t *testing.T) {
+	c := config(t, "short-lived", tenancy.Adaptive, 3)
+	c.Years, c.Policy.Validity = 1, 398*policy.Day // renewed within 131 days; the first certificates end after 93 to 458
+	if r := simulate(t, c); r.Renewals < 3 {
+		t.Errorf("%s", text(t, r))
+	}
+}
+
 func TestMessagesAreCountedAsASenderSendsThem(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := sender{start.Add(7 * time.Minute), 13 * time.Minute}
