@@ -124,8 +124,8 @@ func Sign(d Document, key ed25519.PrivateKey) (string, error) {
 	return text, err
 }
 
-// Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An error
-// quotes neither the document nor the secret.
+// Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An
+// error quotes neither the document nor the secret.
 func Verify(signed, secret, thumbprint string) (d Document, err error) {
 	if len(signed) > MaxSize {
 		return d, fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)

@@ -17,8 +17,8 @@ const recordEvery = time.Hour
 // mostProgram limits the name of a program, in bytes: the program chooses it.
 const mostProgram = 100
 
-// RecordFetch records that the certificates of the publication were fetched. The first fetch of a generation is an audit event. It writes
-// nothing if the same generation was fetched within the last hour.
+// RecordFetch records that the certificates of the publication were fetched. The first fetch of a generation is an
+// audit event. It writes nothing if the same generation was fetched within the last hour.
 func (f *Feeds) RecordFetch(ctx context.Context, p Publication, program string, now time.Time) error {
 	return f.record(ctx, p, claim{
 		action: "feed.fetched", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Fetched },

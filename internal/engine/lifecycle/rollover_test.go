@@ -222,8 +222,8 @@ func TestASettledTenantIsRetiredEarly(t *testing.T) {
 	}
 }
 
-// After a change to a shorter validity, the old generation expires after its successors. The receiver may accept it when
-// the next one is refused, so it is kept until a settled generation lasts as long.
+// After a change to a shorter validity, the old generation expires after its successors. The receiver may accept it
+// when the next one is refused, so it is kept until a settled generation lasts as long.
 func TestAGenerationThatOutlivesItsSuccessorIsNotRetired(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15")) // it expires on 2027-01-14
 	acme := f.tenant("acme", date("2026-01-15"))

@@ -47,8 +47,8 @@ func feedAddress(r *http.Request) feeds.Address {
 	return feeds.Address{Secret: r.PathValue("secret"), Thumbprint: r.PathValue("thumbprint")}
 }
 
-// serveFeed serves a form of a feed. A GET of a form that lists the certificates counts as a fetch, also if the answer is
-// that the content has not changed.
+// serveFeed serves a form of a feed. A GET of a form that lists the certificates counts as a fetch, also if the answer
+// is that the content has not changed.
 func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.FeedFile) {
 	p, err := s.feeds.Read(r.Context(), feedAddress(r), s.clock())
 	if err != nil {

@@ -55,7 +55,8 @@ func published(t testing.TB) (f publish.Feed, certificates []*x509.Certificate) 
 		t.Fatal(err)
 	}
 	after := january.AddDate(1, 0, 0)
-	f.Document = feed.Document{Feed: feed.ID("secret"), Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 1798761600, RefreshHint: 3600}
+	f.Document = feed.Document{Feed: feed.ID("secret"), Tenant: "acme", Arrangement: "crm-to-erp",
+		Sequence: 1798761600, RefreshHint: 3600}
 	for i, key := range []crypto.Signer{must(rsa.GenerateKey(rand.Reader, 2048)),
 		must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
 		must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), edwards} {

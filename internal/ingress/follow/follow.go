@@ -2,10 +2,11 @@
 // the form that a product reads, has the product check and reload its configuration, and reports back.
 //
 // It promises that a file holds the certificates of a document that the feed's key has signed for the feed's address,
-// never of an older one than the last. A file is replaced as a whole and never left empty. If the feed is away or wrong, or if the product
-// does not accept the new files, the old files stay. They come back even if the process ends in between, with the next
-// round. A reload that failed is repeated. It does not promise that the document is the newest: whoever controls the
-// connection can withhold a newer one, which is reported when the document's validity ends.
+// never of an older one than the last. A file is replaced as a whole and never left empty. If the feed is away or
+// wrong, or if the product does not accept the new files, the old files stay. They come back even if the process ends
+// in between, with the next round. A reload that failed is repeated. It does not promise that the document is the
+// newest: whoever controls the connection can withhold a newer one, which is reported when the document's validity
+// ends.
 //
 // The steps of a round are: lock, fetch, render, save the old files in the state file, write and rename each file,
 // check, apply ConfigMaps, reload, and report. The state file is written before each step that an interruption must not

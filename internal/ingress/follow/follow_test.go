@@ -662,7 +662,8 @@ func TestAddresses(t *testing.T) {
 	for _, text := range []string{"", thumbprint, "http://h/feeds/s/" + thumbprint, "ftp://h/feeds/s/" + thumbprint,
 		"http://localhost.example/feeds/s/" + thumbprint, "https://h/feeds/s/" + thumbprint[1:],
 		"https://h/feeds/s/" + thumbprint + "?a", "https://h/feeds/s/" + thumbprint + "#a",
-		"https://a@h/feeds/s/" + thumbprint, "https:///feeds/s/" + thumbprint, "https:h/" + thumbprint, "https://h/" + thumbprint,
+		"https://a@h/feeds/s/" + thumbprint, "https:///feeds/s/" + thumbprint, "https:h/" + thumbprint,
+		"https://h/" + thumbprint,
 		"https://h/feeds/s/" + thumbprint[1:] + "B", // not the shortest form of the last octet
 		"https://h/feeds/s/" + thumbprint + "/\x7f"} {
 		if _, err := parseAddress(text); err == nil || text != "" && strings.Contains(err.Error(), text) {

@@ -16,8 +16,8 @@ const maxState = 32 << 20
 
 // state is kept from one round to the next, in a file with mode 0600.
 type state struct {
-	// Feed and Thumbprint are the ID of the feed's address and the thumbprint of its key. The state of another address does
-	// not apply to this one.
+	// Feed and Thumbprint are the ID of the feed's address and the thumbprint of its key. The state of another address
+	// does not apply to this one.
 	Feed       string `json:"feed"`
 	Thumbprint string `json:"thumbprint"`
 	Sequence   uint64 `json:"sequence"` // of the newest document so far
