@@ -17,8 +17,9 @@ type Feed struct {
 	Sequence int64
 	// Digest is the SHA-256 of the content that was published last, in hexadecimal.
 	Digest string
-	// Fetched is the latest request for the content, with the newest generation that was ever fetched. Installed is the
-	// latest report of a follower. Both are claims.
+	// Fetched is the latest request for the content, with the newest generation in it. Installed is the latest report of
+	// a follower, with the newest generation that it has installed. Both are claims. Repetitions within an hour are left
+	// out.
 	Fetched, Installed FeedReport
 }
 

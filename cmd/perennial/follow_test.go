@@ -48,8 +48,8 @@ func scriptFeed(ts *testscript.TestScript, _ bool, args []string) {
 		thumbprint, err := feed.Thumbprint(f.secret.Public().(ed25519.PublicKey))
 		ts.Check(err)
 		f.path = "/feeds/secret/" + thumbprint + "/"
-		f.document = feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", RefreshHint: 3600,
-			PublishedAt: time.Now(), ValidUntil: time.Now().AddDate(0, 0, 7)}
+		f.document = feed.Document{Feed: feed.ID("secret"), Tenant: "acme", Arrangement: "crm-to-erp",
+			RefreshHint: 3600, PublishedAt: time.Now(), ValidUntil: time.Now().AddDate(0, 0, 7)}
 		ts.Check(f.renew())
 		f.server = httptest.NewServer(f)
 		ts.Defer(f.server.Close)
@@ -114,7 +114,8 @@ func (f *scriptedFeed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == f.path+"installed" && r.Method == http.MethodPost:
 		body, _ := io.ReadAll(r.Body)
 		f.reports = fmt.Appendf(f.reports, "%s\n", body)
-		w.WriteHeader(http.StatusNoContent)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"generations":[]}`)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}

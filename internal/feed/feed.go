@@ -1,14 +1,16 @@
 // Package feed is the form in which a tenant publishes the certificates that it presents to a receiver, now and next.
 //
-// A feed is a signed document. The address of the feed contains the thumbprint of the key that signs it, so whoever
-// holds the address can tell a genuine document from another one, whatever lies between. Verify guarantees that the
-// document was signed by that key and is complete; it does not guarantee that it is the newest. Follower code compares
+// A feed is a signed document. The address of the feed contains a secret and the thumbprint of the key that signs, so
+// whoever holds the address can tell the document of this feed from any other, whatever lies between. One key may sign
+// many feeds: the document names its address by a digest of the secret. Verify guarantees that the document was signed
+// by that key for that address and is complete; it does not guarantee that it is the newest. Follower code compares
 // [Document.Sequence] with the last one it saw. The package does no I/O and reads no clock.
 package feed
 
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -24,8 +26,9 @@ const Type = "perennial-feed+jws"
 
 // The limits of a document.
 const (
-	MaxSize         = 1 << 20 // bytes of a signed document
-	maxCertificates = 64
+	MaxSize         = 1 << 20   // bytes of a signed document
+	MaxContent      = 512 << 10 // bytes of all certificates and CAs together; base64 is applied to them twice
+	MaxCertificates = 64        // certificates and CAs together
 )
 
 // A State is what the sender does with a generation.
@@ -40,6 +43,8 @@ const (
 
 // A Document lists every generation within reach of a receiver.
 type Document struct {
+	// Feed is the [ID] of the address at which the document is published. At any other address it is not valid.
+	Feed string `json:"feed"`
 	// Tenant and Arrangement name the sender. They are for people.
 	Tenant      string `json:"tenant"`
 	Arrangement string `json:"arrangement"`
@@ -66,8 +71,26 @@ type Certificate struct {
 	RemoveAfter *time.Time `json:"remove_after,omitempty"`
 }
 
+// Content returns the size of all certificates and CAs together, in bytes.
+func (d Document) Content() (size int) {
+	for _, c := range d.Certificates {
+		size += len(c.DER)
+	}
+	for _, der := range d.CAs {
+		size += len(der)
+	}
+	return size
+}
+
 // Parsed returns the certificate.
 func (c Certificate) Parsed() (*x509.Certificate, error) { return x509.ParseCertificate(c.DER) }
+
+// ID returns the ID of the feed at an address: the SHA-256 of the secret in the address, in base64url. It does not
+// reveal the secret, which is random and long.
+func ID(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
 
 // Thumbprint returns the thumbprint of a key (RFC 7638, SHA-256, base64url), which is part of a feed's address.
 func Thumbprint(key ed25519.PublicKey) (string, error) {
@@ -75,8 +98,12 @@ func Thumbprint(key ed25519.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), err
 }
 
-// Sign returns a document as a JWS in the compact form (RFC 7515) with the public key in its header.
+// Sign returns a document as a JWS in the compact form (RFC 7515) with the public key in its header. It does not sign a
+// document that [Verify] would refuse.
 func Sign(d Document, key ed25519.PrivateKey) (string, error) {
+	if err := d.check(); err != nil {
+		return "", err
+	}
 	payload, err := json.Marshal(d)
 	if err != nil {
 		return "", err
@@ -90,11 +117,16 @@ func Sign(d Document, key ed25519.PrivateKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signed.CompactSerialize()
+	text, err := signed.CompactSerialize()
+	if err == nil && len(text) > MaxSize {
+		return "", fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
+	}
+	return text, err
 }
 
-// Verify returns the document in a JWS that the key with a thumbprint has signed. An error never quotes the document.
-func Verify(signed, thumbprint string) (d Document, err error) {
+// Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An
+// error quotes neither the document nor the secret.
+func Verify(signed, secret, thumbprint string) (d Document, err error) {
 	if len(signed) > MaxSize {
 		return d, fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
 	}
@@ -121,14 +153,27 @@ func Verify(signed, thumbprint string) (d Document, err error) {
 	if err := json.Unmarshal(payload, &d); err != nil {
 		return Document{}, fmt.Errorf("the feed cannot be read: %w", err)
 	}
-	return d, d.check()
+	if d.Feed != ID(secret) {
+		return Document{}, errors.New("the document is that of another feed with the same key, so it is not used: " +
+			"check the address, and what lies between")
+	}
+	if err := d.check(); err != nil {
+		return Document{}, err
+	}
+	return d, nil
 }
 
 // check refuses a document that would leave a receiver without a certificate, or with one that cannot be read.
 func (d Document) check() error {
-	if len(d.Certificates) == 0 || len(d.Certificates)+len(d.CAs) > maxCertificates {
+	switch n := len(d.Certificates) + len(d.CAs); {
+	case d.Feed == "":
+		return errors.New("the feed does not name its address")
+	case len(d.Certificates) == 0 || n > MaxCertificates:
 		return fmt.Errorf("the feed has %d certificates and %d CAs: from 1 to %d are supported", len(d.Certificates),
-			len(d.CAs), maxCertificates)
+			len(d.CAs), MaxCertificates)
+	case d.Content() > MaxContent:
+		return fmt.Errorf("the certificates and CAs of the feed have %d bytes: at most %d KiB are supported", d.Content(),
+			MaxContent>>10)
 	}
 	for _, c := range d.Certificates {
 		switch c.State {

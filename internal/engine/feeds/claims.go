@@ -17,8 +17,8 @@ const recordEvery = time.Hour
 // mostProgram limits the name of a program, in bytes: the program chooses it.
 const mostProgram = 100
 
-// RecordFetch records that the publication was fetched. The first fetch of a generation is an audit event. It writes
-// nothing if the same generation was fetched within the last hour.
+// RecordFetch records that the certificates of the publication were fetched. The first fetch of a generation is an
+// audit event. It writes nothing if the same generation was fetched within the last hour.
 func (f *Feeds) RecordFetch(ctx context.Context, p Publication, program string, now time.Time) error {
 	return f.record(ctx, p, claim{
 		action: "feed.fetched", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Fetched },
@@ -41,7 +41,7 @@ func follow(ctx context.Context, tx *store.Tx, arrangementID string, at time.Tim
 	return tx.SetLearned(ctx, arrangementID, a.Learned)
 }
 
-// RecordInstalled records that a follower reports generations as installed. It limits its writes as
+// RecordInstalled records that a follower reports generations as installed: the newest of them. It limits its writes as
 // [Feeds.RecordFetch] does. Generations that are not published are ignored.
 func (f *Feeds) RecordInstalled(ctx context.Context, p Publication, r tenancy.FeedReport, generations []int) error {
 	for _, c := range p.Document.Certificates {
@@ -66,7 +66,8 @@ type claim struct {
 	write  func(tx *store.Tx, ctx context.Context, arrangementID string, r tenancy.FeedReport) error
 }
 
-// record stores a report if it is due, with an event for the first report of a generation.
+// record stores a report if it is due, with an event if it is about a newer generation than the last one. What is
+// stored is the latest report as it is: a receiver that went back to an older generation reports that one.
 func (f *Feeds) record(ctx context.Context, p Publication, c claim, r tenancy.FeedReport) error {
 	due := func(last tenancy.FeedReport) bool {
 		return r.Generation > last.Generation || r.At.Sub(last.At) >= recordEvery
@@ -83,9 +84,7 @@ func (f *Feeds) record(ctx context.Context, p Publication, c claim, r tenancy.Fe
 		if !due(last) { // another request was faster
 			return nil
 		}
-		r := r
 		first := r.Generation > last.Generation
-		r.Generation = max(r.Generation, last.Generation)
 		if err := c.write(tx, ctx, current.ArrangementID, r); err != nil || !first {
 			return err
 		}

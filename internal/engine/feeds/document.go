@@ -17,20 +17,21 @@ import (
 // The limits of one feed. Together they are the certificates that a follower reads from one document.
 const (
 	mostGenerations = 32
-	mostCAs         = 32
+	mostCAs         = feed.MaxCertificates - mostGenerations
 )
 
 // leavingSoon is the time before its expiry from which a certificate is marked as about to be removed. It is as long as
 // a document is fresh: a follower with any fresh document has the mark before the certificate is gone.
 const leavingSoon = tenancy.FeedSilence
 
-// document returns the content of a feed, without its sequence number and times.
+// document returns the content of a feed, without its ID, sequence number and times. left is the number of certificates
+// and CAs that do not fit into it.
 func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standing,
-	now time.Time) (d feed.Document, err error) {
+	now time.Time) (d feed.Document, left int, err error) {
 	presents := presented(s, now)
 	generations, err := r.Published(ctx, s.Tenant.ID, s.Arrangement.Presents(), presents, now, mostGenerations)
 	if err != nil {
-		return d, err
+		return d, 0, err
 	}
 	d.Tenant, d.Arrangement = s.Tenant.Name, s.Arrangement.Name
 	settled := s.Rollover.State(now) == rollover.Settled
@@ -58,11 +59,42 @@ func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standin
 		}
 	}
 	if len(d.Certificates) == 0 {
-		return d, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s has no valid certificate to publish: renew the "+
+		return d, 0, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s has no valid certificate to publish: renew the "+
 			"certificate of %s", s.Name(), s.Tenant.Name)
 	}
-	d.CAs, err = above(ctx, r, issuers)
-	return d, err
+	if d.CAs, err = above(ctx, r, issuers); err != nil {
+		return d, 0, err
+	}
+	if left = fit(&d); d.Content() > feed.MaxContent {
+		return d, left, tenancy.Errorf(tenancy.ErrRefused, "the certificates of arrangement %s are larger than followers "+
+			"read: ask the CA for smaller ones", s.Name())
+	}
+	return d, left, nil
+}
+
+// fit leaves out what makes a document larger than followers read, and returns the number of certificates and CAs that
+// are left out: retired generations first, then those that are not presented yet, then CAs, and of each the oldest
+// first. The presented generation and the newest stay.
+func fit(d *feed.Document) (left int) {
+	left = max(0, len(d.CAs)-mostCAs)
+	d.CAs = d.CAs[left:]
+	excess, newest := d.Content()-feed.MaxContent, d.Certificates[len(d.Certificates)-1].Generation
+	for _, state := range []feed.State{feed.Retired, feed.Next} {
+		d.Certificates = slices.DeleteFunc(d.Certificates, func(c feed.Certificate) bool {
+			if excess <= 0 || c.State != state || c.Generation == newest {
+				return false
+			}
+			excess -= len(c.DER)
+			left++
+			return true
+		})
+	}
+	for excess > 0 && len(d.CAs) > 0 {
+		excess -= len(d.CAs[0])
+		d.CAs = d.CAs[1:]
+		left++
+	}
+	return left
 }
 
 // presented returns the generation that messages present: the one that the arrangement is set to, or if that is expired
@@ -75,8 +107,7 @@ func presented(s standing.Standing, now time.Time) int {
 	return order[0]
 }
 
-// above returns the certificates of the CAs above some issuers, each once. Those of the newest issuers come last, and
-// are kept if there are too many.
+// above returns the certificates of the CAs above some issuers, each once. Those of the newest issuers come last.
 func above(ctx context.Context, r store.Reader, issuers []string) (cas [][]byte, err error) {
 	for _, id := range issuers {
 		chain, err := r.TrustChain(ctx, id)
@@ -90,5 +121,5 @@ func above(ctx context.Context, r store.Reader, issuers []string) (cas [][]byte,
 			}
 		}
 	}
-	return cas[max(0, len(cas)-mostCAs):], nil
+	return cas, nil
 }

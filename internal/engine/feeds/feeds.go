@@ -7,7 +7,8 @@
 // once an hour and once for each generation, so that the holder of an address cannot load it. Time is an argument
 // everywhere.
 //
-// A certificate that crypto/x509 cannot read is left out, because followers cannot read it either.
+// A certificate that crypto/x509 cannot read is left out, because followers cannot read it either. So are the oldest
+// certificates and CAs if a document would be larger than followers read.
 package feeds
 
 import (
@@ -129,6 +130,7 @@ type Publication struct {
 
 	hash   string // of the secret
 	signer signer
+	left   int // number of certificates and CAs that do not fit into the document
 }
 
 // Newest returns the newest generation of the publication.
@@ -162,7 +164,7 @@ func (f *Feeds) Read(ctx context.Context, a Address, now time.Time) (p Publicati
 	if err != nil {
 		return p, err
 	}
-	p.Document.Sequence = uint64(p.Feed.Sequence)
+	p.Document.Feed, p.Document.Sequence = feed.ID(a.Secret), uint64(p.Feed.Sequence)
 	// A coarse time leaves the signature the same between two changes for an hour, so that caches can compare it.
 	p.Document.PublishedAt = now.UTC().Truncate(time.Hour)
 	p.Document.ValidUntil = p.Document.PublishedAt.Add(tenancy.FeedSilence)
@@ -191,11 +193,15 @@ func (f *Feeds) advance(ctx context.Context, p *Publication, now time.Time) erro
 		}
 		// The time keeps the number growing if the feed was created again, or the database comes from a backup.
 		p.Feed.Sequence, p.Feed.Digest = max(p.Feed.Sequence+1, now.Unix()), digest
+		if p.left > 0 {
+			f.log.WarnContext(ctx, "certificates are left out of a feed, because followers do not read a larger document",
+				"arrangement", p.Standing.Name(), "left_out", p.left)
+		}
 		return tx.PublishFeed(ctx, p.Feed)
 	})
 }
 
-// compose reads the content of the feed, without its sequence number and times, and returns its digest.
+// compose reads the content of the feed, without its ID, sequence number and times, and returns its digest.
 func (p *Publication) compose(ctx context.Context, f *Feeds, r store.Reader, now time.Time) (digest string,
 	err error) {
 	t, a, err := r.OwnedArrangement(ctx, p.Feed.ArrangementID)
@@ -205,7 +211,7 @@ func (p *Publication) compose(ctx context.Context, f *Feeds, r store.Reader, now
 	if p.Standing, err = f.rollovers.Standing(ctx, r, t, a); err != nil {
 		return "", err
 	}
-	if p.Document, err = f.document(ctx, r, p.Standing, now); err != nil {
+	if p.Document, p.left, err = f.document(ctx, r, p.Standing, now); err != nil {
 		return "", err
 	}
 	data, err := json.Marshal(p.Document)

@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/feed"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
+	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -127,7 +128,7 @@ func TestAFeedCarriesThreeRenewals(t *testing.T) {
 			p := w.read(address, now)
 			signed, err := p.Sign(p.Document)
 			check(w.t, err)
-			d, err := feed.Verify(signed, address.Thumbprint)
+			d, err := feed.Verify(signed, address.Secret, address.Thumbprint)
 			check(w.t, err)
 			if text := lists(d); len(history) == 0 || history[len(history)-1] != text {
 				if history = append(history, text); d.Sequence <= sequence {
@@ -279,10 +280,58 @@ func TestAFeedIsBounded(t *testing.T) {
 	p := w.read(address, start.Add(time.Minute))
 	signed, err := p.Sign(p.Document)
 	check(t, err)
-	d, err := feed.Verify(signed, address.Thumbprint)
+	d, err := feed.Verify(signed, address.Secret, address.Thumbprint)
 	if err != nil || len(d.Certificates) != 32 || d.Certificates[0].State != feed.Active ||
 		d.Certificates[1].Generation != 11 || p.Newest() != 41 {
 		t.Errorf("%s, %v", lists(d), err)
+	}
+}
+
+// Followers refuse a document that is too large. What is least likely to be accepted is left out instead.
+func TestAFeedOfLargeCertificatesFitsIntoADocument(t *testing.T) {
+	w := newWorld(t, storetest.Migrated.SQLite(t))
+	for i := range 20 {
+		w.renew(lifecycle.Reissue, start.Add(time.Duration(i)*time.Second))
+	}
+	var log strings.Builder
+	logged, err := feeds.New(w.Store, w.Engine.Rollovers(), w.Seal, slog.New(slog.NewTextHandler(&log, nil)))
+	check(t, err)
+	address, err := logged.Create(t.Context(), w.standing(), "alice", start)
+	check(t, err)
+	large := func(size int) {
+		_, err := w.Store.DB().ExecContext(t.Context(), "UPDATE certificates SET der = ?",
+			testca.Padded(t, start, size))
+		check(t, err)
+	}
+	for _, c := range []struct {
+		size       int
+		want       string
+		lines, cas int
+	}{
+		{20 << 10, "1 active, 2 next", 0, 2}, // all 21
+		{60 << 10, "1 active, 15 next", 1, 2},
+		{250 << 10, "1 active, 21 next", 1, 2},
+	} {
+		large(c.size)
+		log.Reset()
+		for range 2 { // the second one is the same document
+			p, err := logged.Read(t.Context(), address, start.Add(time.Minute))
+			check(t, err)
+			signed, err := p.Sign(p.Document)
+			check(t, err)
+			d, err := feed.Verify(signed, address.Secret, address.Thumbprint)
+			check(t, err)
+			if got := lists(d); !strings.HasPrefix(got, c.want) || !strings.HasSuffix(got, "21 next") || len(d.CAs) != c.cas {
+				t.Errorf("%d bytes: %s, %d CAs", c.size, got, len(d.CAs))
+			}
+		}
+		if got := strings.Count(log.String(), "left out of a feed"); got != c.lines {
+			t.Errorf("%d bytes: %d lines are logged, want %d:\n%s", c.size, got, c.lines, &log)
+		}
+	}
+	large(300 << 10)
+	if _, err := logged.Read(t.Context(), address, start.Add(time.Minute)); !errors.Is(err, tenancy.ErrRefused) {
+		t.Errorf("two certificates that do not fit: %v", err)
 	}
 }
 
@@ -424,6 +473,17 @@ func TestAReportIsRecordedOnceAnHourAndForEachGeneration(t *testing.T) {
 		w.renew(lifecycle.Reissue, start.Add(2*time.Minute))
 		if got := report(start.Add(3*time.Minute), 1, 2); got.Generation != 2 {
 			w.t.Errorf("the next generation: %+v", got)
+		}
+		if got := w.events("feed.installed"); len(got) != 2 {
+			w.t.Errorf("%+v", got)
+		}
+		// A receiver that went back reports the old generation only. What is stored is one report, not a mixture of two.
+		if got := report(start.Add(30*time.Minute), 1); got.Generation != 2 || !got.At.Equal(start.Add(3*time.Minute)) {
+			w.t.Errorf("the old generation within the hour: %+v", got)
+		}
+		later := start.Add(2 * time.Hour)
+		if got := report(later, 1); got.Generation != 1 || !got.At.Equal(later) {
+			w.t.Errorf("the old generation after the hour: %+v", got)
 		}
 		if got := w.events("feed.installed"); len(got) != 2 {
 			w.t.Errorf("%+v", got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
@@ -80,11 +81,13 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 			next = t
 		}
 	}
-	settled := map[tenancy.Purpose]bool{} // credentials with an open roll-over
+	settled := map[tenancy.Purpose]bool{} // credentials with a generation that can be retired if it is true
 	for _, s := range all {
 		if len(s.Certificates) < 2 {
 			continue
 		}
+		old := s.Certificates[:len(s.Certificates)-1]
+		retires := slices.ContainsFunc(old, func(c tenancy.Certificate) bool { return !outlives(c, s.Certificates, now) })
 		consider(s.Rollover.Next(now))
 		if risk, at := s.Rollover.Risk(now); at {
 			last, _ := cadence(s, risk)
@@ -96,7 +99,7 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 		}
 		name := s.Arrangement.Presents()
 		before, open := settled[name]
-		settled[name] = (before || !open) && s.Rollover.State(now) == rollover.Settled
+		settled[name] = (before || !open) && retires && s.Rollover.State(now) == rollover.Settled
 	}
 	for _, all := range settled {
 		if all {
@@ -170,6 +173,13 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	return all, retired, nil
 }
 
+// outlives reports whether a generation has not expired and expires after the newest of its credential, as after a
+// change to a shorter validity. A receiver may still accept it when the newest has expired and the next one is not
+// installed.
+func outlives(c tenancy.Certificate, all []tenancy.Certificate, now time.Time) bool {
+	return now.Before(c.NotAfter) && c.NotAfter.After(all[len(all)-1].NotAfter)
+}
+
 // byCredential groups the certificates of a tenant in their order.
 func byCredential(certs []tenancy.Certificate) map[tenancy.Purpose][]tenancy.Certificate {
 	groups := map[tenancy.Purpose][]tenancy.Certificate{}
@@ -180,11 +190,12 @@ func byCredential(certs []tenancy.Certificate) map[tenancy.Purpose][]tenancy.Cer
 }
 
 // retire ends the replaced generations of a credential that have expired. If every arrangement that presents it is
-// settled, it ends the others too.
+// settled, it ends the others too, except those that outlive the newest one.
 func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
 	now time.Time) (retired bool, err error) {
 	for _, c := range certs {
-		if c.State == tenancy.Revoked || c.SuccessorID == "" || !allSettled && now.Before(c.NotAfter) {
+		needed := now.Before(c.NotAfter) && !allSettled || outlives(c, certs, now)
+		if c.State == tenancy.Revoked || c.SuccessorID == "" || needed {
 			continue
 		}
 		err := e.store.InTx(ctx, func(tx *store.Tx) error {

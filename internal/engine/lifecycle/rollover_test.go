@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -218,6 +219,50 @@ func TestASettledTenantIsRetiredEarly(t *testing.T) {
 	if got := f.standing(acme, "bank"); got.Rollover.State(date("2026-12-31")) != rollover.Settled ||
 		got.Rollover.Open(date("2026-12-31")) {
 		t.Errorf("%+v", got.Rollover)
+	}
+}
+
+// After a change to a shorter validity, the old generation expires after its successors. The receiver may accept it
+// when the next one is refused, so it is kept until a settled generation lasts as long.
+func TestAGenerationThatOutlivesItsSuccessorIsNotRetired(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15")) // it expires on 2027-01-14
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	shorter, err := policy.Preset("short-lived") // 47 days
+	check(t, err)
+	f.policy = shorter
+	settle := func(generation int, on, settled string) {
+		t.Helper()
+		_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "alice", date(on))
+		check(t, err)
+		for range 2 { // the second one is after the cut-over, which the first one causes after the notice period
+			f.sees(bank, generation, rollover.Accepted, rollover.Traffic, date(on).Add(14*policy.Day))
+		}
+		check(t, f.Roll(t.Context(), date(settled)))
+		if got := f.standing(acme, "bank").Rollover; got.State(date(settled)) != rollover.Settled {
+			t.Fatalf("on %s the roll-over is %s: %+v", settled, got.State(date(settled)), got)
+		}
+	}
+	first := func() tenancy.Certificate {
+		t.Helper()
+		c, err := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+		check(t, err)
+		return c
+	}
+	settle(2, "2026-10-01", "2026-11-15") // it expires on 2026-11-17
+	if _, err := f.PrivateKey(t.Context(), first()); err != nil {
+		t.Fatalf("the generation is %s, and its key: %v", first().State, err)
+	}
+	now := f.standing(acme, "bank")
+	if order := now.Rollover.Order(date("2026-11-16")); !slices.Equal(order, []int{2, 1}) {
+		t.Errorf("generations %v are tried", order)
+	}
+	if next := NextRoll([]standing.Standing{now}, date("2026-11-15")); !next.After(date("2026-11-15")) {
+		t.Errorf("the next roll is due at %s, although nothing can be retired", next)
+	}
+	settle(3, "2026-12-01", "2027-01-13") // it expires on 2027-01-17
+	if got := first(); got.State != tenancy.Retired {
+		t.Errorf("the generation is %s after one was settled that lasts longer", got.State)
 	}
 }
 

@@ -47,8 +47,8 @@ func feedAddress(r *http.Request) feeds.Address {
 	return feeds.Address{Secret: r.PathValue("secret"), Thumbprint: r.PathValue("thumbprint")}
 }
 
-// serveFeed serves a form of a feed. A GET of any form but the index counts as a fetch, also if the answer is that the
-// content has not changed.
+// serveFeed serves a form of a feed. A GET of a form that lists the certificates counts as a fetch, also if the answer
+// is that the content has not changed.
 func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.FeedFile) {
 	p, err := s.feeds.Read(r.Context(), feedAddress(r), s.clock())
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.
 		s.feedFailed(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && form.Name != "" {
+	if r.Method == http.MethodGet && form.ListsCertificates {
 		if err := s.feeds.RecordFetch(r.Context(), p, r.UserAgent(), s.now()); err != nil { // it may be read nevertheless
 			s.log.WarnContext(r.Context(), "a fetch of a feed was not recorded", "arrangement", p.Standing.Name(), "error", err)
 		}
@@ -116,13 +116,19 @@ func (s *server) feedInstalled(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	program := feeds.Program(report.Program)
-	err = s.feeds.RecordInstalled(r.Context(), p, tenancy.FeedReport{At: s.now(),
-		Sequence: int64(min(report.Sequence, math.MaxInt64)), Program: program}, report.Generations)
+	results, err := s.claimInstalled(r.Context(), p, report.Generations, program)
 	if err != nil {
 		s.feedFailed(w, r, err)
 		return
 	}
-	results, err := s.claimInstalled(r.Context(), p, report.Generations, program)
+	var installed []int // what the receiver does not contradict
+	for _, result := range results {
+		if result.Result != string(rollover.Refused) {
+			installed = append(installed, result.Generation)
+		}
+	}
+	err = s.feeds.RecordInstalled(r.Context(), p, tenancy.FeedReport{At: s.now(),
+		Sequence: int64(min(report.Sequence, math.MaxInt64)), Program: program}, installed)
 	if err != nil {
 		s.feedFailed(w, r, err)
 		return
@@ -133,17 +139,18 @@ func (s *server) feedInstalled(w http.ResponseWriter, r *http.Request) {
 
 // claimInstalled claims for the roll-over that the receiver has installed generations, as its administrator would. The
 // receiver is asked first, if the arrangement has a question. Generations that it is known to accept are not claimed,
-// nor those that were claimed within [claimAgain].
+// nor those that were claimed within [claimAgain]. Generations that the feed does not list, or that are retired, are
+// left out.
 func (s *server) claimInstalled(ctx context.Context, p feeds.Publication, generations []int,
 	program string) ([]feedResult, error) {
 	results := []feedResult{}
 	current := p.Standing
 	answers := map[int]rollover.Verdict{} // to the questions of this report
-	for _, c := range slices.Backward(p.Standing.Certificates) {
-		if !slices.Contains(generations, c.Generation) {
+	for _, c := range slices.Backward(p.Document.Certificates) {
+		known, inReach := current.Rollover.Generation(c.Generation)
+		if !inReach || !slices.Contains(generations, c.Generation) {
 			continue
 		}
-		known, _ := current.Rollover.Generation(c.Generation)
 		recent := known.ClaimedAt.After(known.VerdictAt) && s.clock().Sub(known.ClaimedAt) < claimAgain
 		result := feedResult{Generation: c.Generation, Result: "claimed"}
 		if known.Verdict != rollover.Accepted && !recent && answers[c.Generation] != rollover.Refused {

@@ -82,7 +82,8 @@ func TestAReceiverFetchesEveryFormOfAFeed(t *testing.T) {
 			t.Errorf("%q again: %d %s", form.Name, same.status, same.raw)
 		}
 	}
-	d, err := feed.Verify(f.call("", "GET", address+"certificates.jws", "").raw, path.Base(address))
+	d, err := feed.Verify(f.call("", "GET", address+"certificates.jws", "").raw, path.Base(path.Dir(path.Clean(address))),
+		path.Base(address))
 	if err != nil || len(d.Certificates) != 1 || d.Certificates[0].State != feed.Active || d.Arrangement != "crm-to-erp" {
 		t.Errorf("%+v, %v", d, err)
 	}
@@ -181,6 +182,14 @@ func TestAFetchIsShownAsAClaim(t *testing.T) {
 	if got := shown(); got["fetched_at"] != nil {
 		t.Errorf("a look at the address counts as a fetch: %v", got)
 	}
+	for _, cas := range []string{"cas.pem", "spiffe.json"} { // they contain no certificate that could be accepted
+		if a := f.call("", "GET", address+cas, ""); a.status != 200 {
+			t.Errorf("%s: %d", cas, a.status)
+		}
+	}
+	if got := shown(); got["fetched_at"] != nil || !f.arrangement().Learned.FollowedAt.IsZero() {
+		t.Errorf("reading the CAs counts as a fetch of the certificates: %v", got)
+	}
 	tag := f.call("", "GET", address+"jwks.json", "", "User-Agent: follow/1").header.Get("ETag")
 	if got := shown(); got["fetched_generation"] != 1. || got["fetched_by"] != "follow/1" || got["sequence"] == nil {
 		t.Errorf("%v", got)
@@ -257,15 +266,21 @@ func TestAFollowersReportIsAClaimThatAQuestionProves(t *testing.T) {
 		want    []result
 		state   rollover.State
 		asked   int
+		// installed is the generation of the recorded report; 0 for none.
+		installed int
 	}{
 		{"no question", tenancy.Probe{}, []int{1, 2}, `[1,2]`,
-			[]result{{"generation": 2., "result": "claimed"}, {"generation": 1., "result": "claimed"}}, rollover.Claimed, 0},
+			[]result{{"generation": 2., "result": "claimed"}, {"generation": 1., "result": "claimed"}}, rollover.Claimed, 0, 2},
 		{"the receiver accepts it", tenancy.Probe{Method: "GET", Path: "/health"}, []int{1, 2}, `[2,1,7]`,
-			[]result{{"generation": 2., "result": "accepted"}, {"generation": 1., "result": "accepted"}}, rollover.Trusted, 3},
+			[]result{{"generation": 2., "result": "accepted"}, {"generation": 1., "result": "accepted"}},
+			rollover.Trusted, 3, 2},
 		{"the receiver refuses it", tenancy.Probe{Method: "GET", Path: "/health"}, []int{1}, `[2]`,
-			[]result{{"generation": 2., "result": "refused", "answer": "401 Unauthorized"}}, rollover.RefusedBy, 2},
+			[]result{{"generation": 2., "result": "refused", "answer": "401 Unauthorized"}}, rollover.RefusedBy, 2, 0},
+		{"the receiver refuses one of two", tenancy.Probe{Method: "GET", Path: "/health"}, []int{1}, `[1,2]`,
+			[]result{{"generation": 2., "result": "refused", "answer": "401 Unauthorized"},
+				{"generation": 1., "result": "accepted"}}, rollover.RefusedBy, 2, 1},
 		{"an unknown generation", tenancy.Probe{Method: "GET", Path: "/health"}, []int{1, 2}, `[9]`, []result{},
-			rollover.Announced, 0},
+			rollover.Announced, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := setUp(t)
@@ -296,10 +311,17 @@ func TestAFollowersReportIsAClaimThatAQuestionProves(t *testing.T) {
 				newest.Verdict != rollover.Accepted {
 				t.Errorf("%+v", newest)
 			}
+			stored, err := f.store.Feed(t.Context(), f.arrangement().ID)
+			check(t, err)
+			events, err := f.store.Events(t.Context(), "acme", 0, 1000)
+			check(t, err)
+			recorded := slices.ContainsFunc(events, func(e tenancy.Event) bool { return e.Action == "feed.installed" })
+			if stored.Installed.Generation != c.installed || recorded != (c.installed > 0) {
+				t.Errorf("the report %+v is stored, want generation %d; there is an event: %v", stored.Installed, c.installed,
+					recorded)
+			}
 			before := peer.Asked()
 			if c.state != rollover.RefusedBy { // what is known is neither asked nor claimed again
-				events, err := f.store.Events(t.Context(), "acme", 0, 1000)
-				check(t, err)
 				report()
 				after, err := f.store.Events(t.Context(), "acme", 0, 1000)
 				check(t, err)
@@ -326,6 +348,22 @@ func (f *fixture) receiver(probe tenancy.Probe) *receiver.Server {
 		Seal: f.engine.Seal, Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler),
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	return peer
+}
+
+// A generation that the feed does not list any more cannot have been installed from it.
+func TestAReportAboutAnExpiredGenerationIsIgnored(t *testing.T) {
+	f := setUp(t)
+	first := f.engine.Generation(t, f.arrangement().TenantID, 1)
+	f.reissue()
+	address := f.feed()
+	f.now = first.NotAfter.Add(time.Minute)
+	if a := f.call("", "POST", address+"installed", `{"generations":[1]}`); a.status != 200 ||
+		strings.TrimSpace(a.raw) != `{"generations":[]}` {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	if g, known := f.standing().Rollover.Generation(1); !known || !g.ClaimedAt.IsZero() {
+		t.Errorf("%+v", g)
+	}
 }
 
 func TestAReportThatCannotBeReadChangesNothing(t *testing.T) {

@@ -26,8 +26,12 @@ import (
 type FeedFile struct {
 	Name        string
 	ContentType string
-	about       string // for the page that lists the forms
-	render      func(f Feed) ([]byte, error)
+	// ListsCertificates is set for the forms from which a receiver can learn the certificates to accept. The others have
+	// the CAs only, or the names of the forms.
+	ListsCertificates bool
+
+	about  string // for the page that lists the forms
+	render func(f Feed) ([]byte, error)
 }
 
 // A Feed is a document to publish.
@@ -43,12 +47,16 @@ var FeedIndex = FeedFile{ContentType: "text/plain; charset=utf-8", render: index
 // FeedFiles are the forms of a feed.
 func FeedFiles() []FeedFile {
 	return []FeedFile{
-		{"certificates.jws", "application/jose", "everything below, signed (JWS, EdDSA), for perennial follow", signed},
-		{"jwks.json", "application/jwk-set+json", "keys with x5c and x5t#S256 (RFC 7517), as jwks_uri (RFC 8705)", jwks},
-		{"spiffe.json", "application/json", "SPIFFE trust bundle of the CAs", spiffe},
-		{"certificates.pem", "application/x-pem-file", "certificates to accept", certificatesPEM},
-		{"cas.pem", "application/x-pem-file", "certificates of the CAs above them", casPEM},
-		{"list.txt", "text/plain; charset=utf-8", "certificates as a table with tabs, for scripts", table},
+		{Name: "certificates.jws", ContentType: "application/jose", ListsCertificates: true, render: signed,
+			about: "everything below, signed (JWS, EdDSA), for perennial follow"},
+		{Name: "jwks.json", ContentType: "application/jwk-set+json", ListsCertificates: true, render: jwks,
+			about: "keys with x5c and x5t#S256 (RFC 7517), as jwks_uri (RFC 8705)"},
+		{Name: "spiffe.json", ContentType: "application/json", render: spiffe, about: "SPIFFE trust bundle of the CAs"},
+		{Name: "certificates.pem", ContentType: "application/x-pem-file", ListsCertificates: true, render: certificatesPEM,
+			about: "certificates to accept"},
+		{Name: "cas.pem", ContentType: "application/x-pem-file", render: casPEM, about: "certificates of the CAs above them"},
+		{Name: "list.txt", ContentType: "text/plain; charset=utf-8", ListsCertificates: true, render: table,
+			about: "certificates as a table with tabs, for scripts"},
 	}
 }
 

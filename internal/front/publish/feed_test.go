@@ -55,7 +55,8 @@ func published(t testing.TB) (f publish.Feed, certificates []*x509.Certificate) 
 		t.Fatal(err)
 	}
 	after := january.AddDate(1, 0, 0)
-	f.Document = feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", Sequence: 1798761600, RefreshHint: 3600}
+	f.Document = feed.Document{Feed: feed.ID("secret"), Tenant: "acme", Arrangement: "crm-to-erp",
+		Sequence: 1798761600, RefreshHint: 3600}
 	for i, key := range []crypto.Signer{must(rsa.GenerateKey(rand.Reader, 2048)),
 		must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
 		must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), edwards} {
@@ -151,6 +152,23 @@ func TestTheFilesInPEMHaveTheCertificatesAndTheCAs(t *testing.T) {
 	}
 }
 
+// Only a program that has read the newest certificate can have installed it.
+func TestTheFormsThatListCertificatesContainTheNewest(t *testing.T) {
+	f, certificates := published(t)
+	newest := certificates[len(certificates)-1]
+	for _, file := range append(publish.FeedFiles(), publish.FeedIndex) {
+		data := render(t, file.Name, f)
+		if payload := strings.Split(string(data), "."); file.Name == "certificates.jws" {
+			data = must(base64.RawURLEncoding.DecodeString(payload[1]))
+		}
+		listed := strings.Contains(string(bytes.ReplaceAll(data, []byte("\n"), nil)), base64.StdEncoding.EncodeToString(
+			newest.Raw)) || strings.Contains(string(data), certfile.Fingerprint(newest.Raw))
+		if listed != file.ListsCertificates {
+			t.Errorf("%q lists the certificates: %v, want %v", file.Name, listed, file.ListsCertificates)
+		}
+	}
+}
+
 // A script that writes an empty file over a good one would lock every certificate out.
 func TestThereIsNoEmptyFileOfCAs(t *testing.T) {
 	f, _ := published(t)
@@ -205,7 +223,7 @@ func TestTheSignedFormIsTheDocument(t *testing.T) {
 	signed := render(t, "certificates.jws", f)
 	jws := must(jose.ParseSignedCompact(string(signed), []jose.SignatureAlgorithm{jose.EdDSA}))
 	thumbprint := must(jws.Signatures[0].Header.JSONWebKey.Thumbprint(crypto.SHA256))
-	d, err := feed.Verify(string(signed), base64.RawURLEncoding.EncodeToString(thumbprint))
+	d, err := feed.Verify(string(signed), "secret", base64.RawURLEncoding.EncodeToString(thumbprint))
 	if err != nil || d.Sequence != f.Document.Sequence || len(d.Certificates) != 5 {
 		t.Errorf("%+v, %v", d, err)
 	}

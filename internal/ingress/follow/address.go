@@ -14,6 +14,7 @@ const documentName = "certificates.jws"
 // An address is that of a feed. Its path contains a secret, so neither is ever printed.
 type address struct {
 	base       url.URL // with a slash at the end
+	secret     string  // names the feed among those of one key
 	thumbprint string  // of the key that signs the feed (RFC 7638)
 }
 
@@ -30,13 +31,20 @@ func parseAddress(text string) (a address, err error) {
 		return a, errors.New("invalid address of a feed: it has no user, query or fragment")
 	}
 	path := strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), documentName), "/")
-	a.thumbprint = path[strings.LastIndexByte(path, '/')+1:]
+	a.base = url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
+	a.base = *a.base.JoinPath(path, "/")
+	segments := strings.Split(strings.Trim(a.base.Path, "/"), "/")
+	last := len(segments) - 1
+	a.thumbprint = segments[last]
 	if sum, err := base64.RawURLEncoding.Strict().DecodeString(a.thumbprint); err != nil || len(sum) != 32 {
 		return address{}, errors.New("invalid address of a feed: it must end with the thumbprint of the feed's key, " +
 			"43 characters, so copy the whole address")
 	}
-	a.base = url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
-	a.base = *a.base.JoinPath(path, "/")
+	if last == 0 {
+		return address{}, errors.New("invalid address of a feed: the secret before the thumbprint is missing, so copy the " +
+			"whole address")
+	}
+	a.secret = segments[last-1]
 	return a, nil
 }
 

@@ -1,11 +1,12 @@
 // Package follow keeps a receiver's configuration in step with a feed: it fetches the feed, writes the certificates in
 // the form that a product reads, has the product check and reload its configuration, and reports back.
 //
-// It promises that a file holds the certificates of a document that the feed's key has signed, never of an older one
-// than the last. A file is replaced as a whole and never left empty. If the feed is away or wrong, or if the product
-// does not accept the new files, the old files stay. They come back even if the process ends in between, with the next
-// round. A reload that failed is repeated. It does not promise that the document is the newest: whoever controls the
-// connection can withhold a newer one, which is reported when the document's validity ends.
+// It promises that a file holds the certificates of a document that the feed's key has signed for the feed's address,
+// never of an older one than the last. A file is replaced as a whole and never left empty. If the feed is away or
+// wrong, or if the product does not accept the new files, the old files stay. They come back even if the process ends
+// in between, with the next round. A reload that failed is repeated. It does not promise that the document is the
+// newest: whoever controls the connection can withhold a newer one, which is reported when the document's validity
+// ends.
 //
 // The steps of a round are: lock, fetch, render, save the old files in the state file, write and rename each file,
 // check, apply ConfigMaps, reload, and report. The state file is written before each step that an interruption must not
@@ -231,7 +232,7 @@ func (f *Follower) refresh(ctx context.Context, s *state) error {
 	if got.unchanged {
 		return nil
 	}
-	d, err := feed.Verify(got.signed, f.address.thumbprint)
+	d, err := feed.Verify(got.signed, f.address.secret, f.address.thumbprint)
 	if err != nil {
 		return fmt.Errorf("the feed at %s: %w", f.address.host(), err)
 	}

@@ -99,6 +99,10 @@ func TestTheLastGoodStateIsKeptIfTheFeedIsAwayOrWrong(t *testing.T) {
 	}
 	forged, err := feed.Sign(s.document, other)
 	testenv.Check(t, err)
+	stranger := newSender(t, january) // another tenant of the same installation: the same key, another address
+	stranger.document.Feed, stranger.document.Sequence = feed.ID("another secret"), 9
+	swapped, err := feed.Sign(stranger.document, s.secret)
+	testenv.Check(t, err)
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, *http.Request) bool
 		want   string
@@ -108,6 +112,7 @@ func TestTheLastGoodStateIsKeptIfTheFeedIsAwayOrWrong(t *testing.T) {
 		"a login page":     {answer(200, "<html>"), "not a signed feed"},
 		"empty":            {answer(200, ""), "not a signed feed"},
 		"signed by others": {answer(200, forged), "another key than the one in its address"},
+		"of another feed":  {answer(200, swapped), "that of another feed with the same key"},
 		"large":            {answer(200, strings.Repeat("A", feed.MaxSize+1)), "larger than 1024 KiB"},
 		"redirected": {func(w http.ResponseWriter, q *http.Request) bool {
 			http.Redirect(w, q, elsewhere.URL+q.URL.Path, http.StatusFound)
@@ -321,26 +326,38 @@ func TestSeveralFilesChangeTogetherOrNotAtAll(t *testing.T) {
 }
 
 func TestAnotherAddressBeginsAnotherCount(t *testing.T) {
-	s := newSender(t, january)
-	for range 5 {
-		s.renew(january)
+	for name, c := range map[string]struct {
+		secret string
+		key    []byte
+	}{
+		"another key":    {"unguessable", make([]byte, ed25519.SeedSize)},
+		"another secret": {"unguessable-too", []byte(strings.Repeat("k", ed25519.SeedSize))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSender(t, january)
+			for range 5 {
+				s.renew(january)
+			}
+			r := newReceiver(t, s, january, "list")
+			r.works()
+			s.secret = ed25519.NewKeyFromSeed(c.key)
+			thumbprint, err := feed.Thumbprint(s.secret.Public().(ed25519.PublicKey))
+			testenv.Check(t, err)
+			s.address = s.server.URL + "/feeds/" + c.secret + "/" + thumbprint + "/"
+			s.publish(func(d *feed.Document) {
+				d.Feed, d.Sequence, d.Certificates = feed.ID(c.secret), 1, d.Certificates[1:]
+			})
+			r.config.Address = s.address
+			r.works()
+			if strings.Count(r.written(), "\n") != 1 {
+				t.Errorf("wrote %s", r.written())
+			}
+			s.publish(func(*feed.Document) {})
+			r.works()
+			s.publish(func(d *feed.Document) { d.Sequence = 1 })
+			r.refuses("is at sequence 1, after 2")
+		})
 	}
-	r := newReceiver(t, s, january, "list")
-	r.works()
-	s.secret = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	thumbprint, err := feed.Thumbprint(s.secret.Public().(ed25519.PublicKey))
-	testenv.Check(t, err)
-	s.address = s.server.URL + "/feeds/unguessable/" + thumbprint + "/"
-	s.publish(func(d *feed.Document) { d.Sequence = 1; d.Certificates = d.Certificates[1:] })
-	r.config.Address = s.address
-	r.works()
-	if strings.Count(r.written(), "\n") != 1 {
-		t.Errorf("wrote %s", r.written())
-	}
-	s.publish(func(*feed.Document) {})
-	r.works()
-	s.publish(func(d *feed.Document) { d.Sequence = 1 })
-	r.refuses("is at sequence 1, after 2")
 }
 
 // The old address may be followed by a new one after an interruption, and the old files come back all the same.
@@ -400,7 +417,8 @@ func TestADamagedStateFileIsReplaced(t *testing.T) {
 	s := newSender(t, january)
 	r := newReceiver(t, s, january, "list")
 	r.works()
-	wrong := fmt.Sprintf(`{"thumbprint":%q,"signed":"a.b.c","etag":"\"1\""}`, r.follower().address.thumbprint)
+	wrong := fmt.Sprintf(`{"feed":%q,"thumbprint":%q,"signed":"a.b.c","etag":"\"1\""}`, feed.ID("unguessable"),
+		r.follower().address.thumbprint)
 	for _, damaged := range []string{"", "{", wrong} {
 		testenv.Check(t, os.WriteFile(beside(r.path, "json"), []byte(damaged), 0o600))
 		r.works()
@@ -636,7 +654,7 @@ func TestAddresses(t *testing.T) {
 		want := text + thumbprint + "/certificates.jws"
 		for _, end := range []string{"", "/", "/certificates.jws"} {
 			a, err := parseAddress(text + thumbprint + end)
-			if err != nil || a.below(documentName) != want || a.thumbprint != thumbprint {
+			if err != nil || a.below(documentName) != want || a.thumbprint != thumbprint || a.secret != "s" {
 				t.Errorf("%s%s: %q, %v", text, end, a.below(documentName), err)
 			}
 		}
@@ -645,6 +663,7 @@ func TestAddresses(t *testing.T) {
 		"http://localhost.example/feeds/s/" + thumbprint, "https://h/feeds/s/" + thumbprint[1:],
 		"https://h/feeds/s/" + thumbprint + "?a", "https://h/feeds/s/" + thumbprint + "#a",
 		"https://a@h/feeds/s/" + thumbprint, "https:///feeds/s/" + thumbprint, "https:h/" + thumbprint,
+		"https://h/" + thumbprint,
 		"https://h/feeds/s/" + thumbprint[1:] + "B", // not the shortest form of the last octet
 		"https://h/feeds/s/" + thumbprint + "/\x7f"} {
 		if _, err := parseAddress(text); err == nil || text != "" && strings.Contains(err.Error(), text) {

@@ -27,7 +27,7 @@ func (r *Reader) Read(ctx context.Context, etag string) (d feed.Document, newTag
 	if err != nil || got.unchanged {
 		return d, etag, false, err
 	}
-	d, err = feed.Verify(got.signed, r.follower.address.thumbprint)
+	d, err = feed.Verify(got.signed, r.follower.address.secret, r.follower.address.thumbprint)
 	if err != nil {
 		return feed.Document{}, etag, false, r.follower.failed("read", err)
 	}

@@ -58,8 +58,8 @@ func newSender(t testing.TB, now time.Time) *sender {
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.server.Close)
 	s.address = s.server.URL + "/feeds/unguessable/" + thumbprint + "/"
-	s.document = feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", RefreshHint: 3600, PublishedAt: now,
-		ValidUntil: now.AddDate(1, 0, 0), CAs: [][]byte{s.ca.Issuing.Raw, s.ca.Root.Raw}}
+	s.document = feed.Document{Feed: feed.ID("unguessable"), Tenant: "acme", Arrangement: "crm-to-erp",
+		RefreshHint: 3600, PublishedAt: now, ValidUntil: now.AddDate(1, 0, 0), CAs: [][]byte{s.ca.Issuing.Raw, s.ca.Root.Raw}}
 	s.renew(now)
 	return s
 }
@@ -126,7 +126,8 @@ func (s *sender) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.reports = append(s.reports, report)
-		w.WriteHeader(http.StatusNoContent)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"generations":[]}`)
 	case r.Method == http.MethodGet && below == documentName:
 		etag := fmt.Sprintf("%q", fmt.Sprint(s.document.Sequence))
 		w.Header().Set("ETag", etag)

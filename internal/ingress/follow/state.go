@@ -16,7 +16,9 @@ const maxState = 32 << 20
 
 // state is kept from one round to the next, in a file with mode 0600.
 type state struct {
-	// Thumbprint is that of the feed's key. The state of another key says nothing about this feed.
+	// Feed and Thumbprint are the ID of the feed's address and the thumbprint of its key. The state of another address
+	// does not apply to this one.
+	Feed       string `json:"feed"`
 	Thumbprint string `json:"thumbprint"`
 	Sequence   uint64 `json:"sequence"` // of the newest document so far
 	ETag       string `json:"etag,omitempty"`
@@ -43,7 +45,7 @@ type savedFile struct {
 // load reads the state file. A damaged one is replaced: the next document is verified anyway, and the product checks
 // and reloads it again. The protection against an older document is lost once.
 func (f *Follower) load() (s state, err error) {
-	fresh := state{Thumbprint: f.address.thumbprint}
+	fresh := state{Feed: feed.ID(f.address.secret), Thumbprint: f.address.thumbprint}
 	info, err := os.Lstat(f.state)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -62,14 +64,14 @@ func (f *Follower) load() (s state, err error) {
 		fresh.Pending = true
 		return fresh, nil
 	}
-	if s.Thumbprint != f.address.thumbprint { // the address has changed: another key, another count
+	if s.Feed != fresh.Feed || s.Thumbprint != fresh.Thumbprint { // the address has changed, and with it the count
 		fresh.Unfinished, fresh.Pending = s.Unfinished, s.Pending
 		return fresh, nil
 	}
 	if s.Signed == "" {
 		return s, nil
 	}
-	d, err := feed.Verify(s.Signed, s.Thumbprint)
+	d, err := feed.Verify(s.Signed, f.address.secret, f.address.thumbprint)
 	if err != nil {
 		f.log.Warn("the document in the state file is damaged, and is fetched again", "file", f.state)
 		s.Signed, s.ETag = "", ""

@@ -27,13 +27,15 @@ type published struct {
 	reports  []string
 }
 
+var feedSecret = strings.Repeat("s", 43)
+
 func publish(t *testing.T, first ...[]byte) *published {
 	_, key, err := ed25519.GenerateKey(nil)
 	testenv.Check(t, err)
 	p := &published{t: t, key: key}
 	thumbprint, err := feed.Thumbprint(key.Public().(ed25519.PublicKey))
 	testenv.Check(t, err)
-	path := "/feeds/" + strings.Repeat("s", 43) + "/" + thumbprint + "/"
+	path := "/feeds/" + feedSecret + "/" + thumbprint + "/"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -66,7 +68,7 @@ func publish(t *testing.T, first ...[]byte) *published {
 func (p *published) set(sequence uint64, certificates ...[]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.document = feed.Document{Tenant: "acme", Arrangement: "crm-to-erp", Sequence: sequence, PublishedAt: inWindow,
+	p.document = feed.Document{Feed: feed.ID(feedSecret), Tenant: "acme", Arrangement: "crm-to-erp", Sequence: sequence, PublishedAt: inWindow,
 		ValidUntil: inWindow.AddDate(0, 0, 7), RefreshHint: 3600}
 	for i, der := range certificates {
 		p.document.Certificates = append(p.document.Certificates,

@@ -102,6 +102,16 @@ func TestWhileSomeGenerationIsAcceptedOnlyImmediateFails(t *testing.T) {
 	}
 }
 
+// The first certificates are valid for longer than those that the policy issues, so they expire after their successors.
+// Receivers that still accept them get them again if a later generation is not installed in time.
+func TestACertificateThatOutlivesItsSuccessorsIsStillPresented(t *testing.T) {
+	c := config(t, "short-lived", tenancy.Adaptive, 20)
+	c.Arrangements, c.Years, c.Idle, c.Receivers, c.Orders = 1, 1, 0.2, Receivers{Pin: 1}, Orders{Add: 1}
+	if r := simulate(t, c); r.FailedWhileAccepted != 0 || r.Failed == 0 {
+		t.Errorf("%s", text(t, r))
+	}
+}
+
 // weekly is a policy for 47-day certificates, whose warning comes only a week before the renewal.
 var weekly = policy.Policy{
 	Name: "weekly", Schedule: policy.Schedule{Every: policy.Week, Weekday: time.Monday, Zone: time.UTC},

@@ -217,7 +217,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 // unless the forecast promised none. Only under a policy with renewals without a warning, or for a certificate that was
 // inside the renewal window at the start, may a forecast have no warning.
 func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
-	from := w.config.Start.Add(1) // the first run is after the start
+	from := w.config.Start.Add(1) // a run at the start itself was before the fleet
 	if c.Generation > 1 {
 		from = c.CreatedAt
 	}

@@ -73,6 +73,15 @@ func signed(t testing.TB, template, parent *x509.Certificate, public crypto.Publ
 	return c
 }
 
+// Padded returns the certificate of a CA (DER) with about size bytes, at least 1000, for tests of limits.
+func Padded(t testing.TB, at time.Time, size int) []byte {
+	t.Helper()
+	key := newKey(t)
+	template := authority("Padded", at.AddDate(-5, 0, 0), at.AddDate(5, 0, 0))
+	template.ExtraExtensions = []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 32473, 1}, Value: make([]byte, size-500)}}
+	return signed(t, template, template, key.Public(), key).Raw
+}
+
 // Sign returns a client certificate (DER) with the subject and the alternative names of a request. change may change
 // it before it is signed; nil for none.
 func (c *CA) Sign(request *x509.CertificateRequest, from, to time.Time,
