@@ -172,8 +172,8 @@ type WatchedCertificate struct {
 	SeenBy      string // a person, or the source
 	// Surprises state why it was not expected; empty if it was.
 	Surprises []WatchSurprise
-	// Adopted is true if it counts as the watched certificate. An expired one does not, and one of another partner only
-	// if a person has accepted it.
+	// Adopted is true if it counts as the watched certificate. An expired one does not. An unexpected one does only if it
+	// was verified, or if a person has accepted it.
 	Adopted bool
 }
 
@@ -203,6 +203,7 @@ const (
 	SurpriseSAN     WatchSurprise = "san"     // another subject alternative name
 	SurpriseIssuer  WatchSurprise = "issuer"  // another issuing CA, by name or key
 	SurpriseUsage   WatchSurprise = "usage"   // another extended key usage
+	SurpriseFuture  WatchSurprise = "future"  // valid only from more than a day after it was seen
 	SurpriseExpired WatchSurprise = "expired" // expired when it was seen
 )
 

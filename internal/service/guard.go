@@ -65,7 +65,8 @@ func (s *Service) sighted(ctx context.Context, v guard.Sighting) error {
 		}
 		t, err := s.core.store.Tenant(ctx, w.Tenant)
 		if err == nil {
-			_, err = s.watching().Seen(ctx, t, w.Partner, [][]byte{v.DER}, watching.Witness{By: "guard"}, v.At)
+			_, err = s.watching().Seen(ctx, t, w.Partner, [][]byte{v.DER}, watching.Witness{By: "guard", Verified: true},
+				v.At)
 		}
 		return err
 	}

@@ -134,6 +134,9 @@ var surprises = map[certfile.Difference]tenancy.WatchSurprise{
 	certfile.SANDiffers: tenancy.SurpriseSAN, certfile.UsageDiffers: tenancy.SurpriseUsage,
 }
 
+// ahead is the time by which the clock of an issuer may be ahead, and by which it may issue in advance.
+const ahead = policy.Day
+
 // judge states why a new certificate is not the expected successor of another one. A subject that is written in another
 // way does not count, and neither does the new key of a self-signed certificate.
 func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now time.Time) (
@@ -141,14 +144,21 @@ func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now t
 	old, err1 := known(before.DER)
 	next, err2 := known(after.DER)
 	differences, err3 := certfile.Differences(before.DER, after.DER)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	forged, err4 := forged(before, after)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
+	}
+	if forged && !slices.Contains(differences, certfile.IssuerDiffers) {
+		differences = append(differences, certfile.IssuerDiffers)
 	}
 	switch {
 	case !after.NotBefore.After(before.NotBefore):
 		all = append(all, tenancy.SurpriseOlder)
 	case !e.Covers(after.NotBefore):
 		all = append(all, tenancy.SurpriseEarly)
+	}
+	if after.NotBefore.After(now.Add(ahead)) {
+		all = append(all, tenancy.SurpriseFuture)
 	}
 	if after.NotAfter.Before(now) {
 		all = append(all, tenancy.SurpriseExpired)
@@ -162,6 +172,36 @@ func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now t
 		}
 	}
 	return all, nil
+}
+
+// forged reports whether a certificate names the CA of the one before, but the CA did not sign it. Without the
+// certificate of the CA, that is not known.
+func forged(before, after tenancy.WatchedCertificate) (bool, error) {
+	chain, err := chainOf(before)
+	if err != nil {
+		return false, err
+	}
+	parsed := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		if parsed[i], err = certfile.ParseCertificate(der); err != nil {
+			return false, err
+		}
+	}
+	next, err := certfile.ParseCertificate(after.DER)
+	if err != nil {
+		return false, err
+	}
+	for _, ca := range parsed[1:] {
+		if signed(ca, parsed[0]) {
+			return !signed(ca, next), nil
+		}
+	}
+	return false, nil
+}
+
+// signed reports whether a CA has signed a certificate.
+func signed(ca, c *x509.Certificate) bool {
+	return certfile.IsIssuer(ca, c) && ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 // known returns what decides whose a certificate (DER) is.

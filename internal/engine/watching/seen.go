@@ -35,13 +35,17 @@ type Witness struct {
 	// Person is true if a person chose the certificate, and false for a source. A person is refused one with other names,
 	// because that is mostly a wrong file.
 	Person bool
+	// Verified is true if the partner has proved that the certificate is its own, as it does to a guard. It is then
+	// adopted like one that a person accepts.
+	Verified bool
 	// Looked is true if the certificate was read from the source.
 	Looked bool
 }
 
 // Seen compares a certificate with the watched one of that name, whose owner may have renewed it. If it is new, it is
-// stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. A
-// certificate that was seen before changes nothing. chain has the certificate, and the CAs above it as far as they are
+// stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. What a
+// source shows is adopted only if nothing about it is unexpected, because sources are not verified. A certificate that
+// was seen before changes nothing, unless it is adopted now. chain has the certificate, and the CAs above it as far as they are
 // known. Each call reads the database.
 func (w *Watching) Seen(ctx context.Context, t tenancy.Tenant, name string, chain [][]byte, by Witness,
 	at time.Time) (s Sighting, err error) {
@@ -78,7 +82,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 	switch {
 	case known >= 0:
 		s.Seen = seen[known]
-		s.New = by.Accepts && !s.Seen.Adopted
+		s.New = by.decides() && !s.Seen.Adopted
 	default:
 		s.New = true
 		s.Seen.ID, s.Seen.TenantID, s.Seen.WatchedID = store.NewID(), t.ID, v.ID
@@ -91,6 +95,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		if err := w.compare(&s, by, at); err != nil {
 			return s, err
 		}
+		s.New = known < 0 || s.Seen.Adopted
 	}
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
 		stored := v
@@ -99,7 +104,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		}
 		now := newest
 		if s.New {
-			if err := w.keep(ctx, tx, t, s, by.By, seen, at); err != nil {
+			if err := w.keep(ctx, tx, t, s, by, seen, at); err != nil {
 				return err
 			}
 			if succeeds(s) {
@@ -111,6 +116,9 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 	})
 	return s, err
 }
+
+// decides reports whether a witness can adopt a certificate that is not the expected one.
+func (by Witness) decides() bool { return by.Person || by.Accepts || by.Verified }
 
 // succeeds reports whether a certificate takes the place of the newest one.
 func succeeds(s Sighting) bool { return s.Seen.Adopted && !s.Seen.NotBefore.Before(s.Before.NotBefore) }
@@ -138,7 +146,14 @@ func (w *Watching) compare(s *Sighting, by Witness, at time.Time) error {
 		return tenancy.Errorf(tenancy.ErrRefused, "the certificate %s expired on %s: get the present one from its owner",
 			subjectOf(s.Seen.DER), s.Seen.NotAfter.Format("2 January 2006, 15:04 MST"))
 	}
-	s.Seen.Adopted = (same || by.Accepts) && !expired
+	switch {
+	case expired:
+		s.Seen.Adopted = false
+	case by.Accepts, by.Verified:
+		s.Seen.Adopted = true
+	default:
+		s.Seen.Adopted = same && (by.Person || len(s.Seen.Surprises) == 0)
+	}
 	s.Changes = Compare(s.Before, s.Seen)
 	return nil
 }
@@ -166,17 +181,21 @@ func subjectOf(der []byte) string {
 	return fmt.Sprintf("%q", certfile.Name(c.RawSubject))
 }
 
-// keep stores a new certificate with the notice about it. A known one is adopted, which needs no second notice.
-func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by string,
+// keep stores a new certificate with the notice about it. A known one is adopted. If a person has decided that, it needs
+// no second notice.
+func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by Witness,
 	history []tenancy.WatchedCertificate, at time.Time) error {
-	seen := event(at, by, "watched.seen", t, s.Watched, map[string]any{
+	seen := event(at, by.By, "watched.seen", t, s.Watched, map[string]any{
 		"fingerprint_sha256": s.Seen.Fingerprint, "not_after": s.Seen.NotAfter, "replaces": s.Before.Fingerprint,
 		"surprises": s.Seen.Surprises, "adopted": s.Seen.Adopted})
 	if slices.ContainsFunc(history, func(o tenancy.WatchedCertificate) bool { return o.ID == s.Seen.ID }) {
 		if err := tx.AdoptWatchedCertificate(ctx, s.Seen.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, seen)
+		if by.Person || by.Accepts {
+			return tx.Audit(ctx, seen)
+		}
+		return w.report(ctx, tx, t, s, fmt.Sprintf("watch-adopted/%d", s.Seen.Position), seen, at)
 	}
 	if old, full := oldest(history, s.Before); full {
 		if err := tx.DropWatchedCertificate(ctx, old); err != nil {
@@ -189,9 +208,15 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 	if len(s.Seen.Surprises) > 0 && alarms(history, at) >= mostAlarms {
 		return tx.Audit(ctx, seen)
 	}
+	return w.report(ctx, tx, t, s, fmt.Sprintf("watch-seen/%d", s.Seen.Position), seen, at)
+}
+
+// report notifies key users of a certificate that was seen. key identifies the notice.
+func (w *Watching) report(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, key string,
+	seen tenancy.Event, at time.Time) error {
 	n := tenancy.Notice{Kind: tenancy.WatchRenewed, CertificateID: s.Before.ID, SuccessorID: s.Seen.ID,
 		Subject:  fmt.Sprintf("The certificate %s has been renewed", s.Watched.Name),
-		DedupKey: fmt.Sprintf("watch-seen/%d", s.Seen.Position), DueAt: latest(s.Before.NotAfter, at)}
+		DedupKey: key, DueAt: latest(s.Before.NotAfter, at)}
 	report := reportOf(s.Watched, s.Before)
 	report.New, report.Changes, report.Surprises = s.Seen.DER, s.Changes, s.Seen.Surprises
 	if len(s.Seen.Surprises) > 0 {

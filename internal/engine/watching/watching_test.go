@@ -181,6 +181,7 @@ const (
 var (
 	person = Witness{By: "operator", Person: true}
 	probe  = Witness{By: "watch", Looked: true}
+	proved = Witness{By: "guard", Verified: true}
 )
 
 func TestKeyUsersAreWarnedBeforeTheOwnerRenewsAndToldWhenItHas(t *testing.T) {
@@ -265,26 +266,32 @@ func TestACertificateThatIsNotTheExpectedOneIsAnAlarmWithTheReasons(t *testing.T
 		from    string
 		change  func(*x509.Certificate)
 		want    tenancy.WatchSurprise
-		adopted bool
+		adopted bool // if the partner has proved that it is its own
 	}{
 		"early": {"2026-08-01", nil, tenancy.SurpriseEarly, true},
 		"older": {"2025-12-01", nil, tenancy.SurpriseOlder, true},
 		"subject": {"2026-11-01", func(c *x509.Certificate) { c.Subject.CommonName = "globex" },
-			tenancy.SurpriseSubject, false},
+			tenancy.SurpriseSubject, true},
 		"SAN":   {"2026-11-01", func(c *x509.Certificate) { c.DNSNames = []string{"x.example"} }, tenancy.SurpriseSAN, true},
 		"usage": {"2026-11-01", func(c *x509.Certificate) { c.ExtKeyUsage = nil }, tenancy.SurpriseUsage, true},
 		"expired": {"2026-11-01", func(c *x509.Certificate) { c.NotAfter = date("2026-11-02") },
 			tenancy.SurpriseExpired, false},
-		"another CA": {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
+		"future":           {"2026-11-05", nil, tenancy.SurpriseFuture, true},
+		"another CA":       {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
+		"the CA in a name": {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, sqlite(t))
 			w.add(nil)
-			if c.want == tenancy.SurpriseIssuer {
+			switch name {
+			case "another CA":
 				w.ca = testca.New(t, "Other", date("2026-01-15"))
+			case "the CA in a name":
+				w.ca = forgedCA(t, w.ca)
 			}
-			s := w.seen(w.issue(c.from, c.change), Witness{By: "guard"}, date("2026-11-03"))
-			if !s.New || !slices.Equal(s.Seen.Surprises, []tenancy.WatchSurprise{c.want}) || s.Seen.Adopted != c.adopted {
+			chain, at := w.issue(c.from, c.change), date("2026-11-03")
+			s := w.seen(chain, probe, at)
+			if !s.New || !slices.Equal(s.Seen.Surprises, []tenancy.WatchSurprise{c.want}) || s.Seen.Adopted {
 				t.Errorf("surprises %v, adopted %v", s.Seen.Surprises, s.Seen.Adopted)
 			}
 			if got := w.subjects(); !slices.Contains(got, strange) || slices.Contains(got, renewed) {
@@ -294,12 +301,61 @@ func TestACertificateThatIsNotTheExpectedOneIsAnAlarmWithTheReasons(t *testing.T
 				!slices.Equal(r.Surprises, s.Seen.Surprises) {
 				t.Errorf("the alarm states %+v", r)
 			}
+			s = w.seen(chain, proved, at)
+			if s.Seen.Adopted != c.adopted || s.New != c.adopted || w.seen(chain, proved, at).New {
+				t.Errorf("verified: %+v", s)
+			}
 			newest, _ := Newest(w.certificates())
 			if succeeds := newest.Fingerprint == s.Seen.Fingerprint; succeeds != (c.adopted && name != "older") {
 				t.Errorf("the newest one is %+v", newest)
 			}
 		})
 	}
+}
+
+// forgedCA returns a CA with the name and the key identifier of another one.
+func forgedCA(t *testing.T, of *testca.CA) *testca.CA {
+	t.Helper()
+	ca := testca.New(t, "Forged", date("2026-01-15"))
+	ca.Issuing.RawSubject, ca.Issuing.Subject, ca.Issuing.SubjectKeyId = of.Issuing.RawSubject, of.Issuing.Subject,
+		of.Issuing.SubjectKeyId
+	return ca
+}
+
+// A source is not verified, so whoever controls it can show any certificate.
+func TestAForgedSightingHidesNeitherTheRenewalNorThatItIsLate(t *testing.T) {
+	each(t, func(w *world) {
+		old := w.add(nil)
+		genuine := w.issue("2026-11-06", nil)
+		own := w.ca
+		w.ca = testca.New(w.t, "Attacker", date("2026-01-15"))
+		forged := w.issue("2026-10-30", func(c *x509.Certificate) { c.NotAfter = date("2126-01-01") })
+		w.ca = own
+		if s := w.seen(forged, probe, date("2026-10-30")); s.Seen.Adopted {
+			w.t.Errorf("adopted with %v", s.Seen.Surprises)
+		}
+		w.tick(date("2026-11-05"))
+		w.expect("without the genuine one", strange, warned, overdue)
+		if s := w.seen(genuine, probe, date("2026-11-06")); !s.Seen.Adopted || len(s.Seen.Surprises) > 0 ||
+			s.Before.Fingerprint != certfile.Fingerprint(old[0]) {
+			w.t.Errorf("the genuine one: %+v", s)
+		}
+		w.expect("with the genuine one", strange, warned, overdue, renewed)
+		if s := w.seen(forged, probe, date("2026-11-07")); s.New || s.Seen.Adopted {
+			w.t.Errorf("again: %+v", s)
+		}
+	})
+}
+
+func TestAPersonAdoptsWhatASourceHasShown(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(nil)
+	early := w.issue("2026-08-01", nil)
+	w.seen(early, probe, date("2026-08-02"))
+	if s := w.seen(early, person, date("2026-08-03")); !s.New || !s.Seen.Adopted {
+		t.Errorf("uploaded: %+v", s)
+	}
+	w.expect("after the upload", strange)
 }
 
 func sqlite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perennial.db") }

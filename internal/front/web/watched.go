@@ -259,6 +259,8 @@ func (v *view) surprise(s tenancy.WatchSurprise) string {
 		return v.T("another CA")
 	case tenancy.SurpriseUsage:
 		return v.T("other uses")
+	case tenancy.SurpriseFuture:
+		return v.T("not valid yet")
 	case tenancy.SurpriseExpired:
 		return v.T("expired")
 	}
