@@ -197,7 +197,7 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 		}
 		return w.report(ctx, tx, t, s, fmt.Sprintf("watch-adopted/%d", s.Seen.Position), seen, at)
 	}
-	if old, full := oldest(history, s.Before); full {
+	if old, full := evicted(history, s.Before); full {
 		if err := tx.DropWatchedCertificate(ctx, old); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 	if err := tx.AddWatchedCertificate(ctx, s.Seen); err != nil {
 		return err
 	}
-	if len(s.Seen.Surprises) > 0 && alarms(history, at) >= mostAlarms {
+	if s.unconfirmed() && alarms(history, at) >= mostAlarms {
 		return tx.Audit(ctx, seen)
 	}
 	return w.report(ctx, tx, t, s, fmt.Sprintf("watch-seen/%d", s.Seen.Position), seen, at)
@@ -226,21 +226,31 @@ func (w *Watching) report(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s
 	return w.notify(ctx, tx, t, n, report, seen, at)
 }
 
-// oldest returns the certificate that leaves a history that is full: the one seen first, except the newest.
-func oldest(history []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (id string, full bool) {
+// evicted returns the certificate that leaves a full history: of those that are not adopted, the one seen first. If all
+// are adopted, it is the first of them, except the newest one and the one before it.
+func evicted(history []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (id string, full bool) {
 	if len(history) < mostSeen {
 		return "", false
 	}
-	if history[0].ID == newest.ID {
-		return history[1].ID, true
+	before, _ := Before(history, newest)
+	for _, c := range history {
+		if !c.Adopted {
+			return c.ID, true
+		}
+		if id == "" && c.ID != newest.ID && c.ID != before.ID {
+			id = c.ID
+		}
 	}
-	return history[0].ID, true
+	return id, true
 }
 
-// alarms counts the unexpected certificates that were seen in the day before an instant.
+// unconfirmed reports whether a certificate is unexpected, and neither a person nor a guard has confirmed it.
+func (s Sighting) unconfirmed() bool { return len(s.Seen.Surprises) > 0 && !s.Seen.Adopted }
+
+// alarms counts the unexpected certificates without a confirmation that were seen in the day before an instant.
 func alarms(history []tenancy.WatchedCertificate, at time.Time) (n int) {
 	for _, c := range history {
-		if len(c.Surprises) > 0 && c.SeenAt.After(at.Add(-policy.Day)) {
+		if len(c.Surprises) > 0 && !c.Adopted && c.SeenAt.After(at.Add(-policy.Day)) {
 			n++
 		}
 	}
@@ -288,7 +298,6 @@ func (w *Watching) settle(ctx context.Context, tx *store.Tx, t tenancy.Tenant, v
 	if look := nextLook(*v, stage); !look.IsZero() && (v.DueAt.IsZero() || look.Before(v.DueAt)) {
 		v.DueAt = look
 	}
-	tx.Changed(t.ID)
 	if err := tx.UpdateWatched(ctx, *v); err != nil {
 		return err
 	}

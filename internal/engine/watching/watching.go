@@ -128,7 +128,6 @@ func (w *Watching) Remove(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 		if err := tx.DeleteWatched(ctx, v); err != nil {
 			return err
 		}
-		tx.Changed(t.ID)
 		return tx.Audit(ctx, event(now, actor, "watched.removed", t, v, nil))
 	})
 }
@@ -207,8 +206,9 @@ const (
 	mostBytes = 16 << 10
 	// mostSeen limits the history of a watched certificate.
 	mostSeen = 25
-	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice. A server
-	// that shows another one at every look causes no more until it stops.
+	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice, unless a
+	// person or a guard has confirmed them. They are still logged. A server that shows another one at every look causes no
+	// more notices until it stops.
 	mostAlarms = 3
 )
 

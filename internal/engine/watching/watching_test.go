@@ -616,6 +616,56 @@ func TestACertificateThatChangesAtEveryLookIsBounded(t *testing.T) {
 	}
 }
 
+// The notices that a forger can use up are not those of certificates that count.
+func TestForgedSightingsDoNotSilenceTheAlarmAboutAConfirmedOne(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(nil)
+	now := date("2026-02-01")
+	for i := range mostAlarms + 1 {
+		w.seen(w.issue("2026-11-01", func(c *x509.Certificate) { c.Subject.CommonName = fmt.Sprint("stranger ", i) }), probe,
+			now)
+	}
+	w.expect("after the forged ones", strange, strange, strange)
+	w.seen(w.issue("2026-01-30", nil), proved, now)
+	w.seen(w.issue("2026-01-31", nil), person, now)
+	w.expect("after the confirmed ones", strange, strange, strange, strange, strange)
+}
+
+// The newest certificate and its predecessor are needed to show what the renewal changed.
+func TestStrangersDoNotEvictTheRenewalFromTheHistory(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	old := w.add(nil)
+	next := w.issue("2026-11-01", nil)
+	now := date("2026-11-02")
+	w.seen(next, probe, now)
+	for i := range mostSeen + 5 {
+		w.seen(w.issue("2026-11-02", func(c *x509.Certificate) { c.Subject.CommonName = fmt.Sprint("stranger ", i) }), probe,
+			now)
+	}
+	all := w.certificates()
+	newest, _ := Newest(all)
+	before, _ := Before(all, newest)
+	if len(all) != mostSeen || newest.Fingerprint != certfile.Fingerprint(next[0]) ||
+		before.Fingerprint != certfile.Fingerprint(old[0]) {
+		t.Errorf("%d certificates, the newest is %s, and before it %s", len(all), newest.Fingerprint, before.Fingerprint)
+	}
+}
+
+func TestAFullHistoryOfRenewalsLosesTheFirst(t *testing.T) {
+	var history []tenancy.WatchedCertificate
+	for i := range mostSeen {
+		history = append(history, tenancy.WatchedCertificate{ID: fmt.Sprint(i), Adopted: true,
+			NotBefore: date("2026-01-01").Add(time.Duration(mostSeen-i) * policy.Day)}) // seen in the reverse order
+	}
+	newest, _ := Newest(history)
+	if id, full := evicted(history, newest); id != "2" || !full {
+		t.Errorf("%s is evicted", id)
+	}
+	if _, full := evicted(history[1:], newest); full {
+		t.Error("a history with room is full")
+	}
+}
+
 func TestAHugeCertificateIsNotStored(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	w.add(nil)

@@ -188,7 +188,6 @@ func (s *server) reportWatchInstalled(ctx context.Context, in *OneLink) (*struct
 		if err := tx.UseWatchLink(ctx, l.link.ID, now); err != nil {
 			return err
 		}
-		tx.Changed(l.tenant.ID)
 		return tx.Audit(ctx, tenancy.NewEvent(now, "link "+l.link.ID, "watch-link.installed", l.tenant.Name,
 			l.tenant.Name+"/watched/"+l.watched.Name, map[string]any{"system": l.link.System,
 				"fingerprint_sha256": l.newest.Fingerprint}))
