@@ -52,6 +52,20 @@ type WatchSource struct {
 	Address string          `json:"address,omitempty"`
 }
 
+// Public returns the source without what may be a secret: of a URL, only the scheme, the host and the path remain.
+func (s WatchSource) Public() WatchSource {
+	if s.Kind != WatchURL {
+		return s
+	}
+	u, err := url.Parse(s.Address)
+	if err != nil {
+		s.Address = ""
+		return s
+	}
+	s.Address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	return s
+}
+
 // WatchSourceKind is a kind of source.
 type WatchSourceKind string
 

@@ -144,7 +144,7 @@ func (l *Lookout) Look(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 			return s, recorded
 		}
 		return s, tenancy.Errorf(tenancy.ErrRefused, "the source %s of the certificate %s cannot be read: %v",
-			v.Source.Address, v.Name, err)
+			v.Source.Public().Address, v.Name, err)
 	}
 	return l.watching.Seen(ctx, t, v.Name, chain, watching.Witness{By: actor, Looked: true}, l.now())
 }

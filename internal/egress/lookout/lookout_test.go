@@ -210,6 +210,9 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 			rw.Write(bytes.Repeat([]byte("x"), certfile.MaxSize+1))
 		case "/loop":
 			http.Redirect(rw, r, "/loop?secret=1", http.StatusFound)
+		case "/garbled":
+			rw.Header().Set("Location", "https://127.0.0.1/%zz?secret=1")
+			rw.WriteHeader(http.StatusFound)
 		case "/plain":
 			http.Redirect(rw, r, "http://127.0.0.1/?secret=1", http.StatusFound)
 		case "/metadata":
@@ -233,10 +236,11 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: closed.Addr().String()}, "refused"},
 		"metadata":        {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "169.254.169.254:443"}, "not allowed"},
 		"private":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://10.0.0.1/x"}, "not allowed"},
-		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none"}, "404"},
+		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none?secret=1"}, "404 Not Found"},
 		"text":            {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/text"}, "not a certificate"},
 		"large":           {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/large"}, "larger than"},
 		"endless":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/loop"}, "more than 3 times"},
+		"to nowhere":      {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/garbled?secret=1"}, "invalid URL"},
 		"to plain HTTP":   {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/plain"}, "not https"},
 		"to the metadata": {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/metadata"}, "not allowed"},
 		"not trusted":     {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: untrusted.URL}, "certificate"},
@@ -251,7 +255,8 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 			t.Errorf("%s: %q, since %s", name, v.LookError, v.FailingSince)
 		}
 		_, err := w.Look(t.Context(), w.acme, v, "operator")
-		if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s, by hand: %v", name, err)
 		}
 	}

@@ -45,8 +45,8 @@ type Witness struct {
 // Seen compares a certificate with the watched one of that name, whose owner may have renewed it. If it is new, it is
 // stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. What a
 // source shows is adopted only if nothing about it is unexpected, because sources are not verified. A certificate that
-// was seen before changes nothing, unless it is adopted now. chain has the certificate, and the CAs above it as far as they are
-// known. Each call reads the database.
+// was seen before changes nothing, unless it is adopted now. chain has the certificate, and the CAs above it as far as
+// they are known. Each call reads the database.
 func (w *Watching) Seen(ctx context.Context, t tenancy.Tenant, name string, chain [][]byte, by Witness,
 	at time.Time) (s Sighting, err error) {
 	c, err := sighted(chain, by.By, at)
@@ -264,9 +264,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// reportOf returns what every notice about a watched certificate states.
+// reportOf returns what every notice about a watched certificate states. The source has no secret, because notices are
+// sent as mails.
 func reportOf(v tenancy.Watched, c tenancy.WatchedCertificate) tenancy.WatchReport {
-	return tenancy.WatchReport{Name: v.Name, Owner: v.Owner, Old: c.DER, Systems: v.Systems, Source: v.Source}
+	return tenancy.WatchReport{Name: v.Name, Owner: v.Owner, Old: c.DER, Systems: v.Systems,
+		Source: v.Source.Public()}
 }
 
 func (w *Watching) notify(ctx context.Context, tx *store.Tx, t tenancy.Tenant, n tenancy.Notice,

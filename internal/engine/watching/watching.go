@@ -75,7 +75,7 @@ func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 			return err
 		}
 		err = tx.Audit(ctx, event(now, actor, "watched.added", t, v, map[string]any{
-			"fingerprint_sha256": first.Fingerprint, "not_after": first.NotAfter, "source": v.Source}))
+			"fingerprint_sha256": first.Fingerprint, "not_after": first.NotAfter, "source": v.Source.Public()}))
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (w *Watching) Change(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 		}
 		stored.Owner, stored.Policy, stored.Window, stored.Source, stored.Systems, stored.Version = v.Owner, v.Policy,
 			v.Window, v.Source, v.Systems, v.Version
-		err = tx.Audit(ctx, event(now, actor, "watched.changed", t, v, map[string]any{"source": v.Source,
+		err = tx.Audit(ctx, event(now, actor, "watched.changed", t, v, map[string]any{"source": v.Source.Public(),
 			"owner": v.Owner}))
 		if err != nil {
 			return err

@@ -445,6 +445,31 @@ func TestASourceThatFailsForThreeDaysIsOneAlarm(t *testing.T) {
 	})
 }
 
+// A URL often has a token in its query.
+func TestTheSecretOfASourceIsInNoNoticeAndNotInTheAuditLog(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(func(v *tenancy.Watched) {
+		v.Source = tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://x.example/a.cer?token=secret"}
+	})
+	if _, err := w.Change(t.Context(), w.acme, w.watched(), "test", date("2026-01-21")); err != nil {
+		t.Error(err)
+	}
+	w.tick(date("2026-10-01"))
+	if r := w.report(tenancy.WatchExpected); r.Source.Address != "https://x.example/a.cer" {
+		t.Errorf("the notice has the source %q", r.Source.Address)
+	}
+	events, err := w.store.Events(t.Context(), "acme", 0, 100)
+	testenv.Check(t, err)
+	for _, e := range events {
+		if text := fmt.Sprintf("%+v %s", e, e.Detail); strings.Contains(text, "secret") {
+			t.Errorf("the audit log has %s", text)
+		}
+	}
+	if got := w.watched().Source.Address; !strings.Contains(got, "token=secret") {
+		t.Errorf("the source is stored as %q", got)
+	}
+}
+
 func TestASourceIsReadEveryHourWhileARenewalIsAwaited(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	chain := w.add(func(v *tenancy.Watched) {
