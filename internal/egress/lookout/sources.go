@@ -171,8 +171,8 @@ var (
 	errAnswer    = errors.New("the answer of the server is not valid HTTP, or redirects to an invalid URL")
 )
 
-// withoutURL returns the error of a request without the URL, because a redirect may have led to one with a secret in it.
-// Only errors of the network and of TLS keep their text, because net/http quotes the server in others.
+// withoutURL returns the error of a request without the URL, because a redirect may have led to one with a secret. Only
+// errors of the network and of TLS keep their text, because net/http quotes the server in others.
 func withoutURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

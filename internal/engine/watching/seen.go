@@ -181,8 +181,8 @@ func subjectOf(der []byte) string {
 	return fmt.Sprintf("%q", certfile.Name(c.RawSubject))
 }
 
-// keep stores a new certificate with the notice about it. A known one is adopted. If a person has decided that, it needs
-// no second notice.
+// keep stores a new certificate with the notice about it. A known one is adopted. That needs no second notice if a
+// person has decided it.
 func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by Witness,
 	history []tenancy.WatchedCertificate, at time.Time) error {
 	seen := event(at, by.By, "watched.seen", t, s.Watched, map[string]any{
