@@ -307,10 +307,27 @@ func TestWhatATickLeavesIsDueAtTheNextOne(t *testing.T) {
 	_, seen := w.watched("erp")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if err := w.work(stopped, w.acme, due[0], seen[0]); err != nil {
+	if err := w.work(t.Context(), stopped, w.acme, due[0], seen[0]); err != nil {
 		t.Error(err)
 	}
 	if after, _ := w.watched("erp"); after.Version != before.Version {
 		t.Errorf("a look that was interrupted is recorded: %+v", after)
+	}
+}
+
+// A folder is read at once, so the end of the budget is noticed after the look.
+func TestALookThatIsDoneWhenTheBudgetEndsIsRecorded(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	dir := t.TempDir()
+	old, next := w.issue(begin.Add(-300*policy.Day)), w.issue(begin.Add(-time.Hour))
+	testenv.Check(t, os.WriteFile(filepath.Join(dir, "next.pem"), testca.PEM(next.Certificate...), 0o600))
+	w.add("bank", tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir}, old.Certificate)
+	v, seen := w.watched("bank")
+	w.clock = begin.Add(23 * time.Hour)
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	testenv.Check(t, w.work(t.Context(), stopped, w.acme, v, seen[0]))
+	if _, seen := w.watched("bank"); len(seen) != 2 {
+		t.Errorf("%d certificates", len(seen))
 	}
 }

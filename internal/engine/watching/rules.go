@@ -100,10 +100,12 @@ const (
 	retryEvery  = time.Hour
 	lookLeeway  = 10 * time.Minute // a tick may come a little early
 	unseenAfter = 3 * policy.Day
+	afterExpiry = 14 * policy.Day // a renewal that is late mostly comes soon after the expiry
 )
 
-// nextLook returns the time of the next look at the source of a watched certificate; zero without a source.
-func nextLook(v tenancy.Watched, stage policy.Stage) time.Time {
+// nextLook returns the time of the next look at the source of a watched certificate; zero without a source. expiry is
+// that of its newest certificate.
+func nextLook(v tenancy.Watched, stage policy.Stage, expiry time.Time) time.Time {
 	every := lookEvery
 	switch {
 	case v.Source.Kind == "":
@@ -112,7 +114,8 @@ func nextLook(v tenancy.Watched, stage policy.Stage) time.Time {
 		return v.CreatedAt
 	case !v.FailingSince.IsZero():
 		every = retryEvery
-	case stage == policy.StageDue, stage == policy.StageOverdue:
+	case stage == policy.StageDue, stage == policy.StageOverdue,
+		stage == policy.StageExpired && v.LookedAt.Before(expiry.Add(afterExpiry)):
 		every = awaitEvery
 	}
 	return v.LookedAt.Add(every - lookLeeway)
@@ -124,7 +127,7 @@ func Looks(v tenancy.Watched, newest tenancy.WatchedCertificate, now time.Time) 
 	if err != nil {
 		return false
 	}
-	at := nextLook(v, e.Stage(now))
+	at := nextLook(v, e.Stage(now), newest.NotAfter)
 	return !at.IsZero() && !now.Before(at)
 }
 

@@ -297,7 +297,7 @@ func (w *Watching) settle(ctx context.Context, tx *store.Tx, t tenancy.Tenant, v
 		}
 	}
 	v.DueAt = e.Next(now)
-	if look := nextLook(*v, stage); !look.IsZero() && (v.DueAt.IsZero() || look.Before(v.DueAt)) {
+	if look := nextLook(*v, stage, newest.NotAfter); !look.IsZero() && (v.DueAt.IsZero() || look.Before(v.DueAt)) {
 		v.DueAt = look
 	}
 	if err := tx.UpdateWatched(ctx, *v); err != nil {

@@ -476,7 +476,7 @@ func TestASourceIsReadEveryHourWhileARenewalIsAwaited(t *testing.T) {
 		v.Source = tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "erp.example.com:443"}
 	})
 	for day, hourly := range map[string]bool{"2026-06-01": false, "2026-10-15": false, "2026-11-01": true,
-		"2026-12-01": true, "2026-12-26": false} {
+		"2026-12-01": true, "2026-12-26": true, "2027-01-07": true, "2027-01-08": false} {
 		at := date(day)
 		w.seen(chain, probe, at)
 		if got := Looks(w.watched(), w.certificates()[0], at.Add(time.Hour)); got != hourly {
