@@ -227,8 +227,8 @@ func samePartner(before, after []byte) (bool, error) {
 }
 
 // Choose returns the chain of the certificate among others that a watched one is compared with: of the same partner,
-// issued last. Without one, it is the only certificate. present is the watched certificate (DER); nil if there is none
-// yet. The error counts what was found.
+// issued last. Without one, it is the only certificate. If all are CAs, it is the only one that has issued none of the
+// others. present is the watched certificate (DER); nil if there is none yet. The error counts what was found.
 func Choose(found []*x509.Certificate, present []byte) (chain [][]byte, err error) {
 	var leaves, authorities []*x509.Certificate
 	var chosen *x509.Certificate
@@ -249,7 +249,9 @@ func Choose(found []*x509.Certificate, present []byte) (chain [][]byte, err erro
 		}
 	}
 	if len(leaves) == 0 {
-		leaves = authorities // self-signed
+		leaves = slices.DeleteFunc(slices.Clone(authorities), func(ca *x509.Certificate) bool {
+			return certfile.IssuesAnother(ca, authorities)
+		})
 	}
 	switch {
 	case chosen != nil:

@@ -583,6 +583,7 @@ func TestTheCertificateOfThePartnerIsChosenAmongOthers(t *testing.T) {
 		"the first time":            {all(old, w.ca.Issuing), nil, old, 1},
 		"without its CA":            {all(old), nil, old, 0},
 		"self-signed":               {all(w.ca.Root), nil, w.ca.Root, 0},
+		"a CA and the one above":    {all(w.ca.Root, w.ca.Issuing), nil, w.ca.Issuing, 0},
 		"self-signed among others":  {all(globex, w.ca.Root, w.ca.Issuing, hooli), w.ca.Root.Raw, w.ca.Root, 0},
 		"two at the first time":     {all(old, globex), nil, nil, 0},
 		"two of others":             {all(hooli, globex), old.Raw, nil, 0},
