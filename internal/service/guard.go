@@ -41,7 +41,8 @@ func (s *Service) watch(ctx context.Context, w guard.Watched) error {
 	if !errors.Is(err, tenancy.ErrNotFound) {
 		return err
 	}
-	_, err = s.watching().Add(ctx, t, tenancy.Watched{Name: w.Partner, Window: w.Window}, [][]byte{w.DER}, "guard", s.now())
+	v := tenancy.Watched{Name: w.Partner, Window: w.Window}
+	_, err = s.watching().Add(ctx, t, v, [][]byte{w.DER}, "guard", s.now())
 	return err
 }
 

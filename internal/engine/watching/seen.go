@@ -88,14 +88,16 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		s.Seen.ID, s.Seen.TenantID, s.Seen.WatchedID = store.NewID(), t.ID, v.ID
 		s.Seen.Position = seen[len(seen)-1].Position + 1
 	}
-	if !s.New && !by.Looked {
-		return s, nil
-	}
 	if s.New {
 		if err := w.compare(&s, by, at); err != nil {
 			return s, err
 		}
-		s.New = known < 0 || s.Seen.Adopted
+	}
+	if known >= 0 && !s.Seen.Adopted { // one that has expired in the meantime
+		s.New, s.Changes = false, nil
+	}
+	if !s.New && !by.Looked {
+		return s, nil
 	}
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
 		stored := v

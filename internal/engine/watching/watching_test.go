@@ -302,7 +302,8 @@ func TestACertificateThatIsNotTheExpectedOneIsAnAlarmWithTheReasons(t *testing.T
 				t.Errorf("the alarm states %+v", r)
 			}
 			s = w.seen(chain, proved, at)
-			if s.Seen.Adopted != c.adopted || s.New != c.adopted || w.seen(chain, proved, at).New {
+			if s.Seen.Adopted != c.adopted || s.New != c.adopted || (s.Changes != nil) != c.adopted ||
+				w.seen(chain, proved, at).New {
 				t.Errorf("verified: %+v", s)
 			}
 			newest, _ := Newest(w.certificates())

@@ -153,8 +153,7 @@ func watchDifferences(v *view, r client.Renewal) []difference {
 	return slices.DeleteFunc(differences(v, r.Old, r.New), func(d difference) bool { return d.field == v.T("Key type") })
 }
 
-// watchStage returns the state of an awaited renewal. A source that cannot be read is less urgent than a renewal that is
-// late.
+// watchStage returns the state of an awaited renewal. A source that cannot be read is less urgent than a late renewal.
 func (v *view) watchStage(w client.Watched) stateOf {
 	switch w.Stage {
 	case policy.StageOverdue:

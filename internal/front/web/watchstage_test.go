@@ -7,7 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/policy"
 )
 
-// A failed look is no reason to hide that a certificate has expired.
+// One failed look used to hide that a certificate has expired.
 func TestASourceThatIsNotReadableDoesNotHideALateRenewal(t *testing.T) {
 	v := &view{lang: "en"}
 	for stage, want := range map[policy.Stage]string{policy.StageQuiet: "Source not readable",
