@@ -57,7 +57,7 @@ type WatchedSeen struct {
 	NotAfter      time.Time               `json:"not_after"`
 	SeenAt        time.Time               `json:"seen_at"`
 	SeenBy        string                  `json:"seen_by"`
-	Surprises     []tenancy.WatchSurprise `json:"surprises,omitempty" enum:"early,older,subject,san,issuer,usage,expired" doc:"Why it was not the expected successor."`
+	Surprises     []tenancy.WatchSurprise `json:"surprises,omitempty" enum:"early,older,subject,san,issuer,usage,future,expired" doc:"Why it was not the expected successor."`
 	Adopted       bool                    `json:"adopted" doc:"True if it counts as the watched certificate."`
 }
 

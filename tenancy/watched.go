@@ -52,6 +52,20 @@ type WatchSource struct {
 	Address string          `json:"address,omitempty"`
 }
 
+// Public returns the source without what may be a secret: of a URL, only the scheme, the host and the path remain.
+func (s WatchSource) Public() WatchSource {
+	if s.Kind != WatchURL {
+		return s
+	}
+	u, err := url.Parse(s.Address)
+	if err != nil {
+		s.Address = ""
+		return s
+	}
+	s.Address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	return s
+}
+
 // WatchSourceKind is a kind of source.
 type WatchSourceKind string
 
@@ -172,8 +186,8 @@ type WatchedCertificate struct {
 	SeenBy      string // a person, or the source
 	// Surprises state why it was not expected; empty if it was.
 	Surprises []WatchSurprise
-	// Adopted is true if it counts as the watched certificate. An expired one does not, and one of another partner only
-	// if a person has accepted it.
+	// Adopted is true if it counts as the watched certificate. An expired one does not. An unexpected one does only if it
+	// was verified, or if a person has accepted it.
 	Adopted bool
 }
 
@@ -203,6 +217,7 @@ const (
 	SurpriseSAN     WatchSurprise = "san"     // another subject alternative name
 	SurpriseIssuer  WatchSurprise = "issuer"  // another issuing CA, by name or key
 	SurpriseUsage   WatchSurprise = "usage"   // another extended key usage
+	SurpriseFuture  WatchSurprise = "future"  // valid only from more than a day after it was seen
 	SurpriseExpired WatchSurprise = "expired" // expired when it was seen
 )
 

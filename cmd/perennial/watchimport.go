@@ -29,8 +29,9 @@ type watchImportCmd struct {
 
 // A watchLine is one certificate of an import.
 type watchLine struct {
-	from   string // the file, and the line of a table
-	tenant string // empty for that of the command
+	from    string // the file, and the line of a table
+	tenant  string // empty for that of the command
+	skipped string // why it is not imported; empty if it is
 	client.Watched
 }
 
@@ -49,6 +50,9 @@ func (c *watchImportCmd) Run(e env) error {
 	}
 	names := map[string]string{}
 	for _, l := range lines {
+		if l.skipped != "" {
+			continue
+		}
 		key := l.tenant + "/" + l.Name
 		if first := names[key]; first != "" {
 			problems = append(problems, fmt.Errorf("%s: the name %s is used in %s too", l.from, l.Name, first))
@@ -61,6 +65,10 @@ func (c *watchImportCmd) Run(e env) error {
 	var failures []error
 	err := table(e.out, "NAME\tRESULT", func(row func(...any)) {
 		for _, l := range lines {
+			if l.skipped != "" {
+				row(l.Name, "skipped: "+l.skipped)
+				continue
+			}
 			result, err := c.add(l)
 			if err != nil {
 				failures, result = append(failures, fmt.Errorf("%s: %w", l.from, err)), "failed"
@@ -81,14 +89,30 @@ func (c *watchImportCmd) add(l watchLine) (result string, err error) {
 	}
 	_, err = post[client.Watched](&c.remote, path, l.Watched)
 	var refused *client.Error
-	if !errors.As(err, &refused) || refused.Status != http.StatusConflict {
-		return "added", err
+	switch {
+	case err == nil:
+		return "added", nil
+	case !errors.As(err, &refused):
+		return "", err
+	case refused.Status != http.StatusConflict && refused.Status != http.StatusUnprocessableEntity:
+		return "", err
 	}
-	present, unread := get[client.Watched](&c.remote, path+"/"+l.Name)
-	if unread != nil || present.Newest == nil || !contains(l.File, present.Newest.Fingerprint) {
+	// The service reads a source before it notices that the name is taken, so 422 may come first.
+	if present, unread := get[client.Watched](&c.remote, path+"/"+l.Name); unread != nil || !l.is(present) {
 		return "", err
 	}
 	return "already watched", nil
+}
+
+// is reports whether a watched certificate is that of an import: it is or was a certificate of the file, or it has the
+// same source if there is no file.
+func (l watchLine) is(present client.Watched) bool {
+	if len(l.File) == 0 {
+		return l.Source.Kind != "" && l.Source == present.Source
+	}
+	return slices.ContainsFunc(present.History, func(seen client.WatchedSeen) bool {
+		return seen.Adopted && contains(l.File, seen.Fingerprint)
+	})
 }
 
 // contains reports whether a file has the certificate with a fingerprint.
@@ -99,8 +123,8 @@ func contains(file []byte, fingerprint string) bool {
 	})
 }
 
-// certificates returns the certificates of a file, each with the CAs beside it. A single one has the name of the file,
-// and several have those of their subjects.
+// certificates returns the certificates of a file, each with the CAs above it. CAs that have issued others in the file
+// are skipped. A single certificate has the name of the file, and several have those of their subjects.
 func (c *watchImportCmd) certificates(file string) (lines []watchLine, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -110,11 +134,21 @@ func (c *watchImportCmd) certificates(file string) (lines []watchLine, err error
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	leaves := slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return c.IsCA })
-	if len(leaves) == 0 {
-		leaves = all[:1] // self-signed
+	var leaves, authorities []*x509.Certificate
+	for _, one := range all {
+		switch {
+		case slices.ContainsFunc(slices.Concat(leaves, authorities), one.Equal): // it is in the file twice
+		case certfile.IssuesAnother(one, all):
+			authorities = append(authorities, one)
+			lines = append(lines, watchLine{from: file, skipped: "it is the CA of another certificate in " + file,
+				Watched: client.Watched{Name: certfile.Name(one.RawSubject)}})
+		default:
+			leaves = append(leaves, one)
+		}
 	}
-	authorities := slices.DeleteFunc(all, func(c *x509.Certificate) bool { return !c.IsCA })
+	if len(leaves) == 0 {
+		return nil, fmt.Errorf("%s: it has only CAs that have issued each other: give the certificate of the partner", file)
+	}
 	taken := map[string]int{}
 	for _, leaf := range leaves {
 		base := filepath.Base(file)
@@ -134,14 +168,19 @@ func (c *watchImportCmd) certificates(file string) (lines []watchLine, err error
 	return lines, nil
 }
 
-// bundle returns certificates as PEM.
+// bundle returns a certificate as PEM, with those CAs that are above it.
 func bundle(leaf *x509.Certificate, authorities []*x509.Certificate) []byte {
-	var out bytes.Buffer
-	pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
-	for _, ca := range authorities {
-		if !bytes.Equal(ca.Raw, leaf.Raw) {
-			pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})
+	chain := []*x509.Certificate{leaf}
+	for i := 0; i < len(chain); i++ {
+		for _, ca := range authorities {
+			if certfile.IsIssuer(ca, chain[i]) && !slices.ContainsFunc(chain, ca.Equal) {
+				chain = append(chain, ca)
+			}
 		}
+	}
+	var out bytes.Buffer
+	for _, c := range chain {
+		pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 	}
 	return out.Bytes()
 }

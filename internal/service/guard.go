@@ -41,8 +41,8 @@ func (s *Service) watch(ctx context.Context, w guard.Watched) error {
 	if !errors.Is(err, tenancy.ErrNotFound) {
 		return err
 	}
-	_, err = s.watching().Add(ctx, t, tenancy.Watched{Name: w.Partner, Window: w.Window}, [][]byte{w.DER}, "guard",
-		s.now())
+	v := tenancy.Watched{Name: w.Partner, Window: w.Window}
+	_, err = s.watching().Add(ctx, t, v, [][]byte{w.DER}, "guard", s.now())
 	return err
 }
 
@@ -66,7 +66,8 @@ func (s *Service) sighted(ctx context.Context, v guard.Sighting) error {
 		}
 		t, err := s.core.store.Tenant(ctx, w.Tenant)
 		if err == nil {
-			_, err = s.watching().Seen(ctx, t, w.Partner, [][]byte{v.DER}, watching.Witness{By: "guard"}, v.At)
+			_, err = s.watching().Seen(ctx, t, w.Partner, [][]byte{v.DER}, watching.Witness{By: "guard", Verified: true},
+				v.At)
 		}
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 const (
 	// atOnce is the number of certificates that are worked on together.
 	atOnce = 8
-	// budget limits the time of a tick. The next tick continues.
+	// budget limits the time in which a tick reads sources. The next tick continues.
 	budget = 5 * time.Minute
 	// mostDue limits the certificates of a tick.
 	mostDue = 1000
@@ -57,7 +57,7 @@ func (l *Lookout) Watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	working, cancel := context.WithTimeout(ctx, budget)
+	reading, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	queue := make(chan tenancy.Watched)
 	var group sync.WaitGroup
@@ -66,7 +66,7 @@ func (l *Lookout) Watch(ctx context.Context) error {
 	for range min(atOnce, len(due)) {
 		group.Go(func() {
 			for v := range queue {
-				if err := l.work(working, tenants[v.TenantID], v, newest[v.ID]); err != nil {
+				if err := l.work(ctx, reading, tenants[v.TenantID], v, newest[v.ID]); err != nil {
 					mu.Lock()
 					failures = append(failures, err)
 					mu.Unlock()
@@ -78,13 +78,13 @@ func (l *Lookout) Watch(ctx context.Context) error {
 		select {
 		case queue <- v:
 			continue
-		case <-working.Done():
+		case <-reading.Done():
 		}
 		break
 	}
 	close(queue)
 	group.Wait()
-	if ctx.Err() == nil && errors.Is(working.Err(), context.DeadlineExceeded) {
+	if ctx.Err() == nil && errors.Is(reading.Err(), context.DeadlineExceeded) {
 		l.log.WarnContext(ctx, "some sources of watched certificates are left for the next tick", "due", len(due))
 	}
 	return errors.Join(failures...)
@@ -101,8 +101,9 @@ func (l *Lookout) read(ctx context.Context, due []tenancy.Watched) (tenants map[
 	return tenants, newest, errors.Join(err1, err2)
 }
 
-// work reads the source of a certificate if that is due, or else notifies of its stage.
-func (l *Lookout) work(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
+// work reads the source of a certificate if that is due, or else notifies of its stage. reading is the context of the
+// look only, so that a look that was done in time is also recorded.
+func (l *Lookout) work(ctx, reading context.Context, t tenancy.Tenant, v tenancy.Watched,
 	newest tenancy.WatchedCertificate) error {
 	if newest.ID == "" || t.ID == "" { // it was removed in the meantime
 		return nil
@@ -110,11 +111,11 @@ func (l *Lookout) work(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 	if !watching.Looks(v, newest, l.now()) {
 		return l.watching.Advance(ctx, t, v, l.now())
 	}
-	chain, err := l.Read(ctx, t.Name, v.Source, newest.DER)
-	if ctx.Err() != nil {
+	chain, err := l.Read(reading, t.Name, v.Source, newest.DER)
+	switch {
+	case err != nil && reading.Err() != nil:
 		return nil // it is still due
-	}
-	if err != nil {
+	case err != nil:
 		return l.watching.Missed(ctx, t, v, err, l.now())
 	}
 	_, err = l.watching.Seen(ctx, t, v.Name, chain, watching.Witness{By: Actor, Looked: true}, l.now())
@@ -144,7 +145,7 @@ func (l *Lookout) Look(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 			return s, recorded
 		}
 		return s, tenancy.Errorf(tenancy.ErrRefused, "the source %s of the certificate %s cannot be read: %v",
-			v.Source.Address, v.Name, err)
+			v.Source.Public().Address, v.Name, err)
 	}
 	return l.watching.Seen(ctx, t, v.Name, chain, watching.Witness{By: actor, Looked: true}, l.now())
 }

@@ -210,6 +210,9 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 			rw.Write(bytes.Repeat([]byte("x"), certfile.MaxSize+1))
 		case "/loop":
 			http.Redirect(rw, r, "/loop?secret=1", http.StatusFound)
+		case "/garbled":
+			rw.Header().Set("Location", "https://127.0.0.1/%zz?secret=1")
+			rw.WriteHeader(http.StatusFound)
 		case "/plain":
 			http.Redirect(rw, r, "http://127.0.0.1/?secret=1", http.StatusFound)
 		case "/metadata":
@@ -233,10 +236,11 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: closed.Addr().String()}, "refused"},
 		"metadata":        {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "169.254.169.254:443"}, "not allowed"},
 		"private":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://10.0.0.1/x"}, "not allowed"},
-		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none"}, "404"},
+		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none?secret=1"}, "404 Not Found"},
 		"text":            {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/text"}, "not a certificate"},
 		"large":           {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/large"}, "larger than"},
 		"endless":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/loop"}, "more than 3 times"},
+		"to nowhere":      {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/garbled?secret=1"}, "invalid URL"},
 		"to plain HTTP":   {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/plain"}, "not https"},
 		"to the metadata": {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/metadata"}, "not allowed"},
 		"not trusted":     {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: untrusted.URL}, "certificate"},
@@ -251,7 +255,8 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 			t.Errorf("%s: %q, since %s", name, v.LookError, v.FailingSince)
 		}
 		_, err := w.Look(t.Context(), w.acme, v, "operator")
-		if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), c.want) {
+		if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s, by hand: %v", name, err)
 		}
 	}
@@ -302,10 +307,27 @@ func TestWhatATickLeavesIsDueAtTheNextOne(t *testing.T) {
 	_, seen := w.watched("erp")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if err := w.work(stopped, w.acme, due[0], seen[0]); err != nil {
+	if err := w.work(t.Context(), stopped, w.acme, due[0], seen[0]); err != nil {
 		t.Error(err)
 	}
 	if after, _ := w.watched("erp"); after.Version != before.Version {
 		t.Errorf("a look that was interrupted is recorded: %+v", after)
+	}
+}
+
+// A folder is read at once, so the end of the budget is noticed after the look.
+func TestALookThatIsDoneWhenTheBudgetEndsIsRecorded(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	dir := t.TempDir()
+	old, next := w.issue(begin.Add(-300*policy.Day)), w.issue(begin.Add(-time.Hour))
+	testenv.Check(t, os.WriteFile(filepath.Join(dir, "next.pem"), testca.PEM(next.Certificate...), 0o600))
+	w.add("bank", tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir}, old.Certificate)
+	v, seen := w.watched("bank")
+	w.clock = begin.Add(23 * time.Hour)
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	testenv.Check(t, w.work(t.Context(), stopped, w.acme, v, seen[0]))
+	if _, seen := w.watched("bank"); len(seen) != 2 {
+		t.Errorf("%d certificates", len(seen))
 	}
 }

@@ -2,11 +2,13 @@ package lookout
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -125,7 +127,7 @@ func parse(r io.Reader) ([]*x509.Certificate, error) {
 func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.Certificate, error) {
 	endpoint, err := outbound.Endpoint(address)
 	if err != nil {
-		return nil, err
+		return nil, errAddress
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -137,7 +139,7 @@ func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.
 	client := &http.Client{Transport: transport, CheckRedirect: redirect}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.String(), nil)
 	if err != nil {
-		return nil, err
+		return nil, errAddress
 	}
 	res, err := client.Do(r)
 	if err != nil {
@@ -145,7 +147,7 @@ func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answers %s", res.Status)
+		return nil, fmt.Errorf("the server answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	}
 	return parse(res.Body)
 }
@@ -153,20 +155,39 @@ func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.
 func redirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case r.URL.Scheme != "https":
-		return errors.New("the server redirects to a URL that is not https")
+		return errPlain
 	case len(via) > mostRedirects:
-		return fmt.Errorf("the server redirects more than %d times", mostRedirects)
+		return errRedirects
 	}
 	return nil
 }
 
-// withoutURL removes the URL from an error: a redirect may have led to one with a secret in it.
+// Errors of a look at a URL. They contain nothing of the URL, because that may have a secret, and neither do they quote
+// the server.
+var (
+	errAddress   = errors.New("the address of the source is not a valid URL: correct it")
+	errPlain     = errors.New("the server redirects to a URL that is not https")
+	errRedirects = fmt.Errorf("the server redirects more than %d times", mostRedirects)
+	errAnswer    = errors.New("the answer of the server is not valid HTTP, or redirects to an invalid URL")
+)
+
+// withoutURL returns the error of a request without the URL, because a redirect may have led to one with a secret. Only
+// errors of the network and of TLS keep their text, because net/http quotes the server in others.
 func withoutURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
-		return of.Err
+		err = of.Err
 	}
-	return err
+	var network net.Error
+	var unverified *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, outbound.ErrForbiddenAddress),
+		errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record),
+		errors.As(err, &network):
+		return err
+	}
+	return errAnswer
 }
 
 // readServer returns the certificate that a TLS server presents, with the chain that it sends.

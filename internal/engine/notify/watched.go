@@ -96,6 +96,7 @@ var surpriseTexts = map[tenancy.WatchSurprise]string{
 	tenancy.SurpriseSAN:     "has other alternative names",
 	tenancy.SurpriseIssuer:  "was issued by another CA",
 	tenancy.SurpriseUsage:   "is for other uses (extended key usage)",
+	tenancy.SurpriseFuture:  "is not valid yet, for more than a day",
 	tenancy.SurpriseExpired: "has expired",
 }
 

@@ -35,14 +35,22 @@ func (r Reader) WatchLinks(ctx context.Context, watchedID, after string, limit i
 		"ORDER BY id LIMIT ?", watchedID, after, limit)
 }
 
-// WatchInstalled reads when a certificate was last reported as installed, by the name of the system.
+// CountWatchLinks counts the links to a certificate that are valid.
+func (r Reader) CountWatchLinks(ctx context.Context, certificateID string, now time.Time) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM watched_links WHERE certificate_id = ? AND "+
+		"revoked_at = 0 AND expires_at > ?", certificateID, micros(now))
+}
+
+// WatchInstalled reads when a certificate was last reported as installed, by the name of the system. The reports of
+// links that are revoked do not count.
 func (r Reader) WatchInstalled(ctx context.Context, certificateID string) (map[string]time.Time, error) {
 	all := map[string]time.Time{}
 	err := forEach(ctx, r, scanWatchLink, func(l tenancy.WatchLink) {
 		if l.UsedAt.After(all[l.System]) {
 			all[l.System] = l.UsedAt
 		}
-	}, "SELECT "+watchLinkColumns+" FROM watched_links WHERE certificate_id = ? AND used_at > 0", certificateID)
+	}, "SELECT "+watchLinkColumns+" FROM watched_links WHERE certificate_id = ? AND used_at > 0 AND revoked_at = 0",
+		certificateID)
 	return all, err
 }
 
@@ -57,9 +65,12 @@ func (t *Tx) RevokeWatchLink(ctx context.Context, watchedID, id string, now time
 	return err
 }
 
-// UseWatchLink records that a link was used to report an installation.
-func (t *Tx) UseWatchLink(ctx context.Context, id string, now time.Time) error {
-	return t.execOne(ctx, "UPDATE watched_links SET used_at = ? WHERE id = ?", micros(now), id)
+// UseWatchLink records that a link was used to report an installation. It reports false if the link is not valid any
+// longer, or was used after the instant before.
+func (t *Tx) UseWatchLink(ctx context.Context, id string, before, now time.Time) (used bool, err error) {
+	n, err := t.exec(ctx, "UPDATE watched_links SET used_at = ? WHERE id = ? AND revoked_at = 0 AND expires_at > ? AND "+
+		"used_at <= ?", micros(now), id, micros(now), micros(before))
+	return n > 0, err
 }
 
 // deleteWatchLinks deletes the links of a watched certificate.

@@ -106,7 +106,8 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		used, unused := filled[tenancy.WatchLink](1100), filled[tenancy.WatchLink](1200)
 		used.ID, unused.ID, used.WatchedID, unused.WatchedID, used.CertificateID, unused.CertificateID = "l1", "l2", "w1",
 			"w1", c1.ID, c2.ID
-		unused.RevokedAt, unused.UsedAt = time.Time{}, time.Time{}
+		used.RevokedAt, unused.RevokedAt, unused.UsedAt = time.Time{}, time.Time{}, time.Time{}
+		unused.ExpiresAt = now.Add(time.Hour)
 		r.write(func(ctx context.Context, tx *Tx) error {
 			if err := tx.CreateWatchLink(ctx, used, "hash 1"); err != nil {
 				return err
@@ -123,10 +124,29 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		r.same("installed", err, installed, map[string]time.Time{used.System: used.UsedAt})
 		installed, err = r.WatchInstalled(ctx, c2.ID)
 		r.same("not installed", err, installed, map[string]time.Time{})
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.UseWatchLink(ctx, "l2", now) })
+		use := func(when string, at time.Time, want bool) {
+			var used bool
+			r.write(func(ctx context.Context, tx *Tx) (err error) {
+				used, err = tx.UseWatchLink(ctx, "l2", at.Add(-time.Minute), at)
+				return err
+			})
+			r.same(when, nil, used, want)
+		}
+		use("the first report", now, true)
+		use("a second report", now.Add(30*time.Second), false)
+		use("after the expiry", unused.ExpiresAt, false)
 		installed, err = r.WatchInstalled(ctx, c2.ID)
 		r.same("installed now", err, installed, map[string]time.Time{unused.System: now})
+		valid, err := r.CountWatchLinks(ctx, c2.ID, now)
+		r.same("valid links", err, valid, 1)
+		valid, err = r.CountWatchLinks(ctx, c2.ID, unused.ExpiresAt)
+		r.same("valid links after the expiry", err, valid, 0)
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.RevokeWatchLink(ctx, "w1", "l2", now) })
+		use("after the revocation", now.Add(30*time.Minute), false)
+		installed, err = r.WatchInstalled(ctx, c2.ID)
+		r.same("installed by a revoked link", err, installed, map[string]time.Time{})
+		valid, err = r.CountWatchLinks(ctx, c2.ID, now)
+		r.same("valid links after the revocation", err, valid, 0)
 		r.refused("a second revocation", tenancy.ErrNotFound, func(ctx context.Context, tx *Tx) error {
 			return tx.RevokeWatchLink(ctx, "w1", "l2", now)
 		})

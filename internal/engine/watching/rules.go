@@ -100,10 +100,12 @@ const (
 	retryEvery  = time.Hour
 	lookLeeway  = 10 * time.Minute // a tick may come a little early
 	unseenAfter = 3 * policy.Day
+	afterExpiry = 14 * policy.Day // a renewal that is late mostly comes soon after the expiry
 )
 
-// nextLook returns the time of the next look at the source of a watched certificate; zero without a source.
-func nextLook(v tenancy.Watched, stage policy.Stage) time.Time {
+// nextLook returns the time of the next look at the source of a watched certificate; zero without a source. expiry is
+// that of its newest certificate.
+func nextLook(v tenancy.Watched, stage policy.Stage, expiry time.Time) time.Time {
 	every := lookEvery
 	switch {
 	case v.Source.Kind == "":
@@ -112,7 +114,8 @@ func nextLook(v tenancy.Watched, stage policy.Stage) time.Time {
 		return v.CreatedAt
 	case !v.FailingSince.IsZero():
 		every = retryEvery
-	case stage == policy.StageDue, stage == policy.StageOverdue:
+	case stage == policy.StageDue, stage == policy.StageOverdue,
+		stage == policy.StageExpired && v.LookedAt.Before(expiry.Add(afterExpiry)):
 		every = awaitEvery
 	}
 	return v.LookedAt.Add(every - lookLeeway)
@@ -124,7 +127,7 @@ func Looks(v tenancy.Watched, newest tenancy.WatchedCertificate, now time.Time) 
 	if err != nil {
 		return false
 	}
-	at := nextLook(v, e.Stage(now))
+	at := nextLook(v, e.Stage(now), newest.NotAfter)
 	return !at.IsZero() && !now.Before(at)
 }
 
@@ -134,6 +137,9 @@ var surprises = map[certfile.Difference]tenancy.WatchSurprise{
 	certfile.SANDiffers: tenancy.SurpriseSAN, certfile.UsageDiffers: tenancy.SurpriseUsage,
 }
 
+// ahead is the time by which the clock of an issuer may be ahead, and by which it may issue in advance.
+const ahead = policy.Day
+
 // judge states why a new certificate is not the expected successor of another one. A subject that is written in another
 // way does not count, and neither does the new key of a self-signed certificate.
 func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now time.Time) (
@@ -141,14 +147,21 @@ func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now t
 	old, err1 := known(before.DER)
 	next, err2 := known(after.DER)
 	differences, err3 := certfile.Differences(before.DER, after.DER)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	forged, err4 := forged(before, after)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
+	}
+	if forged && !slices.Contains(differences, certfile.IssuerDiffers) {
+		differences = append(differences, certfile.IssuerDiffers)
 	}
 	switch {
 	case !after.NotBefore.After(before.NotBefore):
 		all = append(all, tenancy.SurpriseOlder)
 	case !e.Covers(after.NotBefore):
 		all = append(all, tenancy.SurpriseEarly)
+	}
+	if after.NotBefore.After(now.Add(ahead)) {
+		all = append(all, tenancy.SurpriseFuture)
 	}
 	if after.NotAfter.Before(now) {
 		all = append(all, tenancy.SurpriseExpired)
@@ -162,6 +175,36 @@ func judge(e policy.Expectation, before, after tenancy.WatchedCertificate, now t
 		}
 	}
 	return all, nil
+}
+
+// forged reports whether a certificate names the CA of the one before, but the CA did not sign it. Without the
+// certificate of the CA, that is not known.
+func forged(before, after tenancy.WatchedCertificate) (bool, error) {
+	chain, err := chainOf(before)
+	if err != nil {
+		return false, err
+	}
+	parsed := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		if parsed[i], err = certfile.ParseCertificate(der); err != nil {
+			return false, err
+		}
+	}
+	next, err := certfile.ParseCertificate(after.DER)
+	if err != nil {
+		return false, err
+	}
+	for _, ca := range parsed[1:] {
+		if signed(ca, parsed[0]) {
+			return !signed(ca, next), nil
+		}
+	}
+	return false, nil
+}
+
+// signed reports whether a CA has signed a certificate.
+func signed(ca, c *x509.Certificate) bool {
+	return certfile.IsIssuer(ca, c) && ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 // known returns what decides whose a certificate (DER) is.
@@ -184,8 +227,8 @@ func samePartner(before, after []byte) (bool, error) {
 }
 
 // Choose returns the chain of the certificate among others that a watched one is compared with: of the same partner,
-// issued last. Without one, it is the only certificate. present is the watched certificate (DER); nil if there is none
-// yet. The error counts what was found.
+// issued last. Without one, it is the only certificate. If all are CAs, it is the only one that has issued none of the
+// others. present is the watched certificate (DER); nil if there is none yet. The error counts what was found.
 func Choose(found []*x509.Certificate, present []byte) (chain [][]byte, err error) {
 	var leaves, authorities []*x509.Certificate
 	var chosen *x509.Certificate
@@ -206,7 +249,9 @@ func Choose(found []*x509.Certificate, present []byte) (chain [][]byte, err erro
 		}
 	}
 	if len(leaves) == 0 {
-		leaves = authorities // self-signed
+		leaves = slices.DeleteFunc(slices.Clone(authorities), func(ca *x509.Certificate) bool {
+			return certfile.IssuesAnother(ca, authorities)
+		})
 	}
 	switch {
 	case chosen != nil:

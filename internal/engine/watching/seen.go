@@ -35,14 +35,18 @@ type Witness struct {
 	// Person is true if a person chose the certificate, and false for a source. A person is refused one with other names,
 	// because that is mostly a wrong file.
 	Person bool
+	// Verified is true if the partner has proved that the certificate is its own, as it does to a guard. It is then
+	// adopted like one that a person accepts.
+	Verified bool
 	// Looked is true if the certificate was read from the source.
 	Looked bool
 }
 
 // Seen compares a certificate with the watched one of that name, whose owner may have renewed it. If it is new, it is
-// stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. A
-// certificate that was seen before changes nothing. chain has the certificate, and the CAs above it as far as they are
-// known. Each call reads the database.
+// stored, and key users are notified: of the renewal, or of an alarm if the certificate is not the expected one. What a
+// source shows is adopted only if nothing about it is unexpected, because sources are not verified. A certificate that
+// was seen before changes nothing, unless it is adopted now. chain has the certificate, and the CAs above it as far as
+// they are known. Each call reads the database.
 func (w *Watching) Seen(ctx context.Context, t tenancy.Tenant, name string, chain [][]byte, by Witness,
 	at time.Time) (s Sighting, err error) {
 	c, err := sighted(chain, by.By, at)
@@ -78,19 +82,22 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 	switch {
 	case known >= 0:
 		s.Seen = seen[known]
-		s.New = by.Accepts && !s.Seen.Adopted
+		s.New = by.decides() && !s.Seen.Adopted
 	default:
 		s.New = true
 		s.Seen.ID, s.Seen.TenantID, s.Seen.WatchedID = store.NewID(), t.ID, v.ID
 		s.Seen.Position = seen[len(seen)-1].Position + 1
 	}
-	if !s.New && !by.Looked {
-		return s, nil
-	}
 	if s.New {
 		if err := w.compare(&s, by, at); err != nil {
 			return s, err
 		}
+	}
+	if known >= 0 && !s.Seen.Adopted { // one that has expired in the meantime
+		s.New, s.Changes = false, nil
+	}
+	if !s.New && !by.Looked {
+		return s, nil
 	}
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
 		stored := v
@@ -99,7 +106,7 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 		}
 		now := newest
 		if s.New {
-			if err := w.keep(ctx, tx, t, s, by.By, seen, at); err != nil {
+			if err := w.keep(ctx, tx, t, s, by, seen, at); err != nil {
 				return err
 			}
 			if succeeds(s) {
@@ -111,6 +118,9 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 	})
 	return s, err
 }
+
+// decides reports whether a witness can adopt a certificate that is not the expected one.
+func (by Witness) decides() bool { return by.Person || by.Accepts || by.Verified }
 
 // succeeds reports whether a certificate takes the place of the newest one.
 func succeeds(s Sighting) bool { return s.Seen.Adopted && !s.Seen.NotBefore.Before(s.Before.NotBefore) }
@@ -138,7 +148,14 @@ func (w *Watching) compare(s *Sighting, by Witness, at time.Time) error {
 		return tenancy.Errorf(tenancy.ErrRefused, "the certificate %s expired on %s: get the present one from its owner",
 			subjectOf(s.Seen.DER), s.Seen.NotAfter.Format("2 January 2006, 15:04 MST"))
 	}
-	s.Seen.Adopted = (same || by.Accepts) && !expired
+	switch {
+	case expired:
+		s.Seen.Adopted = false
+	case by.Accepts, by.Verified:
+		s.Seen.Adopted = true
+	default:
+		s.Seen.Adopted = same && (by.Person || len(s.Seen.Surprises) == 0)
+	}
 	s.Changes = Compare(s.Before, s.Seen)
 	return nil
 }
@@ -166,19 +183,23 @@ func subjectOf(der []byte) string {
 	return fmt.Sprintf("%q", certfile.Name(c.RawSubject))
 }
 
-// keep stores a new certificate with the notice about it. A known one is adopted, which needs no second notice.
-func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by string,
+// keep stores a new certificate with the notice about it. A known one is adopted. That needs no second notice if a
+// person has decided it.
+func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, by Witness,
 	history []tenancy.WatchedCertificate, at time.Time) error {
-	seen := event(at, by, "watched.seen", t, s.Watched, map[string]any{
+	seen := event(at, by.By, "watched.seen", t, s.Watched, map[string]any{
 		"fingerprint_sha256": s.Seen.Fingerprint, "not_after": s.Seen.NotAfter, "replaces": s.Before.Fingerprint,
 		"surprises": s.Seen.Surprises, "adopted": s.Seen.Adopted})
 	if slices.ContainsFunc(history, func(o tenancy.WatchedCertificate) bool { return o.ID == s.Seen.ID }) {
 		if err := tx.AdoptWatchedCertificate(ctx, s.Seen.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, seen)
+		if by.Person || by.Accepts {
+			return tx.Audit(ctx, seen)
+		}
+		return w.report(ctx, tx, t, s, fmt.Sprintf("watch-adopted/%d", s.Seen.Position), seen, at)
 	}
-	if old, full := oldest(history, s.Before); full {
+	if old, full := evicted(history, s.Before); full {
 		if err := tx.DropWatchedCertificate(ctx, old); err != nil {
 			return err
 		}
@@ -186,12 +207,18 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 	if err := tx.AddWatchedCertificate(ctx, s.Seen); err != nil {
 		return err
 	}
-	if len(s.Seen.Surprises) > 0 && alarms(history, at) >= mostAlarms {
+	if s.unconfirmed() && alarms(history, at) >= mostAlarms {
 		return tx.Audit(ctx, seen)
 	}
+	return w.report(ctx, tx, t, s, fmt.Sprintf("watch-seen/%d", s.Seen.Position), seen, at)
+}
+
+// report notifies key users of a certificate that was seen. key identifies the notice.
+func (w *Watching) report(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, key string,
+	seen tenancy.Event, at time.Time) error {
 	n := tenancy.Notice{Kind: tenancy.WatchRenewed, CertificateID: s.Before.ID, SuccessorID: s.Seen.ID,
 		Subject:  fmt.Sprintf("The certificate %s has been renewed", s.Watched.Name),
-		DedupKey: fmt.Sprintf("watch-seen/%d", s.Seen.Position), DueAt: latest(s.Before.NotAfter, at)}
+		DedupKey: key, DueAt: latest(s.Before.NotAfter, at)}
 	report := reportOf(s.Watched, s.Before)
 	report.New, report.Changes, report.Surprises = s.Seen.DER, s.Changes, s.Seen.Surprises
 	if len(s.Seen.Surprises) > 0 {
@@ -201,21 +228,31 @@ func (w *Watching) keep(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s S
 	return w.notify(ctx, tx, t, n, report, seen, at)
 }
 
-// oldest returns the certificate that leaves a history that is full: the one seen first, except the newest.
-func oldest(history []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (id string, full bool) {
+// evicted returns the certificate that leaves a full history: of those that are not adopted, the one seen first. If all
+// are adopted, it is the first of them, except the newest one and the one before it.
+func evicted(history []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (id string, full bool) {
 	if len(history) < mostSeen {
 		return "", false
 	}
-	if history[0].ID == newest.ID {
-		return history[1].ID, true
+	before, _ := Before(history, newest)
+	for _, c := range history {
+		if !c.Adopted {
+			return c.ID, true
+		}
+		if id == "" && c.ID != newest.ID && c.ID != before.ID {
+			id = c.ID
+		}
 	}
-	return history[0].ID, true
+	return id, true
 }
 
-// alarms counts the unexpected certificates that were seen in the day before an instant.
+// unconfirmed reports whether a certificate is unexpected, and neither a person nor a guard has confirmed it.
+func (s Sighting) unconfirmed() bool { return len(s.Seen.Surprises) > 0 && !s.Seen.Adopted }
+
+// alarms counts the unexpected certificates without a confirmation that were seen in the day before an instant.
 func alarms(history []tenancy.WatchedCertificate, at time.Time) (n int) {
 	for _, c := range history {
-		if len(c.Surprises) > 0 && c.SeenAt.After(at.Add(-policy.Day)) {
+		if len(c.Surprises) > 0 && !c.Adopted && c.SeenAt.After(at.Add(-policy.Day)) {
 			n++
 		}
 	}
@@ -229,9 +266,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// reportOf returns what every notice about a watched certificate states.
+// reportOf returns what every notice about a watched certificate states. The source has no secret, because notices are
+// sent as mails.
 func reportOf(v tenancy.Watched, c tenancy.WatchedCertificate) tenancy.WatchReport {
-	return tenancy.WatchReport{Name: v.Name, Owner: v.Owner, Old: c.DER, Systems: v.Systems, Source: v.Source}
+	return tenancy.WatchReport{Name: v.Name, Owner: v.Owner, Old: c.DER, Systems: v.Systems,
+		Source: v.Source.Public()}
 }
 
 func (w *Watching) notify(ctx context.Context, tx *store.Tx, t tenancy.Tenant, n tenancy.Notice,
@@ -260,10 +299,9 @@ func (w *Watching) settle(ctx context.Context, tx *store.Tx, t tenancy.Tenant, v
 		}
 	}
 	v.DueAt = e.Next(now)
-	if look := nextLook(*v, stage); !look.IsZero() && (v.DueAt.IsZero() || look.Before(v.DueAt)) {
+	if look := nextLook(*v, stage, newest.NotAfter); !look.IsZero() && (v.DueAt.IsZero() || look.Before(v.DueAt)) {
 		v.DueAt = look
 	}
-	tx.Changed(t.ID)
 	if err := tx.UpdateWatched(ctx, *v); err != nil {
 		return err
 	}

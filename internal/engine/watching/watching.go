@@ -75,7 +75,7 @@ func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 			return err
 		}
 		err = tx.Audit(ctx, event(now, actor, "watched.added", t, v, map[string]any{
-			"fingerprint_sha256": first.Fingerprint, "not_after": first.NotAfter, "source": v.Source}))
+			"fingerprint_sha256": first.Fingerprint, "not_after": first.NotAfter, "source": v.Source.Public()}))
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (w *Watching) Change(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 		}
 		stored.Owner, stored.Policy, stored.Window, stored.Source, stored.Systems, stored.Version = v.Owner, v.Policy,
 			v.Window, v.Source, v.Systems, v.Version
-		err = tx.Audit(ctx, event(now, actor, "watched.changed", t, v, map[string]any{"source": v.Source,
+		err = tx.Audit(ctx, event(now, actor, "watched.changed", t, v, map[string]any{"source": v.Source.Public(),
 			"owner": v.Owner}))
 		if err != nil {
 			return err
@@ -128,7 +128,6 @@ func (w *Watching) Remove(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 		if err := tx.DeleteWatched(ctx, v); err != nil {
 			return err
 		}
-		tx.Changed(t.ID)
 		return tx.Audit(ctx, event(now, actor, "watched.removed", t, v, nil))
 	})
 }
@@ -207,8 +206,9 @@ const (
 	mostBytes = 16 << 10
 	// mostSeen limits the history of a watched certificate.
 	mostSeen = 25
-	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice. A server
-	// that shows another one at every look causes no more until it stops.
+	// mostAlarms is the number of unexpected certificates in 24 hours after which further ones cause no notice, unless a
+	// person or a guard has confirmed them. They are still logged. A server that shows another one at every look causes no
+	// more notices until it stops.
 	mostAlarms = 3
 )
 

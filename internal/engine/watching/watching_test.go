@@ -181,6 +181,7 @@ const (
 var (
 	person = Witness{By: "operator", Person: true}
 	probe  = Witness{By: "watch", Looked: true}
+	proved = Witness{By: "guard", Verified: true}
 )
 
 func TestKeyUsersAreWarnedBeforeTheOwnerRenewsAndToldWhenItHas(t *testing.T) {
@@ -265,26 +266,32 @@ func TestACertificateThatIsNotTheExpectedOneIsAnAlarmWithTheReasons(t *testing.T
 		from    string
 		change  func(*x509.Certificate)
 		want    tenancy.WatchSurprise
-		adopted bool
+		adopted bool // if the partner has proved that it is its own
 	}{
 		"early": {"2026-08-01", nil, tenancy.SurpriseEarly, true},
 		"older": {"2025-12-01", nil, tenancy.SurpriseOlder, true},
 		"subject": {"2026-11-01", func(c *x509.Certificate) { c.Subject.CommonName = "globex" },
-			tenancy.SurpriseSubject, false},
+			tenancy.SurpriseSubject, true},
 		"SAN":   {"2026-11-01", func(c *x509.Certificate) { c.DNSNames = []string{"x.example"} }, tenancy.SurpriseSAN, true},
 		"usage": {"2026-11-01", func(c *x509.Certificate) { c.ExtKeyUsage = nil }, tenancy.SurpriseUsage, true},
 		"expired": {"2026-11-01", func(c *x509.Certificate) { c.NotAfter = date("2026-11-02") },
 			tenancy.SurpriseExpired, false},
-		"another CA": {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
+		"future":           {"2026-11-05", nil, tenancy.SurpriseFuture, true},
+		"another CA":       {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
+		"the CA in a name": {"2026-11-01", nil, tenancy.SurpriseIssuer, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, sqlite(t))
 			w.add(nil)
-			if c.want == tenancy.SurpriseIssuer {
+			switch name {
+			case "another CA":
 				w.ca = testca.New(t, "Other", date("2026-01-15"))
+			case "the CA in a name":
+				w.ca = forgedCA(t, w.ca)
 			}
-			s := w.seen(w.issue(c.from, c.change), Witness{By: "guard"}, date("2026-11-03"))
-			if !s.New || !slices.Equal(s.Seen.Surprises, []tenancy.WatchSurprise{c.want}) || s.Seen.Adopted != c.adopted {
+			chain, at := w.issue(c.from, c.change), date("2026-11-03")
+			s := w.seen(chain, probe, at)
+			if !s.New || !slices.Equal(s.Seen.Surprises, []tenancy.WatchSurprise{c.want}) || s.Seen.Adopted {
 				t.Errorf("surprises %v, adopted %v", s.Seen.Surprises, s.Seen.Adopted)
 			}
 			if got := w.subjects(); !slices.Contains(got, strange) || slices.Contains(got, renewed) {
@@ -294,12 +301,62 @@ func TestACertificateThatIsNotTheExpectedOneIsAnAlarmWithTheReasons(t *testing.T
 				!slices.Equal(r.Surprises, s.Seen.Surprises) {
 				t.Errorf("the alarm states %+v", r)
 			}
+			s = w.seen(chain, proved, at)
+			if s.Seen.Adopted != c.adopted || s.New != c.adopted || (s.Changes != nil) != c.adopted ||
+				w.seen(chain, proved, at).New {
+				t.Errorf("verified: %+v", s)
+			}
 			newest, _ := Newest(w.certificates())
 			if succeeds := newest.Fingerprint == s.Seen.Fingerprint; succeeds != (c.adopted && name != "older") {
 				t.Errorf("the newest one is %+v", newest)
 			}
 		})
 	}
+}
+
+// forgedCA returns a CA with the name and the key identifier of another one.
+func forgedCA(t *testing.T, of *testca.CA) *testca.CA {
+	t.Helper()
+	ca := testca.New(t, "Forged", date("2026-01-15"))
+	ca.Issuing.RawSubject, ca.Issuing.Subject, ca.Issuing.SubjectKeyId = of.Issuing.RawSubject, of.Issuing.Subject,
+		of.Issuing.SubjectKeyId
+	return ca
+}
+
+// A source is not verified, so whoever controls it can show any certificate.
+func TestAForgedSightingHidesNeitherTheRenewalNorThatItIsLate(t *testing.T) {
+	each(t, func(w *world) {
+		old := w.add(nil)
+		genuine := w.issue("2026-11-06", nil)
+		own := w.ca
+		w.ca = testca.New(w.t, "Attacker", date("2026-01-15"))
+		forged := w.issue("2026-10-30", func(c *x509.Certificate) { c.NotAfter = date("2126-01-01") })
+		w.ca = own
+		if s := w.seen(forged, probe, date("2026-10-30")); s.Seen.Adopted {
+			w.t.Errorf("adopted with %v", s.Seen.Surprises)
+		}
+		w.tick(date("2026-11-05"))
+		w.expect("without the genuine one", strange, warned, overdue)
+		if s := w.seen(genuine, probe, date("2026-11-06")); !s.Seen.Adopted || len(s.Seen.Surprises) > 0 ||
+			s.Before.Fingerprint != certfile.Fingerprint(old[0]) {
+			w.t.Errorf("the genuine one: %+v", s)
+		}
+		w.expect("with the genuine one", strange, warned, overdue, renewed)
+		if s := w.seen(forged, probe, date("2026-11-07")); s.New || s.Seen.Adopted {
+			w.t.Errorf("again: %+v", s)
+		}
+	})
+}
+
+func TestAPersonAdoptsWhatASourceHasShown(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(nil)
+	early := w.issue("2026-08-01", nil)
+	w.seen(early, probe, date("2026-08-02"))
+	if s := w.seen(early, person, date("2026-08-03")); !s.New || !s.Seen.Adopted {
+		t.Errorf("uploaded: %+v", s)
+	}
+	w.expect("after the upload", strange)
 }
 
 func sqlite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perennial.db") }
@@ -389,13 +446,38 @@ func TestASourceThatFailsForThreeDaysIsOneAlarm(t *testing.T) {
 	})
 }
 
+// A URL often has a token in its query.
+func TestTheSecretOfASourceIsInNoNoticeAndNotInTheAuditLog(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(func(v *tenancy.Watched) {
+		v.Source = tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://x.example/a.cer?token=secret"}
+	})
+	if _, err := w.Change(t.Context(), w.acme, w.watched(), "test", date("2026-01-21")); err != nil {
+		t.Error(err)
+	}
+	w.tick(date("2026-10-01"))
+	if r := w.report(tenancy.WatchExpected); r.Source.Address != "https://x.example/a.cer" {
+		t.Errorf("the notice has the source %q", r.Source.Address)
+	}
+	events, err := w.store.Events(t.Context(), "acme", 0, 100)
+	testenv.Check(t, err)
+	for _, e := range events {
+		if text := fmt.Sprintf("%+v %s", e, e.Detail); strings.Contains(text, "secret") {
+			t.Errorf("the audit log has %s", text)
+		}
+	}
+	if got := w.watched().Source.Address; !strings.Contains(got, "token=secret") {
+		t.Errorf("the source is stored as %q", got)
+	}
+}
+
 func TestASourceIsReadEveryHourWhileARenewalIsAwaited(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	chain := w.add(func(v *tenancy.Watched) {
 		v.Source = tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "erp.example.com:443"}
 	})
 	for day, hourly := range map[string]bool{"2026-06-01": false, "2026-10-15": false, "2026-11-01": true,
-		"2026-12-01": true, "2026-12-26": false} {
+		"2026-12-01": true, "2026-12-26": true, "2027-01-07": true, "2027-01-08": false} {
 		at := date(day)
 		w.seen(chain, probe, at)
 		if got := Looks(w.watched(), w.certificates()[0], at.Add(time.Hour)); got != hourly {
@@ -502,6 +584,7 @@ func TestTheCertificateOfThePartnerIsChosenAmongOthers(t *testing.T) {
 		"the first time":            {all(old, w.ca.Issuing), nil, old, 1},
 		"without its CA":            {all(old), nil, old, 0},
 		"self-signed":               {all(w.ca.Root), nil, w.ca.Root, 0},
+		"a CA and the one above":    {all(w.ca.Root, w.ca.Issuing), nil, w.ca.Issuing, 0},
 		"self-signed among others":  {all(globex, w.ca.Root, w.ca.Issuing, hooli), w.ca.Root.Raw, w.ca.Root, 0},
 		"two at the first time":     {all(old, globex), nil, nil, 0},
 		"two of others":             {all(hooli, globex), old.Raw, nil, 0},
@@ -557,6 +640,56 @@ func TestACertificateThatChangesAtEveryLookIsBounded(t *testing.T) {
 	all := w.certificates()
 	if newest, _ := Newest(all); len(all) != mostSeen || newest.Fingerprint != certfile.Fingerprint(old[0]) {
 		t.Errorf("%d certificates, the newest is %s", len(all), newest.Fingerprint)
+	}
+}
+
+// The notices that a forger can use up are not those of certificates that count.
+func TestForgedSightingsDoNotSilenceTheAlarmAboutAConfirmedOne(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	w.add(nil)
+	now := date("2026-02-01")
+	for i := range mostAlarms + 1 {
+		w.seen(w.issue("2026-11-01", func(c *x509.Certificate) { c.Subject.CommonName = fmt.Sprint("stranger ", i) }), probe,
+			now)
+	}
+	w.expect("after the forged ones", strange, strange, strange)
+	w.seen(w.issue("2026-01-30", nil), proved, now)
+	w.seen(w.issue("2026-01-31", nil), person, now)
+	w.expect("after the confirmed ones", strange, strange, strange, strange, strange)
+}
+
+// The newest certificate and its predecessor are needed to show what the renewal changed.
+func TestStrangersDoNotEvictTheRenewalFromTheHistory(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	old := w.add(nil)
+	next := w.issue("2026-11-01", nil)
+	now := date("2026-11-02")
+	w.seen(next, probe, now)
+	for i := range mostSeen + 5 {
+		w.seen(w.issue("2026-11-02", func(c *x509.Certificate) { c.Subject.CommonName = fmt.Sprint("stranger ", i) }), probe,
+			now)
+	}
+	all := w.certificates()
+	newest, _ := Newest(all)
+	before, _ := Before(all, newest)
+	if len(all) != mostSeen || newest.Fingerprint != certfile.Fingerprint(next[0]) ||
+		before.Fingerprint != certfile.Fingerprint(old[0]) {
+		t.Errorf("%d certificates, the newest is %s, and before it %s", len(all), newest.Fingerprint, before.Fingerprint)
+	}
+}
+
+func TestAFullHistoryOfRenewalsLosesTheFirst(t *testing.T) {
+	var history []tenancy.WatchedCertificate
+	for i := range mostSeen {
+		history = append(history, tenancy.WatchedCertificate{ID: fmt.Sprint(i), Adopted: true,
+			NotBefore: date("2026-01-01").Add(time.Duration(mostSeen-i) * policy.Day)}) // seen in the reverse order
+	}
+	newest, _ := Newest(history)
+	if id, full := evicted(history, newest); id != "2" || !full {
+		t.Errorf("%s is evicted", id)
+	}
+	if _, full := evicted(history[1:], newest); full {
+		t.Error("a history with room is full")
 	}
 }
 

@@ -235,6 +235,65 @@ func TestALinkIsForOneSystemAndOneCertificate(t *testing.T) {
 	f.ok("", "POST", third+"/installed", 404, "")
 }
 
+func TestTheValidLinksOfAWatchedCertificateAreLimited(t *testing.T) {
+	f := setUp(t)
+	const one = "/tenants/acme/watched/acme-c4c"
+	f.ok("acme/alice", "POST", "/tenants/acme/watched", 201, fmt.Sprintf(`{"name":"acme-c4c","systems":[{"name":"erp"}],
+		"certificate":%q}`, f.partner()("acme", day("2026-01-20"))))
+	var last string
+	for range mostWatchLinks {
+		last = f.ok("acme/alice", "POST", one+"/links", 201, `{"system":"erp"}`)["id"].(string)
+	}
+	if a := f.call("acme/alice", "POST", one+"/links", `{"system":"erp"}`); a.status != 409 ||
+		!strings.Contains(a.raw, "revoke one first") {
+		t.Errorf("one more: %d %s", a.status, a.raw)
+	}
+	f.ok("acme/alice", "DELETE", one+"/links/"+last, 204, "")
+	f.ok("acme/alice", "POST", one+"/links", 201, `{"system":"erp"}`)
+}
+
+// What a link has reported is a claim of whoever has the link.
+func TestTheReportOfARevokedLinkDoesNotCount(t *testing.T) {
+	f := setUp(t)
+	issue := f.partner()
+	const one = "/tenants/acme/watched/acme-c4c"
+	f.ok("acme/alice", "POST", "/tenants/acme/watched", 201, fmt.Sprintf(`{"name":"acme-c4c","systems":[{"name":"erp"}],
+		"certificate":%q}`, issue("acme", day("2026-01-20"))))
+	f.ok("acme/alice", "POST", one+"/certificates", 200, fmt.Sprintf(`{"certificate":%q}`, issue("acme",
+		day("2026-11-02"))))
+	made := f.ok("acme/alice", "POST", one+"/links", 201, `{"system":"erp"}`)
+	installed := "/links/" + strings.TrimPrefix(made["url"].(string), "/watched/") + "/watched/installed"
+	reports := func() (n int) {
+		for _, e := range items(f.ok("acme/alice", "GET", "/tenants/acme/events", 200, "")) {
+			if e.(map[string]any)["action"] == "watch-link.installed" {
+				n++
+			}
+		}
+		return n
+	}
+	f.ok("", "POST", installed, 204, "")
+	f.now = f.now.Add(23 * time.Hour)
+	f.ok("", "POST", installed, 204, "")
+	if n := reports(); n != 1 {
+		t.Errorf("%d reports within a day", n)
+	}
+	f.now = f.now.Add(time.Hour)
+	f.ok("", "POST", installed, 204, "")
+	if n := reports(); n != 2 {
+		t.Errorf("%d reports on two days", n)
+	}
+	system := func() map[string]any {
+		return f.ok("acme/alice", "GET", one, 200, "")["last_change"].(map[string]any)["systems"].([]any)[0].(map[string]any)
+	}
+	if system()["installed_at"] == nil {
+		t.Errorf("before the revocation: %v", system())
+	}
+	f.ok("acme/alice", "DELETE", one+"/links/"+made["id"].(string), 204, "")
+	if system()["installed_at"] != nil {
+		t.Errorf("after the revocation: %v", system())
+	}
+}
+
 func TestWatchedCertificatesThatNeedAttentionAreCounted(t *testing.T) {
 	f := setUp(t)
 	issue := f.partner()

@@ -6,13 +6,20 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/watching"
 	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// mostWatchLinks limits the valid links to a watched certificate.
+	mostWatchLinks = 200
+	// reportEvery is the time in which repeated reports of a link are recorded once.
+	reportEvery = policy.Day
 )
 
 func registerWatchLinks(r *router) {
@@ -68,12 +75,23 @@ func (s *server) createWatchLink(ctx context.Context, in *struct {
 		System: in.Body.System, CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: now.Add(longestLink)}
 	err = s.change(ctx, "watch-link.created", t.Name, t.Name+"/watched/"+v.Name,
 		map[string]any{"link": l.ID, "system": l.System, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
+			n, err := tx.CountWatchLinks(ctx, l.CertificateID, now)
+			if err != nil {
+				return err
+			}
+			if n >= mostWatchLinks {
+				return tenancy.Errorf(tenancy.ErrRefused, "the watched certificate %s of %s has %d links, which is the maximum: "+
+					"revoke one first", v.Name, t.Name, n)
+			}
 			return tx.CreateWatchLink(ctx, l, tenancy.HashSecret(secret))
 		})
+	if err != nil {
+		return nil, err
+	}
 	view := viewWatchLink(l)
 	view.URL = s.baseURL + "/watched/" + secret
 	return &Created[client.WatchLink]{Body: view,
-		Location: prefix + client.TenantPath(t.Name, "watched", v.Name) + "/links/" + l.ID}, err
+		Location: prefix + client.TenantPath(t.Name, "watched", v.Name) + "/links/" + l.ID}, nil
 }
 
 func (s *server) listWatchLinks(ctx context.Context, in *struct {
@@ -181,14 +199,11 @@ func (s *server) reportWatchInstalled(ctx context.Context, in *OneLink) (*struct
 		return nil, err
 	}
 	now := s.now()
-	if now.Sub(l.link.UsedAt) < time.Minute { // it was pressed twice
-		return nil, nil
-	}
 	return nil, s.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.UseWatchLink(ctx, l.link.ID, now); err != nil {
+		used, err := tx.UseWatchLink(ctx, l.link.ID, now.Add(-reportEvery), now)
+		if err != nil || !used { // it was reported already, or revoked in the meantime
 			return err
 		}
-		tx.Changed(l.tenant.ID)
 		return tx.Audit(ctx, tenancy.NewEvent(now, "link "+l.link.ID, "watch-link.installed", l.tenant.Name,
 			l.tenant.Name+"/watched/"+l.watched.Name, map[string]any{"system": l.link.System,
 				"fingerprint_sha256": l.newest.Fingerprint}))

@@ -163,6 +163,7 @@ var germanWatched = []translation{
 	{"older than the known one", "älter als das bekannte"},
 	{"other alternative names", "andere alternative Namen"},
 	{"other uses", "andere Verwendungszwecke"},
+	{"not valid yet", "noch nicht gültig"},
 	{"public key", "öffentlicher Schlüssel"},
 	{"read", "gelesen"},
 	{"root CA", "Root-CA"},

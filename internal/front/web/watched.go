@@ -153,8 +153,14 @@ func watchDifferences(v *view, r client.Renewal) []difference {
 	return slices.DeleteFunc(differences(v, r.Old, r.New), func(d difference) bool { return d.field == v.T("Key type") })
 }
 
-// watchStage returns the state of an awaited renewal.
+// watchStage returns the state of an awaited renewal. A source that cannot be read is less urgent than a late renewal.
 func (v *view) watchStage(w client.Watched) stateOf {
+	switch w.Stage {
+	case policy.StageOverdue:
+		return stateOf{"bad", v.T("Renewal overdue")}
+	case policy.StageExpired:
+		return stateOf{"bad", v.T("Expired")}
+	}
 	if w.LookError != "" {
 		return stateOf{"bad", v.T("Source not readable")}
 	}
@@ -163,10 +169,6 @@ func (v *view) watchStage(w client.Watched) stateOf {
 		return stateOf{"wait", v.T("Renewal expected soon")}
 	case policy.StageDue:
 		return stateOf{"wait", v.T("Renewal due")}
-	case policy.StageOverdue:
-		return stateOf{"bad", v.T("Renewal overdue")}
-	case policy.StageExpired:
-		return stateOf{"bad", v.T("Expired")}
 	}
 	return stateOf{"good", v.T("Up to date")}
 }
@@ -259,6 +261,8 @@ func (v *view) surprise(s tenancy.WatchSurprise) string {
 		return v.T("another CA")
 	case tenancy.SurpriseUsage:
 		return v.T("other uses")
+	case tenancy.SurpriseFuture:
+		return v.T("not valid yet")
 	case tenancy.SurpriseExpired:
 		return v.T("expired")
 	}

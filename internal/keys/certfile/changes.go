@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -57,6 +58,13 @@ func Foreseen(before [][]byte, names Names, above [][]byte) (c tenancy.Changes, 
 func IsIssuer(ca, c *x509.Certificate) bool {
 	return bytes.Equal(ca.RawSubject, c.RawIssuer) && (len(ca.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 ||
 		bytes.Equal(ca.SubjectKeyId, c.AuthorityKeyId))
+}
+
+// IssuesAnother reports whether a CA is the issuer of another one of some certificates.
+func IssuesAnother(ca *x509.Certificate, all []*x509.Certificate) bool {
+	return ca.IsCA && slices.ContainsFunc(all, func(c *x509.Certificate) bool {
+		return !bytes.Equal(c.Raw, ca.Raw) && IsIssuer(ca, c)
+	})
 }
 
 func parseChain(chain [][]byte) ([]*x509.Certificate, error) {
