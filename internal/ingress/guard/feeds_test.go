@@ -68,7 +68,8 @@ func publish(t *testing.T, first ...[]byte) *published {
 func (p *published) set(sequence uint64, certificates ...[]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.document = feed.Document{Feed: feed.ID(feedSecret), Tenant: "acme", Arrangement: "crm-to-erp", Sequence: sequence, PublishedAt: inWindow,
+	p.document = feed.Document{Feed: feed.ID(feedSecret), Tenant: "acme", Arrangement: "crm-to-erp",
+		Sequence: sequence, PublishedAt: inWindow,
 		ValidUntil: inWindow.AddDate(0, 0, 7), RefreshHint: 3600}
 	for i, der := range certificates {
 		p.document.Certificates = append(p.document.Certificates,
