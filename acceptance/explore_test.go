@@ -142,6 +142,7 @@ type pair struct {
 	receiver *partner
 	now      int
 	sent     bool // a message was sent since the last step
+	feed     bool // the receiver knows each generation from its issue on
 }
 
 func (p pair) key() string {
@@ -180,7 +181,13 @@ func (p pair) message() (after pair, lost bool) {
 // next returns what can happen. Time passes after a message, so that the receiver sees each generation that is used.
 func (p pair) next() (all []pair) {
 	now, newest := instant(p.now), p.sender.Generations[len(p.sender.Generations)-1]
-	with := func(r rollover.Rollover) { all = append(all, pair{r, p.receiver, p.now, false}) }
+	with := func(r rollover.Rollover) {
+		n := pair{r, p.receiver, p.now, false, p.feed}
+		if last := r.Generations[len(r.Generations)-1]; p.feed && last.Number > newest.Number {
+			n.receiver = newPartner(p.receiver.Rule, append(slices.Clone(p.receiver.Known), n.generation(last.Number))...)
+		}
+		all = append(all, n)
+	}
 	left := newest.NotAfter.Sub(now)
 	if left <= renewAt && newest.Number < 3 {
 		for _, notice := range []time.Duration{0, stride} {
@@ -211,40 +218,58 @@ func (p pair) next() (all []pair) {
 		m, _ := p.message()
 		all = append(all, m)
 	} else if _, due := p.sender.At(now); due == nil && left > stride && p.now+1 < instants {
-		all = append(all, pair{p.sender, p.receiver, p.now + 1, false})
+		all = append(all, pair{p.sender, p.receiver, p.now + 1, false, p.feed})
 	}
 	return all
 }
 
+// explore visits every history of a sender and a receiver. It returns the state in which a message is lost, if any.
+func explore(start pair) (lost string, third bool, states int) {
+	seen, frontier := map[string]bool{start.key(): true}, []pair{start}
+	for len(frontier) > 0 {
+		p := frontier[len(frontier)-1]
+		frontier = frontier[:len(frontier)-1]
+		if _, failed := p.message(); failed {
+			return p.key(), third, len(seen)
+		}
+		third = third || p.sender.Presents == 3
+		for _, n := range p.next() {
+			if k := n.key(); !seen[k] {
+				seen[k] = true
+				frontier = append(frontier, n)
+			}
+		}
+	}
+	return "", third, len(seen)
+}
+
+func together(rule Rule, strategy tenancy.Strategy, feed bool) pair {
+	return pair{sender: rollover.Rollover{Strategy: strategy, Presents: 1, Generations: []rollover.Generation{{
+		Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}},
+		receiver: newPartner(rule, issued(0)), feed: feed}
+}
+
 func TestNoMessageFailsWhateverTheSendersStrategyIfTheReceiverAcceptsSuccessors(t *testing.T) {
-	for _, rule := range []Rule{Successor, Authority} {
+	for _, c := range []struct {
+		rule Rule
+		feed bool
+	}{{Successor, false}, {Authority, false}, {Pin, true}, {Successor, true}} {
 		for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
-			t.Run(string(rule)+", "+string(strategy), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, feed %t, %s", c.rule, c.feed, strategy), func(t *testing.T) {
 				t.Parallel()
-				start := pair{sender: rollover.Rollover{Strategy: strategy, Presents: 1, Generations: []rollover.Generation{{
-					Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}},
-					receiver: newPartner(rule, issued(0))}
-				seen, frontier, third := map[string]bool{start.key(): true}, []pair{start}, false
-				for len(frontier) > 0 {
-					p := frontier[len(frontier)-1]
-					frontier = frontier[:len(frontier)-1]
-					if _, lost := p.message(); lost {
-						t.Fatalf("delivery: a message is lost: %s", p.key())
-					}
-					third = third || p.sender.Presents == 3
-					for _, n := range p.next() {
-						if k := n.key(); !seen[k] {
-							seen[k] = true
-							frontier = append(frontier, n)
-						}
-					}
+				lost, third, states := explore(together(c.rule, strategy, c.feed))
+				if lost != "" {
+					t.Fatalf("delivery: a message is lost: %s", lost)
 				}
 				if !third {
 					t.Error("no history reached the third generation")
 				}
-				t.Logf("%d states", len(seen))
+				t.Logf("%d states", states)
 			})
 		}
+	}
+	if lost, _, _ := explore(together(Pin, tenancy.Immediate, false)); lost == "" {
+		t.Error("a receiver that pins, without a feed, loses no message with the strategy immediate")
 	}
 }
 
