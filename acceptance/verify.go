@@ -229,7 +229,9 @@ func NewRevocations(crl *x509.RevocationList) (*Revocations, error) {
 		return nil, fmt.Errorf("the revocation list of %s: %w", crl.Issuer, err)
 	}
 	kept := *crl
-	kept.RevokedCertificateEntries, kept.RevokedCertificates = nil, nil
+	kept.RevokedCertificateEntries = nil
+	//lint:ignore SA1019 the parser fills the deprecated field too, which would keep the entries in memory
+	kept.RevokedCertificates = nil
 	r := &Revocations{crl.RawIssuer, crl.NextUpdate, nameKey(crl.RawIssuer),
 		make(map[string]struct{}, len(crl.RevokedCertificateEntries)), &kept}
 	for _, e := range crl.RevokedCertificateEntries {

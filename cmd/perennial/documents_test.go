@@ -120,11 +120,19 @@ var incomplete = regexp.MustCompile(`^(expected |missing )`)
 // reader returns a function that reads a command line as the program does, and runs nothing.
 func reader(t *testing.T) func(args []string) error {
 	t.Helper()
+	exited := false
+	parser, err := kong.New(&cli{}, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
+		kong.Exit(func(int) { exited = true }))
+	testenv.Check(t, err)
 	return func(args []string) error {
-		exited := false // a parser keeps what earlier command lines have set
-		parser, err := kong.New(&cli{}, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
-			kong.Exit(func(int) { exited = true }))
-		testenv.Check(t, err)
+		exited = false
+		// The parser is made for one command line, and remembers the flags of earlier ones.
+		testenv.Check(t, kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+			if f, ok := node.(*kong.Flag); ok {
+				f.Set = false
+			}
+			return next(nil)
+		}))
 		if _, err := parser.Parse(args); !exited { // help was not printed
 			return err
 		}

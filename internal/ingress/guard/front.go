@@ -361,9 +361,12 @@ func newTransport(h Host) (*http.Transport, error) {
 }
 
 // buffers are reused for the bodies of messages.
-var buffers = bufferPool{sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
+var buffers = bufferPool{sync.Pool{New: func() any { return new(buffer) }}}
 
-type bufferPool struct{ pool sync.Pool }
+type (
+	buffer     [32 << 10]byte
+	bufferPool struct{ pool sync.Pool }
+)
 
-func (p *bufferPool) Get() []byte  { return p.pool.Get().([]byte) }
-func (p *bufferPool) Put(b []byte) { p.pool.Put(b) } //nolint:staticcheck // the slice header is small beside the copy
+func (p *bufferPool) Get() []byte  { return p.pool.Get().(*buffer)[:] }
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*buffer)(b)) }
