@@ -37,9 +37,8 @@ func Table(w io.Writer, c Config, all []*Result) error {
 	}
 	writeHeld(w, all)
 	_, err := fmt.Fprint(w, "\nBY RENEWAL: failed messages that would have been delivered without the renewal. ALTHOUGH "+
-		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; 0 for "+
-		"adaptive, unless a retired certificate is\nvalid for longer than its successors. The other messages failed because "+
-		"the new certificate was not installed before the old one\nexpired.\n")
+		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; always 0 for "+
+		"adaptive. The other messages failed because the new\ncertificate was not installed before the old one expired.\n")
 	return err
 }
 
