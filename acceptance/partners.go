@@ -24,13 +24,14 @@ type Partners struct {
 // A partner is a [Partner] in an index.
 type partner struct{ Partner }
 
+// MostHeld limits the certificates of a partner that are held.
+const MostHeld = 16
+
 const (
 	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried
 	// to explain a refusal: a stranger can present any number of certificates.
 	mostAlike, mostExplained = 16, 4
-	// mostHeld limits the certificates of a partner that are held.
-	mostHeld = 16
-	mostName = 100 // bytes
+	mostName                 = 100 // bytes
 	// mostBytes limits a certificate, and mostCertificates a chain. The largest certificates in use have 10 KiB.
 	mostBytes, mostCertificates = 64 << 10, 16
 	// mostBits limits a key, because verifying takes time that grows with it. It is the limit of crypto/tls.
@@ -193,7 +194,7 @@ func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 // may be, nothing changes.
 func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
-		if len(p.Held) < mostHeld && !p.holds(h.Body) {
+		if len(p.Held) < MostHeld && !p.holds(h.Body) {
 			p.Held = append(slices.Clone(p.Held), h)
 		}
 		return nil
@@ -210,7 +211,7 @@ func (ps *Partners) Knows(name string, k Known) bool {
 // MayHold reports whether [Partners.WithHeld] would change anything.
 func (ps *Partners) MayHold(name string, k Known) bool {
 	p := ps.byName[name]
-	return p != nil && len(p.Held) < mostHeld && !p.holds(k.Body)
+	return p != nil && len(p.Held) < MostHeld && !p.holds(k.Body)
 }
 
 func (p Partner) holds(body Fingerprint) bool {

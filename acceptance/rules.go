@@ -136,7 +136,7 @@ func (p *partner) heldUntil(body Fingerprint, now time.Time) (until time.Time) {
 			return h.Since.Add(p.OnHold)
 		}
 	}
-	if len(p.Held) >= mostHeld { // it cannot be remembered, so its time would never end
+	if len(p.Held) >= MostHeld { // it cannot be remembered, so its time would never end
 		return until
 	}
 	return now.Add(p.OnHold)
@@ -166,25 +166,20 @@ func (p *partner) newest(c Known) (newest Known) {
 	return newest
 }
 
-// mostBackdated limits how far CAs set the start of a certificate back, against slow clocks.
-const mostBackdated = policy.Day
-
-// window returns the time before the expiry of a certificate in which its successor is expected. It never covers the
-// first quarter of the lifetime, so that two successors cannot follow each other at once.
-func (p Partner) window(k Known) time.Duration {
-	return min(p.Window.Of(k.lifetime()), k.lifetime()/4*3)
+// Expected returns when a successor of a certificate is expected. The policy never lets the window cover the first
+// quarter of the lifetime, so that two successors cannot follow each other at once.
+func (p Partner) Expected(k Known) (from, until time.Time) {
+	e := p.expectation(k)
+	return e.From, e.NotAfter
 }
 
-// Expected returns when a successor of a certificate is expected.
-func (p Partner) Expected(k Known) (from, until time.Time) {
-	return k.NotAfter.Add(-p.window(k)), k.NotAfter
+func (p Partner) expectation(k Known) policy.Expectation {
+	return policy.ExpectWithin(p.Window, policy.Validity{NotBefore: k.NotBefore, NotAfter: k.NotAfter})
 }
 
 // expects reports whether a certificate was issued when the successor of another one is expected.
 func (p *partner) expects(before, c Known) bool {
-	window := p.window(before)
-	begins := before.NotAfter.Add(-window - min(mostBackdated, window/10))
-	return !c.NotBefore.Before(begins) && !c.NotBefore.After(before.NotAfter)
+	return p.expectation(before).Covers(c.NotBefore) && !c.NotBefore.After(before.NotAfter)
 }
 
 // successor returns the known certificate that was issued when the successor of another one is expected.

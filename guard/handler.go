@@ -95,10 +95,8 @@ func removeForged(r *http.Request) {
 	}
 	// A proxy removes the headers that Connection names (RFC 9110, section 7.6.1).
 	for i, value := range r.Header["Connection"] {
-		names := slices.DeleteFunc(
-			strings.Split(value, ","),
-			func(s string) bool { return isReserved(strings.TrimSpace(s)) },
-		)
+		names := strings.Split(value, ",")
+		names = slices.DeleteFunc(names, func(s string) bool { return isReserved(strings.TrimSpace(s)) })
 		r.Header["Connection"][i] = strings.Join(names, ",")
 	}
 }

@@ -128,19 +128,12 @@ func (c guardInitCmd) Run(e env) error {
 		fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
 	}
 	if created.WithoutCA && created.Unrecognisable == "" {
-		fmt.Fprintln(
-			e.out,
-			"The file has no certificate of its CA: the partner must send that with its calls, as most do, or "+
-				"add it to known.",
-		)
+		fmt.Fprintln(e.out, "The file has no certificate of its CA: the partner must send that with its calls, as most do, "+
+			"or add it to known.")
 	}
 	if created.SelfSigned {
-		fmt.Fprintf(
-			e.out,
-			"The guard's own certificate is self-signed, for %s: use --server-cert and --server-key, or --acme, "+
-				"if callers verify it.\n",
-			host,
-		)
+		fmt.Fprintf(e.out, "The guard's own certificate is self-signed, for %s: use --server-cert and --server-key, or "+
+			"--acme, if callers verify it.\n", host)
 	}
 	fmt.Fprintf(e.out, "Written: %s\nNext: perennial guard --config %s\n", strings.Join(created.Files, ", "),
 		quoted(c.Config))
@@ -280,11 +273,8 @@ func (c guardStatusCmd) Run(e env) error {
 		return err
 	}
 	if held > 0 {
-		fmt.Fprintf(
-			e.out,
-			"\n%d held: decide with perennial guard accept SHA-256, or perennial guard refuse SHA-256.\n",
-			held,
-		)
+		fmt.Fprintf(e.out, "\n%d held: decide with perennial guard accept SHA-256, or perennial guard refuse SHA-256.\n",
+			held)
 	}
 	return nil
 }
@@ -327,12 +317,7 @@ func (d guardDecision) decide(e env, standing guard.Standing) error {
 	if standing == guard.Declined {
 		what = "is refused from now on, also if the rule would accept it, as a certificate of"
 	}
-	fmt.Fprintf(
-		e.out,
-		"The certificate %s %s %s. A running guard follows within a second.\n",
-		certfile.Fingerprint(v.DER)[:16],
-		what,
-		v.Partner,
-	)
+	fmt.Fprintf(e.out, "The certificate %s %s %s. A running guard follows within a second.\n",
+		certfile.Fingerprint(v.DER)[:16], what, v.Partner)
 	return nil
 }

@@ -193,7 +193,7 @@ func TestCaddyAsksTheGuard(t *testing.T) {
 }
 
 // asked calls a system behind a proxy that asks the guard: through a renewal, as a stranger, and as a caller who sends
-// the header of the proxy himself.
+// the header of the proxy.
 func (f *folder) asked(url string, known tls.Certificate, header, forged string) {
 	f.t.Helper()
 	testenv.Eventually(f.t, func() bool { _, err := caller(f.t).Get(url); return err == nil })

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"log/slog"
 	"net"
 	"strings"
@@ -84,9 +83,7 @@ func (l *callLog) add(c core.Call) {
 // describe returns what an administrator needs to know about a certificate. Callers choose its names.
 func describe(c *x509.Certificate) []any {
 	attrs := []any{"subject", shown(c.RawSubject), "issuer", shown(c.RawIssuer), "serial",
-		hex.EncodeToString(
-			c.SerialNumber.Bytes(),
-		), "sha256", certfile.Fingerprint(c.Raw), "not_after", c.NotAfter.UTC()}
+		certfile.Serial(c), "sha256", certfile.Fingerprint(c.Raw), "not_after", c.NotAfter.UTC()}
 	if len(c.Raw) <= mostLoggedDER {
 		attrs = append(attrs, "certificate", base64.StdEncoding.EncodeToString(c.Raw))
 	}

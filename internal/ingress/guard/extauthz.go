@@ -117,11 +117,8 @@ func checkAnswer(c core.Call) []byte {
 	if !c.Accepted {
 		status := appendVarint(nil, statusCode, http.StatusForbidden)
 		denied := appendBytes(nil, deniedStatus, status)
-		denied = appendBytes(
-			denied,
-			deniedBody,
-			[]byte("The client certificate is not accepted: "+string(c.Decision.Code)+"\n"),
-		)
+		body := "The client certificate is not accepted: " + string(c.Decision.Code) + "\n"
+		denied = appendBytes(denied, deniedBody, []byte(body))
 		answer := appendBytes(nil, checkStatus, appendVarint(nil, statusCode, permissionDenied))
 		return appendBytes(answer, deniedResponse, denied)
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -86,7 +87,7 @@ func openFront(c Config, g *core.Guard, logs *callLogs, now func() time.Time, lo
 }
 
 func (f *front) serve() error {
-	err := f.http.ServeTLS(f.newcomers.limit(netutil.LimitListener(f.listener, mostConnections)), "", "")
+	err := serve.HTTP(f.http, f.newcomers.limit(netutil.LimitListener(f.listener, mostConnections)))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -102,11 +102,7 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 		}
 		c.SelfSigned = true
 		server = "{cert: server.pem, key: server.key}"
-		files = append(
-			files,
-			file{filepath.Join(dir, "server.pem"), cert},
-			file{filepath.Join(dir, "server.key"), key},
-		)
+		files = append(files, file{filepath.Join(dir, "server.pem"), cert}, file{filepath.Join(dir, "server.key"), key})
 	}
 	files = append(files, file{p.Path, p.document(c.Partner, known, server)})
 	err = p.create(&c, files)

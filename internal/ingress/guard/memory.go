@@ -169,16 +169,8 @@ func (s *Service) store(ctx context.Context) {
 		changed, err := s.state.add(ctx, v, withMail && v.Code != acceptance.FromAuthority)
 		s.metrics.failed("state", err)
 		if err != nil {
-			s.warn(
-				"state",
-				"cannot store a certificate that was seen: it is kept in memory until that works",
-				"partner",
-				v.Partner,
-				"file",
-				s.state.path,
-				"error",
-				err,
-			)
+			s.warn("state", "cannot store a certificate that was seen: it is kept in memory until that works", "partner",
+				v.Partner, "file", s.state.path, "error", err)
 			return
 		}
 		s.mu.Lock()

@@ -33,12 +33,8 @@ func announce(log *slog.Logger, v Sighting) {
 	if v.Standing == Held {
 		level = slog.LevelWarn
 	}
-	log.Log(
-		context.Background(),
-		level,
-		v.sentence(c),
-		append([]any{"partner", v.Partner, "standing", v.Standing, "code",
-			v.Code}, describe(c)...)...)
+	attrs := append([]any{"partner", v.Partner, "standing", v.Standing, "code", v.Code}, describe(c)...)
+	log.Log(context.Background(), level, v.sentence(c), attrs...)
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
@@ -111,13 +107,8 @@ func body(all []Sighting, config string) string {
 
 // data describes a certificate in a line of a mail.
 func data(c *x509.Certificate) string {
-	return fmt.Sprintf(
-		"serial %s, subject %s, issued by %s, valid until %s",
-		hex.EncodeToString(c.SerialNumber.Bytes()),
-		shown(c.RawSubject),
-		shown(c.RawIssuer),
-		moment(c.NotAfter),
-	)
+	return fmt.Sprintf("serial %s, subject %s, issued by %s, valid until %s", certfile.Serial(c),
+		shown(c.RawSubject), shown(c.RawIssuer), moment(c.NotAfter))
 }
 
 // mostShown limits a name in a log or a mail, in characters.
@@ -138,11 +129,8 @@ func shown(name []byte) string {
 	return string(all)
 }
 
-// The pauses after a mail could not be sent, doubled from the first to the last.
-const (
-	firstMailPause = mailEvery
-	lastMailPause  = 10 * time.Minute
-)
+// lastMailPause limits the pause after a mail could not be sent, which is doubled each time.
+const lastMailPause = 10 * time.Minute
 
 // mail sends mails about new certificates until the context ends.
 func (s *Service) mail(ctx context.Context) {
@@ -161,13 +149,13 @@ func (s *Service) mail(ctx context.Context) {
 			pause = mailEvery
 			continue
 		}
-		pause = min(max(2*pause, firstMailPause), lastMailPause)
+		pause = min(2*pause, lastMailPause)
 		s.warn("mail", "cannot send a mail about new certificates: it is sent later", "error", err)
 	}
 }
 
-// mailDue sends each address one mail about the certificates that it was not told about. An address that the mail
-// server refuses for good does not get the mail.
+// mailDue sends each address one mail about the certificates that it has no mail about. An address that the mail server
+// refuses for good does not get one.
 func (s *Service) mailDue(ctx context.Context) (err error) {
 	config := s.settings()
 	if config.Mail.Server == "" {

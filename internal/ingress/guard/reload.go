@@ -121,14 +121,9 @@ func (s *Service) settings() Config {
 
 // measure updates the metrics of what does not change with each call.
 func (s *Service) measure(ctx context.Context) {
-	all, err := s.state.Sightings(ctx)
+	stale, now := 0, s.now()
+	held, err := s.state.held(ctx, now)
 	s.metrics.failed("state", err)
-	held, stale, now := 0, 0, s.now()
-	for _, v := range all {
-		if c, err := v.certificate(); err == nil && v.Standing == Held && now.Before(c.NotAfter) {
-			held++
-		}
-	}
 	counted := map[*acceptance.Revocations]bool{}
 	for _, p := range s.settings().Partners {
 		for _, list := range p.CRLs {

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/policy"
@@ -197,12 +199,7 @@ func (s *Service) Watched() (all []Watched) {
 		if !found || len(p.Known) == 0 {
 			continue
 		}
-		newest := p.Known[0]
-		for _, k := range p.Known {
-			if k.NotBefore.After(newest.NotBefore) {
-				newest = k
-			}
-		}
+		newest := slices.MaxFunc(p.Known, func(a, b acceptance.Known) int { return a.NotBefore.Compare(b.NotBefore) })
 		all = append(all, Watched{name, tenant, p.Window.String(), newest.DER})
 	}
 	return all

@@ -283,11 +283,11 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestStrangersCauseFewMailsAndFewLinesAndKeepNobodyOut(t *testing.T) {
+func TestStrangersCauseFewMailsAndCrowdOutNoPartner(t *testing.T) {
 	f := newFolder(t)
 	f.tenant()
 	g := f.start(frontConfig(upstream(t))+awayMail, inWindow)
-	for range 2 * mostHeld {
+	for range 2 * acceptance.MostHeld {
 		forger := &folder{t: t, dir: f.dir, ca: testca.New(t, "Passport", begin)}
 		if status, text := get(t, caller(t, forger.client("acme", inWindow)), g.url); !strings.Contains(text, "other-ca") {
 			t.Fatalf("%d %s", status, text)

@@ -183,12 +183,9 @@ func (s *State) version(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// The limits of held certificates of a partner. Those of another CA, which strangers can create, have a limit of their
-// own, so that they keep no other one out. The oldest of them gives way.
-const (
-	mostHeld    = 16
-	mostForeign = 4
-)
+// mostForeign limits the held certificates of a partner that are of another CA, beside [acceptance.MostHeld] for the
+// others: strangers can create them. The oldest one gives way.
+const mostForeign = 4
 
 // add stores a sighting. A certificate that was held and is accepted now is changed, unless a person has decided.
 // changed reports whether anything was stored. mail is true if a mail is due.
@@ -242,7 +239,7 @@ func (s *State) room(ctx context.Context, tx *sql.Tx, v Sighting, key string) (r
 	}
 	if v.Code != acceptance.OtherCA {
 		held := count("standing = 'held' AND code <> ? AND not_after >= ?", acceptance.OtherCA, v.At.UnixMicro())
-		return held < mostHeld, true, err
+		return held < acceptance.MostHeld, true, err
 	}
 	known := count("sha256 = ?", key)
 	recent := count("code = ? AND seen_at > ?", acceptance.OtherCA, v.At.Add(-24*time.Hour).UnixMicro())
@@ -261,6 +258,13 @@ func decided(ctx context.Context, tx *sql.Tx, partner, sha256 string, standing S
 	_, err := tx.ExecContext(ctx, "INSERT INTO decisions (partner, sha256, standing, decided_by, decided_at) "+
 		"VALUES (?, ?, ?, ?, ?)", partner, sha256, standing, by, at.UnixMicro())
 	return err
+}
+
+// held returns the number of held certificates that have not expired.
+func (s *State) held(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT count(*) FROM sightings WHERE standing = 'held' AND not_after > ?",
+		now.UnixMicro()).Scan(&n)
+	return n, err
 }
 
 // Sightings returns all of them, the oldest first.
