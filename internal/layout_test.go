@@ -63,8 +63,7 @@ var layout = []struct {
 	}},
 	{"internal/ingress/follow", []string{"internal/feed", "internal/keys/certfile"}},
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
-		"internal/engine/notify",
-		"internal/keys/certfile", "internal/yamlfile"}},
+		"internal/engine/notify", "internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
@@ -85,7 +84,7 @@ var layout = []struct {
 	}},
 	{"internal/front/api", []string{
 		"client", "internal/feed", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
-		"internal/egress/...", "internal/engine/...",
+		"internal/egress/...", "internal/ingress/guard", "internal/engine/...",
 		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
 	}},
 	{"internal/front/web", []string{

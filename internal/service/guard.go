@@ -9,6 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/watching"
 	"github.com/perennial-pki/perennial/internal/ingress/guard"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -19,7 +20,7 @@ func (s *Service) openGuard(ctx context.Context) (err error) {
 		return nil
 	}
 	s.guard, err = guard.Open(ctx, s.settings.Guard, guard.Options{Now: s.now, Log: s.log, Policies: ReadPolicy,
-		Seen: s.sighted})
+		Seen: s.sighted, Certify: s.certify})
 	if err != nil {
 		return fmt.Errorf("--guard: %w", err)
 	}
@@ -29,6 +30,15 @@ func (s *Service) openGuard(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// certify returns a certificate of the service's CA for a host of the guard.
+func (s *Service) certify(host string) (guard.Certificate, error) {
+	ca, ok := issuer.As[issuer.ServerCertifier](s.core.issuer)
+	if !ok {
+		return nil, errors.New("the issuer of this service has no server certificates: use cert and key, or acme")
+	}
+	return ca.NewServerCertificate(host, s.now)
 }
 
 // watch adds the certificate of a partner to those that a tenant watches, unless it does so already.
@@ -50,11 +60,15 @@ func (s *Service) watching() *watching.Watching {
 	return watching.New(s.core.store, s.core.engine, s.log)
 }
 
-// sighted records what the guard has seen in the audit log. Key users who watch the partner are told of a certificate
-// that is accepted.
+// sighted records what the guard has seen, and what people have decided about it, in the audit log. Key users who watch
+// the partner are notified of a certificate that is accepted.
 func (s *Service) sighted(ctx context.Context, v guard.Sighting) error {
+	actor := "guard"
+	if v.ByPerson() {
+		actor = v.By
+	}
 	err := s.core.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, tenancy.NewEvent(v.At, "guard", "guard."+string(v.Standing), "", v.Partner, map[string]any{
+		return tx.Audit(ctx, tenancy.NewEvent(v.At, actor, "guard."+string(v.Standing), "", v.Partner, map[string]any{
 			"sha256": certfile.Fingerprint(v.DER), "code": v.Code, "reason": v.Reason, "decided_by": v.By}))
 	})
 	if err != nil || v.Standing != guard.Accepted {

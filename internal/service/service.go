@@ -136,6 +136,9 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openGuard(ctx); err != nil {
+		return nil, err
+	}
 	handler, metrics, err := s.newHandler(c.Version, importer, workloads)
 	if err != nil {
 		return nil, err
@@ -159,9 +162,6 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		ArrangementSeries: s.settings.Monitoring.ArrangementMetrics, Workloads: workloads, Log: s.log,
 	})
 	if err != nil {
-		return nil, err
-	}
-	if err := s.openGuard(ctx); err != nil {
 		return nil, err
 	}
 	s.firstToken, err = firstToken(ctx, s.core.store, s.now())
@@ -204,6 +204,9 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	if s.core.outbox != nil {
 		config.Outbox = s.core.outbox
 	}
+	if s.guard != nil {
+		config.Guard = s.guard
+	}
 	service, err := api.New(config)
 	if err != nil {
 		return nil, nil, err
@@ -216,7 +219,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	}
 	handler, err = web.New(web.Config{
 		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
-		Now: s.now, Ending: s.ending, Log: s.log,
+		Guard: s.guard != nil, Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
 	return handler, service.Metrics(), err
 }

@@ -53,6 +53,8 @@ type Config struct {
 	BaseURL string
 	// Gateways returns the handler below [control.Path] for the separate gateway with a name; nil if there are none.
 	Gateways func(name string) http.Handler
+	// Guard runs in the service; nil if none does.
+	Guard Guard
 	// Workloads verifies the identity tokens of gateways; nil if none is accepted.
 	Workloads *workload.Verifier
 	// Ceilings bound the settings that key users may choose.
@@ -88,6 +90,7 @@ type server struct {
 	baseURL    string
 	ceilings   tenancy.Ceilings
 	quota      tenancy.ParkedQuota // with its defaults
+	guard      Guard               // nil if none runs in the service
 	workloads  *workload.Verifier
 	collectors []prometheus.Collector
 	rootServes bool
@@ -134,7 +137,7 @@ func New(c Config) (*Handler, error) {
 	s := &server{
 		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
 		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
-		ceilings: c.Ceilings, quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors,
+		ceilings: c.Ceilings, quota: c.Quota.Limits(), guard: c.Guard, workloads: c.Workloads, collectors: c.Collectors,
 		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
@@ -187,7 +190,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched, registerWatchLinks,
+		registerWatched, registerWatchLinks, registerGuard,
 	} {
 		register(r)
 	}

@@ -45,6 +45,11 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	if out.Tokens = len(tokens); out.Tokens > 0 {
 		out.TokensFrom = tokens[0].ExpiresAt
 	}
+	if s.guard != nil {
+		if out.GuardHeld, err = s.guard.Held(ctx); err != nil {
+			return nil, err
+		}
+	}
 	risk, asOf, err := s.fleetAtRisk.get(ctx)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {

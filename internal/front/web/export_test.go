@@ -30,7 +30,7 @@ func Routes(accounts *identity.Service) []Route {
 	for _, p := range pageTable() {
 		all = append(all, Route{"GET " + p.path, p.who == public, p.who == operators})
 	}
-	for _, r := range (&console{identity: accounts}).routeTable() {
+	for _, r := range (&console{identity: accounts, guard: true}).routeTable() {
 		all = append(all, Route{r.pattern, r.who == public, r.who == operators})
 	}
 	return all

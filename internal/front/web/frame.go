@@ -139,7 +139,7 @@ func (v *view) rolling(r client.Rollover) stateOf {
 
 // attention returns the sentence of the overview about the things that need attention.
 func (v *view) attention(o client.Overview) string {
-	n := o.AtRisk + o.MailsDead + o.Tokens + o.FeedsSilent
+	n := o.AtRisk + o.MailsDead + o.Tokens + o.FeedsSilent + o.GuardHeld
 	if o.MailsHeld != nil {
 		n++
 	}

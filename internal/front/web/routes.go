@@ -32,6 +32,8 @@ type page struct {
 	who  audience
 	menu string // text of its menu entry; empty if it has none
 	show handler
+	// guard is true for what exists only if a guard runs in the service.
+	guard bool
 }
 
 // inTenant reports whether a page belongs to one tenant.
@@ -60,6 +62,7 @@ func pageTable() []page {
 		{path: "/deliveries", name: "mails", who: operators, menu: "Mails", show: (*console).deliveries},
 		{path: "/parked", name: "parked", who: operators, show: (*console).parked},
 		{path: "/authorities", name: "authorities", who: operators, menu: "CA", show: (*console).authorities},
+		{path: guardPath, name: "guard", who: operators, menu: "Guard", show: (*console).guarded, guard: true},
 		{path: "/policy", name: "policy", who: operators, menu: "Policy", show: (*console).policy},
 		{path: "/imports", name: "imports", who: operators, menu: "Import", show: (*console).imports},
 		{path: "/imports/{import}", name: "import", who: operators, show: (*console).importPage},
@@ -159,6 +162,10 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/people/{user}/remove", signedIn, (*console).removePerson},
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
+	}
+	if c.guard {
+		table = append(table, route{"POST " + guardPath + "/certificates/{fingerprint}/decision", operators,
+			(*console).decideGuarded})
 	}
 	if c.identity.HasPasskeys() {
 		table = append(table, []route{

@@ -37,6 +37,8 @@ type Config struct {
 	News News
 	// BaseURL is the address of the service as browsers reach it. Cookies are for https only if it is an https address.
 	BaseURL string
+	// Guard is true if a guard runs in the service.
+	Guard bool
 	// BehindProxy takes the address of a browser from the proxy's X-Forwarded-For.
 	BehindProxy bool
 	Now         func() time.Time
@@ -50,6 +52,7 @@ type console struct {
 	news        News
 	baseURL     string
 	behindProxy bool
+	guard       bool // whether one runs in the service
 	clock       func() time.Time
 	ending      context.Context
 	logger      *slog.Logger
@@ -85,14 +88,15 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}
 	w := &console{identity: c.Identity, news: c.News, baseURL: c.BaseURL, behindProxy: c.BehindProxy, clock: c.Now,
 		ending: c.Ending, logger: c.Log, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
-		pages: pageTable(), refused: refusals.New(c.Log, c.Now)}
+		guard: c.Guard, refused: refusals.New(c.Log, c.Now)}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
 		return nil, err
 	}
+	w.pages = slices.DeleteFunc(pageTable(), func(p page) bool { return p.guard && !c.Guard })
 	w.routes()
-	guard := http.NewCrossOriginProtection() // a change must come from a page of the console
-	pages := w.headers(guard.Handler(w.identify(w.mux)))
+	ownPages := http.NewCrossOriginProtection() // a change must come from a page of the console
+	pages := w.headers(ownPages.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if wait := w.throttled(r); wait > 0 {
 			seconds := int(math.Ceil(wait.Seconds()))

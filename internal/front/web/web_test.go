@@ -54,6 +54,7 @@ type console struct {
 	engine   *enginetest.Installation
 	importer *importing.Importer
 	accounts *identity.Service
+	held     string       // SHA-256 of the certificate that the guard holds
 	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
 }
@@ -131,9 +132,11 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	var err error
 	c.importer, err = importing.New(engine.Engine, engine.Store, engine.Seal, c.now)
 	check(t, err)
+	protected, held := newGuard(t)
+	c.held = held
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	service, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Network: network, Imports: c, Importer: c.importer, Now: c.now,
+		Network: network, Imports: c, Importer: c.importer, Guard: protected, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
 	s := httptest.NewUnstartedServer(nil)
@@ -144,7 +147,7 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 		Log: engine.Log})
 	check(t, err)
 	s.Config.Handler, err = web.New(web.Config{API: service, Identity: c.accounts, News: engine.Store, BaseURL: c.url,
-		Now: c.now, Ending: ctx, Log: engine.Log}, service)
+		Guard: true, Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
 	s.Start()
 	t.Cleanup(s.Close)
@@ -218,7 +221,7 @@ func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts",
-		"/imports", "/parked", "/authorities", "/forecast", "/policy"} {
+		"/imports", "/parked", "/authorities", "/forecast", "/policy", "/guard"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is for the hosting team: %d", page, status)
 		}

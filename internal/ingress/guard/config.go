@@ -54,7 +54,12 @@ type Server struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
 	ACME ACME   `yaml:"acme"`
+	// Perennial holds the names of the certificate that the CA of the service issues.
+	Perennial []string `yaml:"perennial"`
 }
+
+// isSet reports whether there is a certificate.
+func (s Server) isSet() bool { return s.Cert != "" || s.ACME.isSet() || len(s.Perennial) > 0 }
 
 // ACME is a CA that issues the guard's certificate (RFC 8555, with the challenge of RFC 8737).
 type ACME struct {
@@ -298,7 +303,7 @@ func (h Host) check(c *Config, named bool) error {
 		return errors.New("it appears twice")
 	case h.Partners != nil && len(h.Partners) == 0:
 		return errors.New("partners: the list is empty: leave it out to admit all, or list at least one")
-	case c.Listen != "" && len(c.Hosts) == 0 && h.Server.Cert == "" && !h.Server.ACME.isSet():
+	case c.Listen != "" && len(c.Hosts) == 0 && !h.Server.isSet():
 		return errors.New("server: the guard needs a certificate of its own: set cert and key, or acme")
 	}
 	for _, name := range h.Partners {
@@ -329,8 +334,9 @@ func (r *reader) host(d documentHost, inFront bool) (h Host, err error) {
 		return h, errors.New("upstream_tls: cert and key go together")
 	case h.UpstreamTLS != UpstreamTLS{} && h.Upstream.Scheme != "https":
 		return h, errors.New("upstream_tls: the upstream must be an https URL")
-	case h.Server.ACME.isSet() && h.Server.Cert != "":
-		return h, errors.New("server: use either cert and key, or acme")
+	case h.Server.ACME.isSet() && h.Server.Cert != "", len(h.Server.Perennial) > 0 && (h.Server.ACME.isSet() ||
+		h.Server.Cert != ""):
+		return h, errors.New("server: use one of cert and key, acme, and perennial")
 	case (h.Server.Cert == "") != (h.Server.Key == ""):
 		return h, errors.New("server: cert and key go together")
 	}

@@ -4,25 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/acme"
-	"golang.org/x/crypto/acme/autocert"
 	"golang.org/x/net/netutil"
 
 	"github.com/perennial-pki/perennial/acceptance"
@@ -41,11 +36,11 @@ const (
 
 // A front terminates TLS in front of the upstreams.
 type front struct {
-	listener  net.Listener
-	http      *http.Server
-	newcomers *newcomers
-	sites     atomic.Pointer[sites]
-	managers  map[string]*autocert.Manager // by their settings, so that a reload keeps their timers; guarded by reloading
+	listener     net.Listener
+	http         *http.Server
+	newcomers    *newcomers
+	sites        atomic.Pointer[sites]
+	certificates *certificates // guarded by reloading
 }
 
 // sites are the hosts of a configuration. They are never changed in place.
@@ -56,15 +51,13 @@ type sites struct {
 
 // A site is a host with what answers there.
 type site struct {
-	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	handler     http.Handler
-	acmeHosts   []string  // for which certificate asks a CA
-	notAfter    time.Time // of a certificate from files
+	own     own
+	handler http.Handler
 }
 
-func openFront(c Config, g *core.Guard, logs *callLogs, now func() time.Time, logger *slog.Logger) (*front, error) {
-	f := &front{newcomers: newNewcomers(), managers: map[string]*autocert.Manager{}}
-	all, err := f.newSites(c, g, logger)
+func openFront(c Config, g *core.Guard, logs *callLogs, o Options) (*front, error) {
+	f := &front{newcomers: newNewcomers(), certificates: newCertificates(filepath.Dir(c.State), o.Certify)}
+	all, err := f.newSites(c, g, o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path, err)
 	}
@@ -82,7 +75,7 @@ func openFront(c Config, g *core.Guard, logs *callLogs, now func() time.Time, lo
 	f.http = &http.Server{Handler: http.HandlerFunc(f.answer), TLSConfig: config, Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		DisableGeneralOptionsHandler: true, ConnContext: f.newcomers.context,
-		ErrorLog: log.New(handshakes{logs.handshake, now}, "", 0)}
+		ErrorLog: log.New(handshakes{logs.handshake, o.Now}, "", 0)}
 	return f, nil
 }
 
@@ -92,34 +85,6 @@ func (f *front) serve() error {
 		return nil
 	}
 	return err
-}
-
-// obtainEvery is the time between two attempts to get a certificate.
-const obtainEvery = time.Minute
-
-// obtain gets the certificates of a CA before the first call needs them, which would not wait for it.
-func (f *front) obtain(ctx context.Context, logger *slog.Logger) {
-	again := time.NewTicker(obtainEvery)
-	defer again.Stop()
-	for {
-		all := f.sites.Load()
-		for _, s := range append(slices.Collect(maps.Values(all.byName)), all.first) {
-			for _, host := range s.acmeHosts {
-				hello := &tls.ClientHelloInfo{ServerName: host, SupportedVersions: []uint16{tls.VersionTLS13},
-					CipherSuites:    []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-					SupportedCurves: []tls.CurveID{tls.CurveP256}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
-				if _, err := s.certificate(hello); err != nil {
-					logger.Warn("cannot get the guard's own certificate: another attempt follows in a minute", "host", host,
-						"error", err)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-again.C:
-		}
-	}
 }
 
 // shutdown waits for calls in flight until the context ends.
@@ -135,7 +100,7 @@ func ignoreClosed(err error) error {
 }
 
 func (f *front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return f.sites.Load().named(hello.ServerName).certificate(hello)
+	return f.sites.Load().named(hello.ServerName).own.get(hello)
 }
 
 func (f *front) answer(w http.ResponseWriter, r *http.Request) {
@@ -162,26 +127,10 @@ func (f *front) newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, 
 			return nil, err
 		}
 		s.handler = g.For(h.Partners, f.newcomers.accepting(proxy))
-		switch {
-		case h.Server.Cert == "" && !h.Server.ACME.isSet() && all.first != nil:
-			s.certificate = all.first.certificate
-		case h.Server.ACME.isSet():
-			key := fmt.Sprintf("%q", h.Server.ACME)
-			if f.managers[key] == nil {
-				dir := filepath.Join(filepath.Dir(c.State), "guard-acme")
-				if f.managers[key], err = fromACME(h.Server.ACME, dir); err != nil {
-					return nil, fmt.Errorf("server: acme: %w", err)
-				}
-			}
-			s.certificate = f.managers[key].GetCertificate
-			s.acmeHosts = h.Server.ACME.Hosts
-		default:
-			pair, err := tls.LoadX509KeyPair(h.Server.Cert, h.Server.Key)
-			if err != nil {
-				return nil, fmt.Errorf("server: the guard's own certificate: %w", err)
-			}
-			s.certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
-			s.notAfter = pair.Leaf.NotAfter
+		if !h.Server.isSet() && all.first != nil {
+			s.own = all.first.own
+		} else if s.own, err = f.certificates.of(h.Server); err != nil {
+			return nil, fmt.Errorf("server: %w", err)
 		}
 		if all.first == nil {
 			all.first = s
@@ -194,43 +143,6 @@ func (f *front) newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, 
 		return nil, errors.New("upstream: name the system that calls are passed on to")
 	}
 	return all, nil
-}
-
-// fromACME gets certificates from a CA, and keeps them in a folder.
-func fromACME(a ACME, dir string) (*autocert.Manager, error) {
-	client := &acme.Client{DirectoryURL: a.Directory}
-	if a.CA != "" {
-		roots, err := certfile.ReadRoots(a.CA)
-		if err != nil {
-			return nil, err
-		}
-		client.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	}
-	m := &autocert.Manager{Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(dir), Client: client, Email: a.Email,
-		HostPolicy: autocert.HostWhitelist(a.Hosts...)}
-	if a.EABID != "" {
-		text, err := os.ReadFile(a.EABKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("eab_key_file: %w", err)
-		}
-		key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(string(text)), "="))
-		if err != nil {
-			return nil, errors.New("eab_key_file: the key is not in base64url")
-		}
-		m.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: a.EABID, Key: key}
-	}
-	return m, nil
-}
-
-// expiry returns when the first certificate from files expires; zero if there is none.
-func (f *front) expiry() (first time.Time) {
-	all := f.sites.Load()
-	for _, s := range append(slices.Collect(maps.Values(all.byName)), all.first) {
-		if !s.notAfter.IsZero() && (first.IsZero() || s.notAfter.Before(first)) {
-			first = s.notAfter
-		}
-	}
-	return first
 }
 
 // flushAfter limits how long a part of an answer waits for the next one. An answer whose length is unknown does not

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -45,11 +46,12 @@ func newMetrics() *metrics {
 		stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_stale_revocation_lists",
 			Help: "Revocation lists whose next update is overdue."}),
 		own: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_own_not_after_seconds",
-			Help: "When the guard's own certificate expires first (Unix time), if it is from files."}),
+			Help: "When the guard's own certificate expires first (Unix time); NaN if there is none yet."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_failures_total",
 			Help: "Failures of the guard itself: to store what it saw, to read its files, to send mail, to fetch a feed."},
 			[]string{"of"}),
 	}
+	m.own.Set(math.NaN())
 	m.accepted = m.calls.WithLabelValues(string(acceptance.Pinned), "true")
 	for _, of := range []string{"state", "reload", "mail", "feed"} {
 		m.failures.WithLabelValues(of)
@@ -67,6 +69,15 @@ func (m *metrics) call(c core.Call) {
 	default:
 		m.calls.WithLabelValues(string(c.Decision.Code), "false").Inc()
 	}
+}
+
+// ownUntil sets when the guard's own certificate expires first; zero if there is none yet.
+func (m *metrics) ownUntil(at time.Time) {
+	if at.IsZero() {
+		m.own.Set(math.NaN())
+		return
+	}
+	m.own.Set(float64(at.Unix()))
 }
 
 // partners updates what is known of partners.

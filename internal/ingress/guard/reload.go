@@ -45,15 +45,52 @@ func (s *Service) applyState(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	version, err := s.state.version(ctx)
-	if err != nil || version == s.version {
+	if err != nil || version == s.version && !s.behind {
 		return err
 	}
-	if err := s.apply(ctx, s.settings()); err != nil {
+	if err := s.obey(ctx); err != nil {
 		return err
 	}
 	s.version = version
-	s.measure(ctx)
 	return nil
+}
+
+// obey makes the guard follow the decisions in the state, and reports those of people to the service. The caller holds
+// reloading.
+func (s *Service) obey(ctx context.Context) error {
+	s.behind = true
+	if err := s.apply(ctx, s.settings()); err != nil {
+		return err
+	}
+	s.measure(ctx)
+	decisions, last, err := s.state.byPeople(ctx, s.decision)
+	for i := 0; err == nil && s.seen != nil && i < len(decisions); i++ {
+		err = s.seen(ctx, decisions[i])
+	}
+	if err == nil {
+		s.decision, s.behind = last, false
+	}
+	return err
+}
+
+// Decide stores the decision of a person about a certificate that was seen, as [State.Decide] does, and follows it.
+func (s *Service) Decide(ctx context.Context, partner, sha256, by string, standing Standing) (Sighting, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	v, err := s.state.Decide(ctx, partner, sha256, by, standing, s.now())
+	if err != nil {
+		return v, err
+	}
+	return v, s.obey(ctx)
+}
+
+// Certificates returns what the guard knows of its partners, as [StatusOf] does.
+func (s *Service) Certificates(ctx context.Context) ([]Status, error) {
+	seen, err := s.state.Sightings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return StatusOf(s.settings(), seen, s.now())
 }
 
 // apply replaces the partners by those of a configuration, with what the state knows.
@@ -139,6 +176,6 @@ func (s *Service) measure(ctx context.Context) {
 	s.metrics.held.Set(float64(held))
 	s.metrics.stale.Set(float64(stale))
 	if s.front != nil {
-		s.metrics.own.Set(float64(s.front.expiry().Unix()))
+		s.metrics.ownUntil(s.front.expiry())
 	}
 }

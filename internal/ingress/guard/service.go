@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,8 +35,16 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Policies func(nameOrFile string) (policy.Policy, error)
-	// Seen is called for each sighting that was stored. It may be nil.
+	// Seen is called for each sighting that was stored, and for each decision of a person about one. It may be nil.
 	Seen func(context.Context, Sighting) error
+	// Certify returns the certificate of a host from the CA of the service; nil if the guard runs without a service.
+	Certify func(host string) (Certificate, error)
+}
+
+// A Certificate is a server's certificate that is renewed while it is used. Its Get has the signature of
+// [tls.Config.GetCertificate].
+type Certificate interface {
+	Get(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
 // A Service is a guard with its listeners and its state.
@@ -57,6 +66,8 @@ type Service struct {
 	storing   sync.Mutex // held while what waits is stored
 	reloading sync.Mutex // held while the configuration is replaced
 	version   int64      // of the state that the partners contain; guarded by reloading
+	decision  int64      // the latest one that was followed; guarded by reloading
+	behind    bool       // whether later ones were not followed because of an error; guarded by reloading
 
 	mu      sync.Mutex // guards the following
 	config  Config
@@ -95,6 +106,9 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	if s.version, err = s.state.version(ctx); err != nil {
 		return nil, err
 	}
+	if s.decision, err = s.state.lastDecision(ctx); err != nil {
+		return nil, err
+	}
 	partners, err := s.remembered(ctx, config)
 	if err != nil {
 		return nil, err
@@ -104,7 +118,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if config.Listen != "" {
-		if s.front, err = openFront(config, s.guard, s.logs, s.now, s.log); err != nil {
+		if s.front, err = openFront(config, s.guard, s.logs, o); err != nil {
 			return nil, err
 		}
 	}
@@ -204,6 +218,9 @@ func (s *Service) Watched() (all []Watched) {
 	}
 	return all
 }
+
+// Held returns the number of certificates that need a decision.
+func (s *Service) Held(ctx context.Context) (int, error) { return s.state.held(ctx, s.now()) }
 
 // Addresses returns where the guard listens: for callers, for a proxy, and for the monitoring. Each may be empty.
 func (s *Service) Addresses() (front, decide, monitor string) {

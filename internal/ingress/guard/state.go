@@ -17,6 +17,7 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Standing is what was decided about a certificate that the configuration does not list.
@@ -45,6 +46,9 @@ type Sighting struct {
 
 // certificate parses the certificate.
 func (s Sighting) certificate() (*x509.Certificate, error) { return x509.ParseCertificate(s.DER) }
+
+// ByPerson reports whether a person has decided.
+func (s Sighting) ByPerson() bool { return s.By != byRule && s.By != byFeed }
 
 // schema is that of version 1.
 const schema = `
@@ -359,9 +363,13 @@ func (s *State) within(ctx context.Context, do func(*sql.Tx) error) error {
 // may be empty if one partner has presented it.
 func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing Standing,
 	now time.Time) (v Sighting, err error) {
+	if by == byRule || by == byFeed { // a person can have such a name
+		by = "person " + by
+	}
 	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
 	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
-		return v, fmt.Errorf("invalid fingerprint %q: use at least the first 8 digits of the SHA-256", sha256)
+		return v, tenancy.Errorf(tenancy.ErrInvalid, "invalid fingerprint %q: use at least the first 8 digits of the "+
+			"SHA-256", sha256)
 	}
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		found, err := list(ctx, tx, "sha256 LIKE ? AND (? = '' OR partner = ?)", sha256+"%", partner, partner)
@@ -369,11 +377,11 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 		case err != nil:
 			return err
 		case len(found) == 0:
-			return fmt.Errorf("the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those "+
-				"that it has seen. Those that the configuration lists are removed there", sha256)
+			return tenancy.Errorf(tenancy.ErrNotFound, "the guard has not seen a certificate with the SHA-256 %s: perennial "+
+				"guard status lists those that it has seen. Those that the configuration lists are removed there", sha256)
 		case len(found) > 1:
-			return fmt.Errorf("%d certificates have a SHA-256 that begins with %s: give more digits, or --partner", len(found),
-				sha256)
+			return tenancy.Errorf(tenancy.ErrConflict, "%d certificates have a SHA-256 that begins with %s: give more digits, "+
+				"or --partner", len(found), sha256)
 		}
 		v = found[0]
 		v.Standing, v.By = standing, by
@@ -385,6 +393,34 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 		return decided(ctx, tx, v.Partner, key, standing, by, now)
 	})
 	return v, err
+}
+
+// lastDecision returns the ID of the latest decision; 0 if there is none.
+func (s *State) lastDecision(ctx context.Context) (id int64, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM decisions").Scan(&id)
+	return id, err
+}
+
+// byPeople returns what people have decided after a decision, the oldest first, and the ID of the latest decision.
+func (s *State) byPeople(ctx context.Context, after int64) (all []Sighting, last int64, err error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT d.id, s.partner, s.der, s.was, d.standing, s.code, s.reason, "+
+		"d.decided_by, d.decided_at FROM decisions AS d JOIN sightings AS s ON s.partner = d.partner AND "+
+		"s.sha256 = d.sha256 WHERE d.id > ? AND d.decided_by NOT IN (?, ?) ORDER BY d.id", after, byRule, byFeed)
+	if err != nil {
+		return nil, after, err
+	}
+	defer rows.Close()
+	last = after
+	for rows.Next() {
+		var v Sighting
+		var at int64
+		if err := rows.Scan(&last, &v.Partner, &v.DER, &v.Was, &v.Standing, &v.Code, &v.Reason, &v.By, &at); err != nil {
+			return nil, after, err
+		}
+		v.At = time.UnixMicro(at).UTC()
+		all = append(all, v)
+	}
+	return all, last, rows.Err()
 }
 
 // keepExpired is the time for which an expired certificate is remembered, so that its successors are recognised.
@@ -452,14 +488,9 @@ func (s *State) follow(ctx context.Context, partner string, listed []Sighting) (
 
 // fetched records the sequence of a feed.
 func (s *State) fetched(ctx context.Context, partner string, sequence uint64, at time.Time) error {
-	_, err := s.db.ExecContext(
-		ctx,
-		"INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) ON CONFLICT (partner) "+
-			"DO UPDATE SET sequence = excluded.sequence, fetched_at = excluded.fetched_at",
-		partner,
-		int64(sequence),
-		at.UnixMicro(),
-	)
+	_, err := s.db.ExecContext(ctx, "INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) "+
+		"ON CONFLICT (partner) DO UPDATE SET sequence = excluded.sequence, fetched_at = excluded.fetched_at", partner,
+		int64(sequence), at.UnixMicro())
 	return err
 }
 
