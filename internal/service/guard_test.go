@@ -82,7 +82,8 @@ func TestTheGuardOfAServiceTellsWhoWatchesThePartner(t *testing.T) {
 	}
 	api, err = client.New(client.Config{URL: s.BaseURL(), Token: token})
 	testenv.Check(t, err)
-	known, err := client.Get[client.Page[client.GuardCertificate]](t.Context(), api, "/guard/certificates?partner=acme-c4c")
+	known, err := client.Get[client.Page[client.GuardCertificate]](t.Context(), api,
+		"/guard/certificates?partner=acme-c4c")
 	if err != nil || len(known.Items) != 2 {
 		t.Fatalf("%v, %v", known, err)
 	}
@@ -124,8 +125,9 @@ func TestTheGuardOfAServiceHasACertificateOfItsCA(t *testing.T) {
 	testenv.Check(t, os.WriteFile(given.Guard, fmt.Appendf(nil, "listen: 127.0.0.1:0\n"+
 		"server: {perennial: [guard.example.com, api.example.com]}\nupstream: %s\n"+
 		"partners:\n  - {name: acme-c4c, known: [%s]}\n", upstream.URL, known), 0o600))
-	if _, err := guard.Open(t.Context(), given.Guard, guard.Options{Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Policies: ReadPolicy}); err == nil || !strings.Contains(err.Error(), "perennial serve --guard") {
+	_, err = guard.Open(t.Context(), given.Guard, guard.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Policies: ReadPolicy})
+	if err == nil || !strings.Contains(err.Error(), "perennial serve --guard") {
 		t.Errorf("a guard without a service: %v", err)
 	}
 	s, err := open(t, given)

@@ -2,14 +2,7 @@ package publish
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -82,42 +75,17 @@ func signed(f Feed) ([]byte, error) {
 	return []byte(text), err
 }
 
-// jwks returns the keys of the certificates (RFC 7517). The thumbprint of a key is its ID (RFC 7638).
+// jwks returns the keys of the certificates.
 func jwks(f Feed) ([]byte, error) {
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	var all []*x509.Certificate
 	for _, c := range f.Document.Certificates {
 		parsed, err := c.Parsed()
 		if err != nil {
 			return nil, err
 		}
-		key, ok := webKey(parsed)
-		if !ok {
-			continue
-		}
-		thumbprint, err := key.Thumbprint(crypto.SHA256)
-		if err != nil {
-			return nil, fmt.Errorf("generation %d: %w", c.Generation, err)
-		}
-		sum := sha256.Sum256(parsed.Raw)
-		key.KeyID, key.CertificateThumbprintSHA256 = base64.RawURLEncoding.EncodeToString(thumbprint), sum[:]
-		set.Keys = append(set.Keys, key)
+		all = append(all, parsed)
 	}
-	return document(set)
-}
-
-// webKey returns the public key of a certificate with the certificate. Keys on unusual curves have no form as a JWK.
-func webKey(c *x509.Certificate) (key jose.JSONWebKey, ok bool) {
-	switch public := c.PublicKey.(type) {
-	case *rsa.PublicKey, ed25519.PublicKey:
-	case *ecdsa.PublicKey:
-		if public.Curve == elliptic.P224() {
-			return key, false
-		}
-	default:
-		return key, false
-	}
-	key = jose.JSONWebKey{Key: c.PublicKey, Certificates: []*x509.Certificate{c}}
-	return key, key.Valid()
+	return document(feed.WebKeys(all))
 }
 
 // spiffe returns the CAs as a trust bundle (SPIFFE Trust Domain and Bundle, section 4).
@@ -132,8 +100,8 @@ func spiffe(f Feed) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if key, ok := webKey(parsed); ok {
-			key.Use = "x509-svid"
+		if key, ok := feed.WebKey(parsed); ok {
+			key.Use, key.KeyID, key.CertificateThumbprintSHA256 = "x509-svid", "", nil
 			bundle.Keys = append(bundle.Keys, key)
 		}
 	}

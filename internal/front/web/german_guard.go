@@ -30,8 +30,14 @@ var germanGuard = []translation{
 		"Es kam zu einer Zeit, zu der vom Partner keine Erneuerung zu erwarten ist.",
 	},
 	{"It could belong to more than one partner.", "Es könnte zu mehr als einem Partner gehören."},
-	{"It has another subject than the known certificate.", "Es hat einen anderen Inhabernamen als das bekannte Zertifikat."},
-	{"It is a second new certificate within one renewal.", "Es ist ein zweites neues Zertifikat innerhalb einer Erneuerung."},
+	{
+		"It has another subject than the known certificate.",
+		"Es hat einen anderen Inhabernamen als das bekannte Zertifikat.",
+	},
+	{
+		"It is a second new certificate within one renewal.",
+		"Es ist ein zweites neues Zertifikat innerhalb einer Erneuerung.",
+	},
 	{
 		"It is issued by a CA that is not known for this partner. Anyone can create such a certificate with the " +
 			"partner's name.",
@@ -39,7 +45,10 @@ var germanGuard = []translation{
 			"Partners kann jeder erstellen.",
 	},
 	{"It was issued before the known certificate.", "Es wurde vor dem bekannten Zertifikat ausgestellt."},
-	{"Its key is weaker than that of the known certificate.", "Sein Schlüssel ist schwächer als der des bekannten Zertifikats."},
+	{
+		"Its key is weaker than that of the known certificate.",
+		"Sein Schlüssel ist schwächer als der des bekannten Zertifikats.",
+	},
 	{"Needs your decision", "Braucht Ihre Entscheidung"},
 	{
 		"No certificate needs your decision. Partners renew theirs, and the guard accepts the new ones by rule.",

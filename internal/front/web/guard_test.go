@@ -70,13 +70,15 @@ func TestAnOperatorDecidesAboutACertificateThatTheGuardHolds(t *testing.T) {
 		t.Error("the overview does not name the held certificate")
 	}
 	status, body := c.get(olga, "/guard")
-	for _, want := range []string{"Is this a certificate of acme-c4c?", c.held, "a second new certificate within one renewal"} {
+	for _, want := range []string{"Is this a certificate of acme-c4c?", c.held,
+		"a second new certificate within one renewal"} {
 		if status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%d, without %q", status, want)
 		}
 	}
 	path := "/guard/certificates/" + c.held + "/decision"
-	for standing, want := range map[string]string{"accepted": "is accepted from now on", "declined": "is refused from now on"} {
+	for standing, want := range map[string]string{"accepted": "is accepted from now on",
+		"declined": "is refused from now on"} {
 		if _, body := c.post(olga, path, "partner", "acme-c4c", "standing", standing); !strings.Contains(body, want) {
 			t.Errorf("%s: %s", standing, body)
 		}

@@ -2,9 +2,7 @@ package follow
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +12,7 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
+	"github.com/perennial-pki/perennial/internal/feed"
 )
 
 // maxOutput limits what a template may write.
@@ -129,16 +127,13 @@ func casOf(v View) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// jwks writes a JWK Set (RFC 7517) for the jwks_uri of an OAuth client (RFC 8705, section 2.2.2).
+// jwks writes a JWK Set.
 func jwks(v View) ([]byte, error) {
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	var all []*x509.Certificate
 	for _, c := range v.Certificates {
-		sum := sha256.Sum256(c.parsed.Raw)
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: c.parsed.PublicKey, Certificates: []*x509.Certificate{c.parsed},
-			// Two generations may have one key, so its thumbprint would not be unique.
-			KeyID: base64.RawURLEncoding.EncodeToString(sum[:]), CertificateThumbprintSHA256: sum[:]})
+		all = append(all, c.parsed)
 	}
-	out, err := json.MarshalIndent(set, "", "  ")
+	out, err := json.MarshalIndent(feed.WebKeys(all), "", "  ")
 	return append(out, '\n'), err
 }
 
