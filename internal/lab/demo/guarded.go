@@ -3,7 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -37,8 +37,8 @@ const (
 )
 
 // Guarded plays a year from the receiver's side. A platform that its receivers do not control renews its certificate
-// under a policy and presents the new one at once. It sends a message every hour to a system that accepts one
-// fingerprint, and to the same system behind a guard.
+// under a policy and presents the new one at once. A process of its own sends a message every hour to a system that
+// accepts one fingerprint, and to the same system behind a guard.
 func Guarded(ctx context.Context, out io.Writer, p policy.Policy) error {
 	return guarded(ctx, out, p, time.Hour)
 }
@@ -67,7 +67,8 @@ type year struct {
 	step        time.Duration // between two messages
 	arrangement tenancy.Arrangement
 	presented   tenancy.Certificate
-	client      *http.Client // presents it
+	sender      *sender // presents it
+	trusted     []byte  // by the sender: certificates of CAs (PEM)
 
 	system   *system
 	repairAt time.Time // zero if nothing is to be repaired
@@ -105,7 +106,12 @@ func (y *year) platform(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(y.out, "A year of messages from a platform that renews its certificate on its own schedule: policy %s, "+
-		"strategy immediate.\nIt sends each message to a system, and to the same system behind a guard.\n\n", y.policy.Name)
+		"strategy immediate.\nIt is a process of its own, and sends each message to a system, and to the same system behind a guard.\n\n", y.policy.Name)
+	if y.sender, err = startSender(ctx); err != nil {
+		return err
+	}
+	y.cleanup = append(y.cleanup, func() { y.sender.end() })
+	y.trusted = y.ca.Bundle()
 	if err := y.present(ctx); err != nil {
 		return err
 	}
@@ -115,9 +121,8 @@ func (y *year) platform(ctx context.Context) (err error) {
 	return nil
 }
 
-// present makes the platform use the generation that the arrangement presents, over new connections.
-func (y *year) present(ctx context.Context) error {
-	var err error
+// present makes the process of the platform use the generation that the arrangement presents, over new connections.
+func (y *year) present(ctx context.Context) (err error) {
 	if y.presented, err = y.store.Certificate(ctx, y.tenant.ID, tenancy.ForTenant, y.arrangement.Generation); err != nil {
 		return err
 	}
@@ -125,12 +130,12 @@ func (y *year) present(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if y.client != nil {
-		y.client.CloseIdleConnections()
+	key, err := x509.MarshalPKCS8PrivateKey(shown.PrivateKey)
+	if err != nil {
+		return err
 	}
-	y.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		RootCAs: y.roots, Time: y.clock, Certificates: []tls.Certificate{shown}}}}
-	return nil
+	_, err = y.sender.do(order{At: y.clock(), Present: &identity{shown.Certificate, key, y.trusted}})
+	return err
 }
 
 // withoutGuard starts the system that accepts the fingerprint of the platform's certificate.
@@ -172,7 +177,10 @@ func (y *year) withGuard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	y.roots.AppendCertsFromPEM(own)
+	y.trusted = append(y.trusted, own...)
+	if err := y.present(ctx); err != nil {
+		return err
+	}
 	service, err := guard.Open(ctx, path, guard.Options{Now: y.clock, Log: slog.New(&watch{events: y.events}),
 		Policies: policies})
 	if err != nil {

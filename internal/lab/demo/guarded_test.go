@@ -3,6 +3,8 @@ package demo
 import (
 	"bytes"
 	"io"
+	"log"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,6 +12,16 @@ import (
 
 	"github.com/perennial-pki/perennial/policy"
 )
+
+func TestMain(m *testing.M) {
+	if os.Getenv(SenderVariable) != "" { // the process of the platform
+		if err := Send(os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 func TestASystemBehindAGuardRefusesNoMessageAndOneWithoutDoes(t *testing.T) {
 	const event = "guard: acme-c4c has renewed its certificate"

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -69,7 +67,7 @@ func (y *year) send(ctx context.Context) error {
 	changed := false
 	for i := range y.sides {
 		v := &y.sides[i]
-		status, err := y.post(ctx, v.url)
+		status, err := y.sender.do(order{At: y.clock(), URL: v.url})
 		if err != nil {
 			return fmt.Errorf("%s: a message to %s: %w", moment(y.clock()), v.url, err)
 		}
@@ -89,20 +87,6 @@ func (y *year) send(ctx context.Context) error {
 		y.repairAt = y.clock().Add(repairTakes)
 	}
 	return y.event(ctx)
-}
-
-func (y *year) post(ctx context.Context, url string) (status int, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("<order/>"))
-	if err != nil {
-		return 0, err
-	}
-	res, err := y.client.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, res.Body)
-	return res.StatusCode, err
 }
 
 func (y *year) answers(what string) {
