@@ -21,7 +21,7 @@ type Guard struct {
 // GuardCertificate is a certificate of a partner that the guard knows.
 type GuardCertificate struct {
 	Partner        string    `json:"partner"`
-	Fingerprint    string    `json:"sha256"`
+	Fingerprint    string    `json:"fingerprint_sha256"`
 	Serial         string    `json:"serial"`
 	Subject        string    `json:"subject"`
 	Issuer         string    `json:"issuer"`

@@ -38,6 +38,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" group:"Service" help:"Replace a SQLite database with a backup that is checked first. The old database is kept."`
 	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 
+	Find        findCmd        `cmd:"" group:"Client" help:"Find tenants, arrangements, receivers, people and certificates."`
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
 	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`
 	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`

@@ -224,6 +224,13 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	return handler, service.Metrics(), err
 }
 
+// indexTenants makes the tenants findable that an earlier release has created.
+func (s *Service) indexTenants(ctx context.Context) {
+	if err := s.core.store.IndexTenants(ctx); err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "not every tenant is found by its display name: the next start continues", "error", err)
+	}
+}
+
 // outage describes an outage of PostgreSQL.
 func outage(s *store.Store) calm.Outage {
 	return calm.Outage{What: "the database", Means: store.IsAway, Probe: s.Writable}
@@ -285,6 +292,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	go s.keepCheckpointed(background)
 	go s.core.fillPool(background, s.log)
 	go keepKeys(background, s.core.keys, s.log)
+	go s.indexTenants(background)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
 	failed := make(chan error, 5)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()

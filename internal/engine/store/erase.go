@@ -36,6 +36,7 @@ var erasures = []string{
 	"DELETE FROM watched_links WHERE tenant_id = ?",
 	"DELETE FROM watched_certificates WHERE tenant_id = ?",
 	"DELETE FROM watched WHERE tenant_id = ?",
+	"DELETE FROM tenant_words WHERE tenant_id = ?",
 	"DELETE FROM tenants WHERE id = ?",
 }
 

@@ -48,15 +48,20 @@ var insertTenants = bulkInsert("tenants", "id text", "name text", "display_name 
 
 // CreateTenants stores new tenants. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateTenants(ctx context.Context, tenants ...tenancy.Tenant) error {
-	_, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {
+	if _, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {
 		v := &tenants[i]
 		return []any{v.ID, v.Name, v.DisplayName, string(v.KeyType), micros(v.CreatedAt), v.Version}
-	})
-	return err
+	}); err != nil {
+		return err
+	}
+	return t.indexTenants(ctx, tenants...)
 }
 
 // UpdateTenant stores a change. It returns [tenancy.ErrStale] if the tenant's version is no longer v.Version.
 func (t *Tx) UpdateTenant(ctx context.Context, v tenancy.Tenant) error {
-	return t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, version = version + 1 WHERE id = ? AND "+
-		"version = ?", v.DisplayName, v.KeyType, v.ID, v.Version)
+	if err := t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, version = version + 1 WHERE id = ? AND "+
+		"version = ?", v.DisplayName, v.KeyType, v.ID, v.Version); err != nil {
+		return err
+	}
+	return t.reindexTenant(ctx, v)
 }

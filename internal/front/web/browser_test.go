@@ -260,7 +260,7 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
 		"{watched}", "acme-c4c", "/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "")
-	queries := map[string]string{"mail-check": "?user=bob"}
+	queries := map[string]string{"mail-check": "?user=bob", "find": "?q=crm"}
 	of := map[string][][2]string{
 		"": {{"link-gone", "/rollover/nothing"}},
 		"olga": {{"nothing-here", "/tenants/unknown"}, {"tenant-as-operator", "/tenants/initech"},

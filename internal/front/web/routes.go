@@ -50,6 +50,7 @@ func pageTable() []page {
 		{path: "/welcome", name: "welcome", who: public, show: (*console).welcomePage},
 		{path: "/rollover/{secret}", name: "receiver", who: public, show: (*console).receiver},
 		{path: "/watched/{secret}", name: "watch-link", who: public, show: (*console).watchLinked},
+		{path: "/find", name: "find", who: signedIn, show: (*console).find},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
 		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", show: (*console).home},

@@ -106,7 +106,8 @@ func (y *year) platform(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(y.out, "A year of messages from a platform that renews its certificate on its own schedule: policy %s, "+
-		"strategy immediate.\nIt is a process of its own, and sends each message to a system, and to the same system behind a guard.\n\n", y.policy.Name)
+		"strategy immediate.\nIt is a process of its own, and sends each message to a system, and to the same system "+
+		"behind a guard.\n\n", y.policy.Name)
 	if y.sender, err = startSender(ctx); err != nil {
 		return err
 	}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// found returns the findings of a search, each as its kind, its tenant and its name.
+func (f *fixture) found(who, path, text string) (all []string) {
+	f.t.Helper()
+	a := f.call(who, "GET", path+"?q="+url.QueryEscape(text), "")
+	if a.status != 200 {
+		f.t.Fatalf("%s: %d %s", text, a.status, a.raw)
+	}
+	for _, item := range a.body["items"].([]any) {
+		v := item.(map[string]any)
+		all = append(all, v["kind"].(string)+" "+v["tenant"].(string)+" "+v["name"].(string))
+	}
+	return all
+}
+
+func TestAnOperatorFindsEverythingAndAKeyUserOnlyTheirOwn(t *testing.T) {
+	f := setUp(t)
+	certificates := f.call("operator", "GET", "/tenants/acme/certificates", "")
+	newest := certificates.body["items"].([]any)[0].(map[string]any)
+	serial, fingerprint := newest["serial"].(string), newest["fingerprint_sha256"].(string)
+	colons := func(hex string) string {
+		var parts []string
+		for pair := range slices.Chunk([]byte(strings.ToUpper(hex)), 2) {
+			parts = append(parts, string(pair))
+		}
+		return strings.Join(parts, ":")
+	}
+	certificate := "certificate acme " + newest["purpose"].(string)
+	for text, want := range map[string]string{"acme": "tenant acme acme", "CN=acme,O=Acme": "tenant acme acme",
+		serial: certificate, "0x" + serial: certificate, colons(serial): certificate,
+		newest["serial_decimal"].(string): certificate, fingerprint[:8]: certificate, colons(fingerprint): certificate,
+		"alice@": "key-user acme alice", "ALICE@": "key-user acme alice", " acme ": "tenant acme acme"} {
+		for who, path := range map[string]string{"operator": "/find", "acme/alice": "/tenants/acme/find"} {
+			got := f.found(who, path, text)
+			if strings.HasPrefix(want, "tenant") && who != "operator" {
+				if slices.Contains(got, want) {
+					t.Errorf("%s finds tenants: %q", who, got)
+				}
+				continue
+			}
+			if !slices.Contains(got, want) {
+				t.Errorf("%s finds %q by %q, want %q", who, got, text, want)
+			}
+		}
+		if got := f.found("operator", "/tenants/globex/find", text); slices.ContainsFunc(got, func(s string) bool {
+			return !strings.Contains(s, " globex ")
+		}) {
+			t.Errorf("%q in another tenant: %q", text, got)
+		}
+	}
+	for path, status := range map[string]int{"/find?q=acme": 403, "/tenants/globex/find?q=acme": 404} {
+		if a := f.call("acme/alice", "GET", path, ""); a.status != status {
+			t.Errorf("%s by a key user: %d", path, a.status)
+		}
+	}
+	for _, path := range []string{"/find", "/find?q=a", "/find?q=%20%20a", "/find?q=" + strings.Repeat("a", 201)} {
+		if a := f.call("operator", "GET", path, ""); a.status != 422 {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+}
