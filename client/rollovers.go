@@ -74,6 +74,8 @@ type Diagnosis struct {
 	Rule     *tenancy.RefusalRule `json:"rule,omitempty" doc:"Refusal rule by which the gateway would recognise this answer. Add it to egress.refusal_rules."`
 	Evidence []string             `json:"evidence"`
 	NextStep string               `json:"next_step"`
+	Action   string               `json:"action,omitempty" enum:"renew,send-link,choose,set-probe,change-arrangement" doc:"The next step for a program. Absent if only a person can take it."`
+	Command  string               `json:"command,omitempty" doc:"The command line for the next step."`
 	Results  []ProbeResult        `json:"results"`
 }
 

@@ -1,9 +1,6 @@
 package tenancy
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // The kinds of error that callers distinguish with [errors.Is].
 var (
@@ -15,18 +12,18 @@ var (
 	ErrQuota    = errors.New("quota used up")
 )
 
-// A RuleError is an error of one of the kinds above, with a message for the person who caused it.
+// A RuleError is an error of one of the kinds above, with a text for the person who caused it.
 type RuleError struct {
-	Kind    error
-	Field   string // the invalid field; may be empty
-	Message string
+	Kind  error
+	Field string // the invalid field; may be empty
+	Text  Text
 }
 
 func (e *RuleError) Error() string {
 	if e.Field != "" {
-		return e.Field + ": " + e.Message
+		return e.Field + ": " + e.Text.String()
 	}
-	return e.Message
+	return e.Text.String()
 }
 
 // Unwrap returns the kind.
@@ -34,10 +31,10 @@ func (e *RuleError) Unwrap() error { return e.Kind }
 
 // Errorf returns an error of the kind.
 func Errorf(kind error, format string, args ...any) error {
-	return &RuleError{Kind: kind, Message: fmt.Sprintf(format, args...)}
+	return &RuleError{Kind: kind, Text: Say(format, args...)}
 }
 
 // Invalid returns an [ErrInvalid] about a field.
 func Invalid(field, format string, args ...any) error {
-	return &RuleError{Kind: ErrInvalid, Field: field, Message: fmt.Sprintf(format, args...)}
+	return &RuleError{Kind: ErrInvalid, Field: field, Text: Say(format, args...)}
 }

@@ -84,9 +84,9 @@ func InScope(projects []ScopingProject, question string) bool {
 
 // A Condition is a requirement for getting mail, with the step that fulfils it.
 type Condition struct {
-	Name  string
+	Name  Text
 	Holds bool
-	Fix   string // empty if the condition holds
+	Fix   Text // the zero value if the condition holds
 }
 
 // A Recipient holds the facts that decide whether a person gets mail about a task.
@@ -100,15 +100,16 @@ type Recipient struct {
 func MailConditions(r Recipient) []Condition {
 	q := Questions[0]
 	conditions := []Condition{
-		{"the scoping question \"send e-mail for the task\" is answered yes", r.InScope,
-			"Answer it with yes: " + q.PathText()},
-		{"the user has the task: is a key user of the tenant", r.Assigned, "Make the person a key user of the tenant."},
-		{"the user chose Subscribe to Task", r.Subscribed, "Open Business Task Management and choose Subscribe to Task; it " +
-			"applies from the next notice on."},
+		{Say("the scoping question \"send e-mail for the task\" is answered yes"), r.InScope,
+			Say("Answer it with yes: %s", q.PathText())},
+		{Say("the user has the task: is a key user of the tenant"), r.Assigned,
+			Say("Make the person a key user of the tenant.")},
+		{Say("the user chose Subscribe to Task"), r.Subscribed,
+			Say("Open Business Task Management and choose Subscribe to Task; it applies from the next notice on.")},
 	}
 	for i := range conditions {
 		if conditions[i].Holds {
-			conditions[i].Fix = ""
+			conditions[i].Fix = Text{}
 		}
 	}
 	return conditions

@@ -304,7 +304,7 @@ func TestTheScopeDecidesAboutMail(t *testing.T) {
 			t.Fatalf("%d conditions", len(conditions))
 		}
 		for j, c := range conditions {
-			if c.Holds != holds[j] || (c.Fix == "") != holds[j] || c.Name == "" {
+			if c.Holds != holds[j] || (c.Fix.Format == "") != holds[j] || c.Name.Format == "" {
 				t.Errorf("%v: condition %d is %+v", holds, j, c)
 			}
 		}

@@ -247,5 +247,8 @@ func (c *diagnoseCmd) Run(e env) error {
 		fmt.Fprintf(e.out, "  - %s\n", printable(line))
 	}
 	fmt.Fprintf(e.out, "Next: %s\n", printable(d.NextStep))
+	if d.Command != "" {
+		fmt.Fprintf(e.out, "      %s\n", printable(d.Command))
+	}
 	return nil
 }

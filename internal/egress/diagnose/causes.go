@@ -37,6 +37,18 @@ const (
 	Unknown           Cause = "unknown"
 )
 
+// An Action is a next step that a program can offer.
+type Action string
+
+// The actions. Other next steps are for people alone.
+const (
+	Renew             Action = "renew"
+	SendLink          Action = "send-link"
+	Choose            Action = "choose"
+	SetProbe          Action = "set-probe"
+	ChangeArrangement Action = "change-arrangement"
+)
+
 // causes are the rules, in order: first general problems, then those that TLS shows, then differences between
 // generations. The first one that matches names the cause.
 var causes = []func(findings) (Diagnosis, bool){
@@ -73,42 +85,45 @@ const skew = 5 * time.Minute
 func nothingToPresent(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    Expired,
-		Summary:  "the tenant has no certificate that can be presented",
-		NextStep: "renew it: perennial certificate renew " + f.standing.Tenant.Name,
+		Summary:  tenancy.Say("the tenant has no certificate that can be presented"),
+		NextStep: tenancy.Say("renew the certificate"), Action: Renew, Command: f.renewal(),
 	}, len(f.all) == 0
 }
 
 func addressForbidden(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    AddressForbidden,
-		Summary:  f.newest().Detail,
-		NextStep: "ask an operator to allow the range with --allow-target, or correct the endpoint",
+		Summary:  tenancy.Say("%s", f.newest().Detail),
+		NextStep: tenancy.Say("ask an operator to allow the range with --allow-target, or correct the endpoint"),
+		Action:   ChangeArrangement,
 	}, f.newest().Reason == outbound.ForbiddenAddress
 }
 
 func receiverUntrusted(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ServerNotTrusted,
-		Summary: "we do not trust the receiver's own certificate: " + f.newest().Detail,
-		NextStep: "check that the endpoint is the right host; then set its CA with --server-ca, or its key with " +
-			"--server-key-pin",
+		Summary: tenancy.Say("we do not trust the receiver's own certificate: %s", f.newest().Detail),
+		NextStep: tenancy.Say("check that the endpoint is the right host; then give the arrangement the CA or the key of " +
+			"the receiver's certificate"),
+		Action: ChangeArrangement, Command: f.change("--server-ca FILE"),
 	}, f.newest().Reason == outbound.ReceiverUntrusted
 }
 
 func nameUnresolved(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    ReceiverDown,
-		Summary:  "the receiver's name cannot be resolved: " + f.newest().Detail,
-		NextStep: "check the endpoint's host name; then ask the receiver's administrator",
+		Summary:  tenancy.Say("the receiver's name cannot be resolved: %s", f.newest().Detail),
+		NextStep: tenancy.Say("check the endpoint's host name; then ask the receiver's administrator"),
+		Action:   ChangeArrangement,
 	}, f.newest().Reason == outbound.NameUnresolved
 }
 
 func receiverDown(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ReceiverDown,
-		Summary: "the receiver does not answer: " + f.newest().Detail,
-		NextStep: "ask the receiver's administrator whether the system runs and its firewall lets us through; the " +
-			"certificate is not the cause",
+		Summary: tenancy.Say("the receiver does not answer: %s", f.newest().Detail),
+		NextStep: tenancy.Say("ask the receiver's administrator whether the system runs and its firewall lets us through; " +
+			"the certificate is not the cause"),
 	}, f.newest().Reason == outbound.Unreachable
 }
 
@@ -126,9 +141,9 @@ func receiversClockOff(f findings) (Diagnosis, bool) {
 		}
 		return Diagnosis{
 			Cause: ClockSkew,
-			Summary: fmt.Sprintf("the receiver's clock is off by %s: according to it, our certificate (%s) is not valid",
+			Summary: tenancy.Say("the receiver's clock is off by %s: according to it, our certificate (%s) is not valid",
 				off.Abs().Round(time.Minute), validity(c)),
-			NextStep: "ask the receiver's administrator to set the clock (NTP)",
+			NextStep: tenancy.Say("ask the receiver's administrator to set the clock (NTP)"),
 		}, true
 	}
 	return Diagnosis{}, false
@@ -138,26 +153,27 @@ func newestExpired(f findings) (Diagnosis, bool) {
 	c := f.certificate(f.newest().Generation)
 	return Diagnosis{
 		Cause:    Expired,
-		Summary:  "the newest certificate expired on " + moment(c.NotAfter),
-		NextStep: "renew it: perennial certificate renew " + f.standing.Tenant.Name,
+		Summary:  tenancy.Say("the newest certificate expired on %s", moment(c.NotAfter)),
+		NextStep: tenancy.Say("renew the certificate"), Action: Renew, Command: f.renewal(),
 	}, !f.now.Before(c.NotAfter)
 }
 
 func calledExpired(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: ClockSkew,
-		Summary: fmt.Sprintf("the receiver reports that our certificate is expired or not yet valid; it is valid %s",
+		Summary: tenancy.Say("the receiver reports that our certificate is expired or not yet valid; it is valid %s",
 			validity(f.certificate(f.newest().Generation))),
-		NextStep: "ask the receiver's administrator to check its clock (NTP)",
+		NextStep: tenancy.Say("ask the receiver's administrator to check its clock (NTP)"),
 	}, f.newest().Alert == outbound.CertificateExpired
 }
 
 func wrongPurpose(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: WrongPurpose,
-		Summary: "the receiver does not accept the certificate for this purpose: it is for TLS client authentication " +
-			"(extended key usage 1.3.6.1.5.5.7.3.2)",
-		NextStep: "ask the receiver's administrator to accept certificates for client authentication, not for servers",
+		Summary: tenancy.Say("the receiver does not accept the certificate for this purpose: it is for TLS client " +
+			"authentication (extended key usage 1.3.6.1.5.5.7.3.2)"),
+		NextStep: tenancy.Say("ask the receiver's administrator to accept certificates for client authentication, not for " +
+			"servers"),
 	}, f.newest().Alert == outbound.UnsupportedCertificate
 }
 
@@ -168,11 +184,11 @@ func tlsTooOld(f findings) (Diagnosis, bool) {
 		r.Alert == outbound.InsufficientSecurity || r.Reason == outbound.TLSUnsupported
 	return Diagnosis{
 		Cause: TLSTooOld,
-		Summary: fmt.Sprintf("the receiver's TLS is too old: %s, with and without a certificate. It may offer only RSA key "+
+		Summary: tenancy.Say("the receiver's TLS is too old: %s, with and without a certificate. It may offer only RSA key "+
 			"exchange, SHA-1 or versions before TLS 1.2", r.Detail),
-		NextStep: "ask the receiver's administrator to enable TLS 1.2 with ECDHE and SHA-256. Until then, an operator can " +
-			"start the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new certificate or " +
-			"another key type does not help",
+		NextStep: tenancy.Say("ask the receiver's administrator to enable TLS 1.2 with ECDHE and SHA-256. Until then, an " +
+			"operator can start the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new " +
+			"certificate or another key type does not help"),
 	}, isTLS && !f.accepts() && f.none.Alert == r.Alert && f.none.Reason == r.Reason
 }
 
@@ -180,9 +196,10 @@ func keyTypeUnsupported(f findings) (Diagnosis, bool) {
 	r := f.newest()
 	return Diagnosis{
 		Cause:   KeyTypeRefused,
-		Summary: fmt.Sprintf("the receiver does not accept keys of the type %s", f.certificate(r.Generation).KeyType),
-		NextStep: "change the tenant's key type to one that it accepts (rsa2048 is accepted nearly everywhere), and renew " +
-			"with --reason reissue",
+		Summary: tenancy.Say("the receiver does not accept keys of the type %s", f.certificate(r.Generation).KeyType),
+		NextStep: tenancy.Say("change the tenant's key type to one that it accepts (rsa2048 is accepted nearly " +
+			"everywhere), and renew the certificate with the reason reissue"),
+		Action: Renew, Command: f.renewal() + " --reason reissue",
 	}, r.Alert == outbound.HandshakeFailure || r.Reason == outbound.SignatureUnsupported
 }
 
@@ -193,8 +210,8 @@ func authorityUntrusted(f findings) (Diagnosis, bool) {
 		f.namesOthers(issuer)
 	return Diagnosis{
 		Cause:    CANotTrusted,
-		Summary:  fmt.Sprintf("the receiver does not trust the CA of our certificate (%s)", issuer),
-		NextStep: "ask the receiver's administrator to add our CA: download it at /pki/ca.pem of the service",
+		Summary:  tenancy.Say("the receiver does not trust the CA of our certificate (%s)", issuer),
+		NextStep: tenancy.Say("ask the receiver's administrator to add our CA: download it at /pki/ca.pem of the service"),
 	}, f.refusesNewest() && untrusted
 }
 
@@ -205,10 +222,10 @@ func answerUnclear(f findings) (Diagnosis, bool) {
 			continue
 		}
 		return Diagnosis{
-			Cause:   RefusalUnclear,
-			Summary: fmt.Sprintf("messages with generation %d get an answer that may be a refusal: %s", e.Generation, e.Detail),
-			NextStep: fmt.Sprintf("give the arrangement a probe that shows the difference (perennial arrangement change %s %s "+
-				"--probe \"GET /path\"), or add the rule with --refusal-rule", f.standing.Tenant.Name, f.standing.Arrangement.Name),
+			Cause:    RefusalUnclear,
+			Summary:  tenancy.Say("messages with generation %d get an answer that may be a refusal: %s", e.Generation, e.Detail),
+			NextStep: tenancy.Say("give the arrangement a probe that shows the difference, or add a refusal rule"),
+			Action:   SetProbe, Command: f.change(`--probe "GET /path"`),
 		}, true
 	}
 	return Diagnosis{}, false
@@ -219,9 +236,9 @@ func senderDenied(f findings) (Diagnosis, bool) {
 	m, denied := f.lastDenied()
 	return Diagnosis{
 		Cause: NotTheCertificate,
-		Summary: fmt.Sprintf("every generation is accepted, and a message was answered %d: the sender's permissions are the "+
+		Summary: tenancy.Say("every generation is accepted, and a message was answered %d: the sender's permissions are the "+
 			"cause", m.Status),
-		NextStep: "ask the receiver's administrator to check the authorisation of this sender for " + m.Path,
+		NextStep: tenancy.Say("ask the receiver's administrator to check the authorisation of this sender for %s", m.Path),
 	}, denied && f.acceptsAll() && !f.first().Handshake
 }
 
@@ -230,9 +247,9 @@ func applicationUnasked(f findings) (Diagnosis, bool) {
 	_, denied := f.lastDenied()
 	return Diagnosis{
 		Cause: Unknown,
-		Summary: "TLS accepts every generation; without a probe, it cannot be tested whether the receiver's application " +
-			"accepts them",
-		NextStep: "give the arrangement a probe (--probe \"GET /path\"), and diagnose again",
+		Summary: tenancy.Say("TLS accepts every generation; without a probe, it cannot be tested whether the receiver's " +
+			"application accepts them"),
+		NextStep: giveProbe, Action: SetProbe, Command: f.change(`--probe "GET /path"`),
 	}, denied && f.acceptsAll()
 }
 
@@ -241,17 +258,18 @@ func senderFails(f findings) (Diagnosis, bool) {
 	m, fails := f.failing()
 	d := Diagnosis{
 		Cause: NotTheCertificate,
-		Summary: fmt.Sprintf("every generation is accepted, and the latest message (%s %s) was answered %d: the certificate "+
+		Summary: tenancy.Say("every generation is accepted, and the latest message (%s %s) was answered %d: the certificate "+
 			"is not the cause", m.Method, m.Path, m.Status),
-		NextStep: "check the message and its answer, or ask the receiver's administrator for its log of " + moment(m.At),
+		NextStep: tenancy.Say("check the message and its answer, or ask the receiver's administrator for its log of %s",
+			moment(m.At)),
 	}
 	if f.first().Handshake {
 		m, fails = f.lastFailure()
 		fails = fails && f.now.Sub(m.At) < time.Hour
 		d.Cause = Unknown
-		d.Summary = fmt.Sprintf("TLS accepts every generation, and a message (%s %s) was answered %d. Without a probe, it "+
+		d.Summary = tenancy.Say("TLS accepts every generation, and a message (%s %s) was answered %d. Without a probe, it "+
 			"cannot be tested whether the receiver's application accepts them", m.Method, m.Path, m.Status)
-		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), and diagnose again"
+		d.NextStep, d.Action, d.Command = giveProbe, SetProbe, f.change(`--probe "GET /path"`)
 	}
 	return d, fails && f.acceptsAll()
 }
@@ -262,17 +280,19 @@ func questionUseless(f findings) (Diagnosis, bool) {
 	differs := func(r outbound.Result) bool { return !sameAnswer(r, f.none) || r.Meaning != outbound.Answered }
 	d := Diagnosis{
 		Cause: QuestionUseless,
-		Summary: fmt.Sprintf("the receiver answers %s to the probe %s %s with every generation and without a certificate, "+
+		Summary: tenancy.Say("the receiver answers %s to the probe %s %s with every generation and without a certificate, "+
 			"which proves nothing", f.none.Detail, f.standing.Arrangement.Egress.Probe.Method,
 			f.standing.Arrangement.Egress.Probe.Path),
-		NextStep: "choose a path that the receiver answers only with a certificate, such as one that messages use: " +
-			"perennial arrangement change " + f.standing.Tenant.Name + " " + f.standing.Arrangement.Name +
-			" --probe \"GET /path\"",
+		NextStep: tenancy.Say("choose a path that the receiver answers only with a certificate, such as one that messages " +
+			"use"),
+		Action: SetProbe, Command: f.change(`--probe "GET /path"`),
 	}
 	if (outbound.Answers{Control: f.none, Results: f.all}).Unasked() {
 		d.Cause = NoCertificateSeen
-		d.Summary = "the receiver does not ask for a client certificate in TLS, and answers without one"
-		d.NextStep = "ask the receiver's administrator whether that is intended: if so, the renewal needs no action"
+		d.Summary = tenancy.Say("the receiver does not ask for a client certificate in TLS, and answers without one")
+		d.NextStep = tenancy.Say("ask the receiver's administrator whether that is intended: if so, the renewal needs no " +
+			"action")
+		d.Action, d.Command = "", ""
 	}
 	return d, len(f.all) > 0 && !slices.ContainsFunc(f.all, differs)
 }
@@ -281,15 +301,15 @@ func healthy(f findings) (Diagnosis, bool) {
 	if !f.acceptsAll() {
 		return Diagnosis{}, false
 	}
-	d := Diagnosis{Cause: Healthy, Summary: "the receiver accepts every generation that can be presented",
-		NextStep: "nothing"}
+	d := Diagnosis{Cause: Healthy, Summary: tenancy.Say("the receiver accepts every generation that can be presented"),
+		NextStep: tenancy.Say("nothing")}
 	if f.first().Handshake && f.provedByMessages() {
-		d.Summary = "messages show that the receiver accepts every generation that can be presented"
+		d.Summary = tenancy.Say("messages show that the receiver accepts every generation that can be presented")
 	} else if f.first().Handshake {
 		d.Cause = Unknown
-		d.Summary = "the receiver completes the TLS handshake with every generation, which proves nothing about its " +
-			"application"
-		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), so that the application can be tested"
+		d.Summary = tenancy.Say("the receiver completes the TLS handshake with every generation, which proves nothing " +
+			"about its application")
+		d.NextStep, d.Action, d.Command = giveProbe, SetProbe, f.change(`--probe "GET /path"`)
 	}
 	return d, true
 }
@@ -318,9 +338,9 @@ func mappingLost(f findings) (Diagnosis, bool) {
 	old, c, yes := f.refusesNewOnly()
 	return Diagnosis{
 		Cause: MappingLost,
-		Summary: fmt.Sprintf("the subject changed from %s to %s, and the receiver maps the old one to a user", old.Subject,
+		Summary: tenancy.Say("the subject changed from %s to %s, and the receiver maps the old one to a user", old.Subject,
 			c.Subject),
-		NextStep: "ask the receiver's administrator to map the new subject as well",
+		NextStep: tenancy.Say("ask the receiver's administrator to map the new subject as well"),
 	}, yes && old.Subject != c.Subject && f.newest().Status != 0
 }
 
@@ -328,9 +348,10 @@ func keyTypeChanged(f findings) (Diagnosis, bool) {
 	old, c, yes := f.refusesNewOnly()
 	return Diagnosis{
 		Cause: KeyTypeRefused,
-		Summary: fmt.Sprintf("the key type changed from %s to %s, and the receiver refuses the new one", old.KeyType,
+		Summary: tenancy.Say("the key type changed from %s to %s, and the receiver refuses the new one", old.KeyType,
 			c.KeyType),
-		NextStep: "set the tenant's key type back, and renew with --reason reissue",
+		NextStep: tenancy.Say("set the tenant's key type back, and renew the certificate with the reason reissue"),
+		Action:   Renew, Command: f.renewal() + " --reason reissue",
 	}, yes && old.KeyType != c.KeyType && f.newest().Status == 0
 }
 
@@ -338,10 +359,11 @@ func newUnknown(f findings) (Diagnosis, bool) {
 	old, c, yes := f.refusesNewOnly()
 	return Diagnosis{
 		Cause: NewNotKnown,
-		Summary: fmt.Sprintf("the receiver accepts generation %d but not yet generation %d (SHA-256 %s)", old.Generation,
+		Summary: tenancy.Say("the receiver accepts generation %d but not yet generation %d (SHA-256 %s)", old.Generation,
 			c.Generation, c.Fingerprint),
-		NextStep: fmt.Sprintf("send the receiver's administrator a link with the new certificate: perennial rollover link "+
-			"%s; install it before %s", f.standing.Name(), moment(old.NotAfter)),
+		NextStep: tenancy.Say("send the receiver's administrator a link with the new certificate; it must be installed "+
+			"before %s", moment(old.NotAfter)),
+		Action: SendLink, Command: "perennial rollover link " + f.standing.Name(),
 	}, yes
 }
 
@@ -349,19 +371,20 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 	newest := f.newest().Generation
 	return Diagnosis{
 		Cause: OldRemoved,
-		Summary: fmt.Sprintf("the receiver has installed generation %d and removed generation %s", newest,
+		Summary: tenancy.Say("the receiver has installed generation %d and removed generation %s", newest,
 			numbers(f.refused())),
-		NextStep: fmt.Sprintf("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise run: "+
-			"perennial rollover choose %s %d", f.standing.Name(), newest),
+		NextStep: tenancy.Say("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise choose "+
+			"generation %d", newest),
+		Action: Choose, Command: fmt.Sprintf("perennial rollover choose %s %d", f.standing.Name(), newest),
 	}, f.acceptsNewest()
 }
 
 func noCertificateAsked(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NoCertificateSeen,
-		Summary: "the receiver does not ask for a client certificate in TLS, so it cannot identify the sender: a proxy in " +
-			"front of it may terminate TLS",
-		NextStep: "ask the receiver's administrator to enable client certificates at this address",
+		Summary: tenancy.Say("the receiver does not ask for a client certificate in TLS, so it cannot identify the sender: " +
+			"a proxy in front of it may terminate TLS"),
+		NextStep: tenancy.Say("ask the receiver's administrator to enable client certificates at this address"),
 	}, f.refusesAll() && !f.asksForCertificates()
 }
 
@@ -370,10 +393,10 @@ func everyoneDenied(f findings) (Diagnosis, bool) {
 	differs := func(r outbound.Result) bool { return !sameAnswer(r, f.first()) || r.Meaning != outbound.Refused }
 	return Diagnosis{
 		Cause: NotTheCertificate,
-		Summary: fmt.Sprintf("the receiver answers %s to every generation: this is not a renewal problem",
+		Summary: tenancy.Say("the receiver answers %s to every generation: this is not a renewal problem",
 			f.first().Detail),
-		NextStep: "ask the receiver's administrator to check the authorisation of this sender, and the receiver's other " +
-			"checks",
+		NextStep: tenancy.Say("ask the receiver's administrator to check the authorisation of this sender, and the " +
+			"receiver's other checks"),
 	}, f.refusesAll() && len(f.all) > 1 && !slices.ContainsFunc(f.all, differs)
 }
 
@@ -381,10 +404,10 @@ func everyoneDenied(f findings) (Diagnosis, bool) {
 func allUnknown(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NewNotKnown,
-		Summary: fmt.Sprintf("the receiver does not know generation %s; it answers the same (%s) without a certificate",
+		Summary: tenancy.Say("the receiver does not know generation %s; it answers the same (%s) without a certificate",
 			numbers(f.refused()), f.first().Detail),
-		NextStep: "send the receiver's administrator a link with the certificate: perennial rollover link " +
-			f.standing.Name(),
+		NextStep: tenancy.Say("send the receiver's administrator a link with the certificate"),
+		Action:   SendLink, Command: "perennial rollover link " + f.standing.Name(),
 	}, f.refusesAll() && sameAnswer(f.first(), f.none)
 }
 
@@ -397,17 +420,27 @@ func issuerOf(c tenancy.Certificate) string {
 	return certfile.Name(parsed.RawIssuer)
 }
 
-// numbers lists generations in words.
+// numbers lists generations.
 func numbers(all []int) string {
 	parts := make([]string, len(all))
 	for i, n := range all {
 		parts[i] = fmt.Sprint(n)
 	}
-	return strings.Join(parts, " and ")
+	return strings.Join(parts, ", ")
 }
 
-func validity(c tenancy.Certificate) string {
-	return "from " + moment(c.NotBefore) + " until " + moment(c.NotAfter)
+func validity(c tenancy.Certificate) tenancy.Text {
+	return tenancy.Say("from %s until %s", moment(c.NotBefore), moment(c.NotAfter))
 }
+
+// renewal is the command that renews the certificate of the tenant.
+func (f findings) renewal() string { return "perennial certificate renew " + f.standing.Tenant.Name }
+
+// change is the command that changes the arrangement.
+func (f findings) change(flags string) string {
+	return "perennial arrangement change " + f.standing.Tenant.Name + " " + f.standing.Arrangement.Name + " " + flags
+}
+
+var giveProbe = tenancy.Say("give the arrangement a probe, and diagnose again")
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }

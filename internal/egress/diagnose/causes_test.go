@@ -257,7 +257,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"messages get an answer that may be a refusal": {
 			doubted(with(handshake, handshake)),
-			RefusalUnclear, "--refusal-rule",
+			RefusalUnclear, "or add a refusal rule",
 		},
 		"messages got such an answer, and a probe tells": {doubted(with(taken, taken)), Healthy, ""},
 		"the new one is sent to a login":                 {with(taken, login), NewNotKnown, "not yet generation 2"},
@@ -296,12 +296,12 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"new unknown, closed": {
 			with(taken, closes),
-			NewNotKnown, "install it before 2026-04-01",
+			NewNotKnown, "installed before 2026-04-01",
 		},
 		"new answers with an error": {with(taken, fails), Unknown, "do not show"},
 		"old removed": {
 			with(denies, closes, taken),
-			OldRemoved, "removed generation 1 and 2",
+			OldRemoved, "removed generation 1, 2",
 		},
 		"no certificate asked": {
 			with(unasked(denies)),
@@ -320,14 +320,15 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			with(denies),
 			NewNotKnown, "does not know generation 1; it answers the same",
 		},
-		"all unknown, differently":     {with(denies, closes), NewNotKnown, "generation 1 and 2"},
+		"all unknown, differently":     {with(denies, closes), NewNotKnown, "generation 1, 2"},
 		"unlike without a certificate": {with(forbids), Unknown, "2026-03-01 12:00 UTC"},
 		"closed twice":                 {alone(with(closes), closes), Unknown, ""},
 		"closed, closed":               {with(closes, closes), Unknown, ""},
 		"fails":                        {with(fails), Unknown, ""},
 	} {
 		got := c.f.conclude()
-		if got.Cause != c.want || !strings.Contains(got.Summary+"; "+got.NextStep, c.says) || got.NextStep == "" {
+		texts := got.Summary.String() + "; " + got.NextStep.String() + "; " + got.Command
+		if got.Cause != c.want || !strings.Contains(texts, c.says) || got.NextStep.Format == "" {
 			t.Errorf("%s: %s, want %s: %s; %s", name, got.Cause, c.want, got.Summary, got.NextStep)
 		}
 		for i, fits := range causes {
@@ -344,6 +345,13 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 	}
 }
 
+func english(texts []tenancy.Text) (all []string) {
+	for _, t := range texts {
+		all = append(all, t.String())
+	}
+	return all
+}
+
 func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
 	f := newFindings(nil, naming(taken, "CN=A"), naming(denies, "CN=A", "CN=B"), closes, handshake)
 	f.none = cannot(outbound.Unreachable)
@@ -358,11 +366,11 @@ func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
 		"the receiver names these CAs: CN=A; CN=B",
 		"the latest message that failed: GET /gone at 2026-03-01 12:00:00 UTC, 0 with generation 2: EOF",
 	}
-	if got := f.conclude().Evidence; !slices.Equal(got, want) {
+	if got := english(f.conclude().Evidence); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	f.recent = []tenancy.Message{{Status: 304}, {Status: 299}, {Status: 400, Method: "GET", Path: "/", At: now}}
-	if got := f.conclude().Evidence; got[len(got)-1] !=
+	if got := english(f.conclude().Evidence); got[len(got)-1] !=
 		"the latest message that failed: GET / at 2026-03-01 12:00:00 UTC, 400 with generation 0" {
 		t.Errorf("got %q", got[len(got)-1])
 	}
@@ -382,8 +390,8 @@ func TestARefusalThatNoRuleDescribesGetsOne(t *testing.T) {
 
 func TestAnEndpointThatIsNotAURLIsNamed(t *testing.T) {
 	s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: "https://%"}}
-	if d := Run(t.Context(), &outbound.Network{}, s, nil, nil, now); d.Cause != Unknown || d.NextStep == "" ||
-		!strings.Contains(d.Summary, "not a valid URL") {
+	if d := Run(t.Context(), &outbound.Network{}, s, nil, nil, now); d.Cause != Unknown || d.NextStep.Format == "" ||
+		!strings.Contains(d.Summary.String(), "not a valid URL") {
 		t.Errorf("%+v", d)
 	}
 }

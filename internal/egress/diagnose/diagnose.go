@@ -7,7 +7,6 @@ package diagnose
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,9 +21,12 @@ import (
 // A Diagnosis is the cause of failing messages, with the evidence.
 type Diagnosis struct {
 	Cause    Cause
-	Summary  string
-	Evidence []string
-	NextStep string
+	Summary  tenancy.Text
+	Evidence []tenancy.Text
+	NextStep tenancy.Text
+	// Action is the next step for programs, and Command the command line for it. Both may be empty.
+	Action  Action
+	Command string
 	// Answers are those to the questions that were asked.
 	Answers outbound.Answers
 	// Rule would make the gateway recognise the receiver's refusals; nil if it already does.
@@ -36,8 +38,8 @@ func Run(ctx context.Context, n *outbound.Network, s standing.Standing, identiti
 	recent []tenancy.Message, now time.Time) Diagnosis {
 	answers, err := outbound.Question(ctx, n, s, identities)
 	if err != nil {
-		return Diagnosis{Cause: Unknown, Summary: "the endpoint is not a valid URL",
-			NextStep: "correct the arrangement's endpoint"}
+		return Diagnosis{Cause: Unknown, Summary: tenancy.Say("the endpoint is not a valid URL"),
+			NextStep: tenancy.Say("correct the arrangement's endpoint"), Action: ChangeArrangement}
 	}
 	f := findings{standing: s, now: now, recent: recent, all: answers.Results, none: answers.Control}
 	d := f.conclude()
@@ -56,8 +58,8 @@ type findings struct {
 
 // conclude takes the first matching cause of the table, and adds the evidence.
 func (f findings) conclude() Diagnosis {
-	d := Diagnosis{Cause: Unknown, Summary: "the answers do not show the cause",
-		NextStep: "check the evidence, and ask the receiver's administrator for its log of " + moment(f.now)}
+	d := Diagnosis{Cause: Unknown, Summary: tenancy.Say("the answers do not show the cause"),
+		NextStep: tenancy.Say("check the evidence, and ask the receiver's administrator for its log of %s", moment(f.now))}
 	for _, fits := range causes {
 		if found, ok := fits(f); ok {
 			d = found
@@ -68,44 +70,43 @@ func (f findings) conclude() Diagnosis {
 		if r.Verdict == rollover.Refused && r.Meaning == outbound.Answered && d.Rule == nil {
 			d.Rule = r.Kind.Rule()
 		}
-		d.Evidence = append(d.Evidence, fmt.Sprintf("with generation %d: %s", r.Generation, answer(r)))
+		d.Evidence = append(d.Evidence, tenancy.Say("with generation %d: %s", r.Generation, answer(r)))
 	}
-	d.Evidence = append(d.Evidence, "without a certificate: "+answer(f.none))
+	d.Evidence = append(d.Evidence, tenancy.Say("without a certificate: %s", answer(f.none)))
 	if slices.ContainsFunc(f.all, func(r outbound.Result) bool { return r.Late }) {
-		d.Evidence = append(d.Evidence, "the receiver asks for the certificate late, so it is held at TLS 1.2 (--tls-max "+
-			"1.2)")
+		d.Evidence = append(d.Evidence, tenancy.Say("the receiver asks for the certificate late, so it is held at TLS 1.2"))
 	}
 	if names := f.namedCAs(); len(names) > 0 {
-		d.Evidence = append(d.Evidence, "the receiver names these CAs: "+strings.Join(names, "; "))
+		d.Evidence = append(d.Evidence, tenancy.Say("the receiver names these CAs: %s", strings.Join(names, "; ")))
 	}
 	if m, ok := f.lastFailure(); ok {
-		text := fmt.Sprintf("the latest message that failed: %s %s at %s, %d with generation %d", m.Method, m.Path,
+		failed := tenancy.Say("the latest message that failed: %s %s at %s, %d with generation %d", m.Method, m.Path,
 			m.At.UTC().Format("2006-01-02 15:04:05 MST"), m.Status, m.Generation)
 		if m.Outcome != "" {
-			text += ": " + m.Outcome
+			failed = tenancy.Say("%s: %s", failed, m.Outcome)
 		}
-		d.Evidence = append(d.Evidence, text)
+		d.Evidence = append(d.Evidence, failed)
 	}
 	return d
 }
 
 // answer describes a result for a person.
-func answer(r outbound.Result) string {
-	question := "the probe"
+func answer(r outbound.Result) tenancy.Text {
+	question := tenancy.Say("the probe")
 	if r.Handshake {
-		question = "the handshake"
+		question = tenancy.Say("the handshake")
 	}
 	switch {
 	case r.Meaning == outbound.Suspicious:
-		return "the receiver closed the connection without an answer"
+		return tenancy.Say("the receiver closed the connection without an answer")
 	case r.Handshake && r.Meaning == outbound.Answered:
-		return "the handshake was completed, which proves nothing about the application"
+		return tenancy.Say("the handshake was completed, which proves nothing about the application")
 	case r.Verdict == rollover.Accepted:
-		return question + " was accepted (" + r.Detail + ")"
+		return tenancy.Say("%s was accepted (%s)", question, r.Detail)
 	case r.Verdict == rollover.Refused, r.Meaning == outbound.Refused:
-		return question + " was refused (" + r.Detail + ")"
+		return tenancy.Say("%s was refused (%s)", question, r.Detail)
 	}
-	return r.Detail
+	return tenancy.Say("%s", r.Detail)
 }
 
 // first is the answer to the oldest generation; the zero result if none can be presented.

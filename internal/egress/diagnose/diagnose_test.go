@@ -208,9 +208,9 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 			w := newWorld(t, c.renewed, c.second)
 			endpoint, recent := c.setUp(t, w)
 			got := w.diagnose(t, w.arrangement(endpoint), recent...)
-			if got.Cause != c.want || !strings.Contains(got.Summary+strings.Join(got.Evidence, "\n"), c.says) ||
-				got.NextStep == "" {
-				t.Errorf("%s, want %s: %s\n%s\nnext: %s", got.Cause, c.want, got.Summary, strings.Join(got.Evidence, "\n"),
+			if got.Cause != c.want || !strings.Contains(got.Summary.String()+fmt.Sprint(got.Evidence, got.Command), c.says) ||
+				got.NextStep.Format == "" {
+				t.Errorf("%s, want %s: %s\n%s\nnext: %s", got.Cause, c.want, got.Summary, got.Evidence,
 					got.NextStep)
 			}
 		})

@@ -77,7 +77,7 @@ func TestAReceiverThatAsksForTheCertificateLateIsHeldAtTLS12(t *testing.T) {
 	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	d := diagnose.Run(t.Context(), network, s, identities, nil, time.Now())
-	if d.Cause != diagnose.Healthy || !strings.Contains(strings.Join(d.Evidence, "\n"), "asks for the certificate late") {
-		t.Errorf("%s: %s\n%s", d.Cause, d.Summary, strings.Join(d.Evidence, "\n"))
+	if d.Cause != diagnose.Healthy || !strings.Contains(fmt.Sprint(d.Evidence), "asks for the certificate late") {
+		t.Errorf("%s: %s\n%s", d.Cause, d.Summary, d.Evidence)
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/refusals"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -154,7 +155,17 @@ func New(c Config) (*Handler, error) {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "unknown operation: see /openapi.json")
 	})
-	return &Handler{s.observe(s.authenticate(s.remember(mux))), s.metrics()}, nil
+	return &Handler{s.observe(speak(s.authenticate(s.remember(mux)))), s.metrics()}, nil
+}
+
+// speak gives each request the language of its reader, unless the caller in the same process has set it.
+func speak(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if words.Of(r.Context()) == "" {
+			r = r.WithContext(words.With(r.Context(), words.Accepted(r.Header.Get("Accept-Language"))))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 const description = `Client certificates of many tenants, renewed on schedule without one message failing.
@@ -166,7 +177,8 @@ const description = `Client certificates of many tenants, renewed on schedule wi
   changed in the meantime, the answer is 412.
 * A creation (POST) may have an Idempotency-Key of up to 255 bytes. If it is repeated within 24 hours, the answer is the
   same as the first time, with "Idempotency-Replayed: true".
-* Lists are paged. If there is a next page, next is its cursor.`
+* Lists are paged. If there is a next page, next is its cursor.
+* Texts for people are in the language of Accept-Language: English, or German. Programs decide by codes.`
 
 // A router describes the endpoints, and sends their requests to a server.
 type router struct {
@@ -229,7 +241,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 func (s *server) problem(ctx context.Context, err error) error {
 	var rule *tenancy.RuleError
 	var status huma.StatusError
-	message := err.Error()
+	message := words.Error(words.Of(ctx), err)
 	fault, _ := issuer.FaultOf(err)
 	switch {
 	case errors.As(err, &status):
@@ -241,7 +253,7 @@ func (s *server) problem(ctx context.Context, err error) error {
 	case errors.Is(err, tenancy.ErrInvalid):
 		if errors.As(err, &rule) && rule.Field != "" {
 			return huma.Error422UnprocessableEntity(message,
-				&huma.ErrorDetail{Location: "body." + rule.Field, Message: rule.Message})
+				&huma.ErrorDetail{Location: "body." + rule.Field, Message: words.Say(ctx, rule.Text)})
 		}
 		return huma.Error422UnprocessableEntity(message)
 	case errors.Is(err, tenancy.ErrConflict), errors.Is(err, tenancy.ErrRefused):

@@ -15,6 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -246,8 +247,12 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 	if _, err := s.prober().Record(ctx, standing, actor(ctx), d.Answers, asked); err != nil {
 		return nil, err
 	}
-	out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep,
-		Rule: d.Rule, Results: viewAnswers(d.Answers)}
+	out := client.Diagnosis{Cause: string(d.Cause), Summary: words.Say(ctx, d.Summary),
+		NextStep: words.Say(ctx, d.NextStep), Action: string(d.Action), Command: d.Command, Rule: d.Rule,
+		Results: viewAnswers(d.Answers)}
+	for _, e := range d.Evidence {
+		out.Evidence = append(out.Evidence, words.Say(ctx, e))
+	}
 	return &Entity[client.Diagnosis]{Body: out}, nil
 }
 

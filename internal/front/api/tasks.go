@@ -83,7 +83,7 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if err := oneself(ctx, tenancy.KeyUser{ID: task.KeyUserID, Name: task.KeyUser}, "change this task"); err != nil {
+	if err := oneself(ctx, tenancy.KeyUser{ID: task.KeyUserID, Name: task.KeyUser}); err != nil {
 		return nil, err
 	}
 	if task.Version, err = in.version(); err != nil {

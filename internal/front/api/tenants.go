@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -240,7 +241,7 @@ func (s *server) setSubscription(ctx context.Context, in OneKeyUser, action stri
 	if err != nil {
 		return nil, err
 	}
-	if err := oneself(ctx, u, "subscribe or unsubscribe"); err != nil {
+	if err := oneself(ctx, u); err != nil {
 		return nil, err
 	}
 	if u.SubscribedAt.IsZero() == from.IsZero() { // nothing changes
@@ -324,9 +325,9 @@ func listVersion(contacts []tenancy.ITContact) int64 {
 }
 
 // oneself returns an error if a key user acts for another key user.
-func oneself(ctx context.Context, u tenancy.KeyUser, what string) error {
+func oneself(ctx context.Context, u tenancy.KeyUser) error {
 	if p := principal.Of(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
-		return tenancy.Errorf(tenancy.ErrRefused, "only %s can %s for %s", u.Name, what, u.Name)
+		return tenancy.Errorf(tenancy.ErrRefused, "only %s can change that", u.Name)
 	}
 	return nil
 }
@@ -362,16 +363,18 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	}
 	conditions := tenancy.MailConditions(tenancy.Recipient{InScope: tenancy.InScope(projects, tenancy.MailForTasks),
 		Assigned: assigned, Subscribed: !u.SubscribedAt.IsZero()})
-	conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: s.outbox != nil,
-		Fix: "The hosting team must start the service with --smtp. Mails wait until then."},
-		tenancy.Condition{Name: "the mail server accepts mails of this installation", Holds: hold.Since.IsZero(),
-			Fix: "The hosting team must fix what the mail server refuses. Mails wait until then."})
+	conditions = append(conditions, tenancy.Condition{Name: tenancy.Say("a mail server is configured"),
+		Holds: s.outbox != nil,
+		Fix:   tenancy.Say("The hosting team must start the service with --smtp. Mails wait until then.")},
+		tenancy.Condition{Name: tenancy.Say("the mail server accepts mails of this installation"),
+			Holds: hold.Since.IsZero(),
+			Fix:   tenancy.Say("The hosting team must fix what the mail server refuses. Mails wait until then.")})
 	check := client.MailCheck{User: in.User, GetsMail: true, Deliveries: []client.Delivery{}}
 	for _, c := range conditions {
 		check.GetsMail = check.GetsMail && c.Holds
-		condition := client.Condition{Condition: c.Name, Holds: c.Holds}
+		condition := client.Condition{Condition: words.Say(ctx, c.Name), Holds: c.Holds}
 		if !c.Holds {
-			condition.Fix = c.Fix
+			condition.Fix = words.Say(ctx, c.Fix)
 		}
 		check.Conditions = append(check.Conditions, condition)
 	}

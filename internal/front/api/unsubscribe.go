@@ -8,8 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"golang.org/x/text/language"
-
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -142,8 +141,6 @@ type subscriptionTexts struct {
 	language                           string
 }
 
-var subscriptionLanguages = language.NewMatcher([]language.Tag{language.English, language.German})
-
 var english = subscriptionTexts{
 	ask: titled{"Stop mails for %s about %s?", "Without them, you will not be notified when partners refuse messages. " +
 		"The tasks remain. To keep the mails, close this page."},
@@ -183,15 +180,10 @@ var german = subscriptionTexts{
 }
 
 func textsFor(r *http.Request) subscriptionTexts {
-	if tag, _ := language.MatchStrings(subscriptionLanguages, r.Header.Get("Accept-Language")); isGerman(tag) {
+	if words.Accepted(r.Header.Get("Accept-Language")) == words.German {
 		return german
 	}
 	return english
-}
-
-func isGerman(tag language.Tag) bool {
-	base, _ := tag.Base()
-	return base.String() == "de"
 }
 
 // A form is the action that a page about a subscription offers. Without a button, the page has none. An empty address

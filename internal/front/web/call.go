@@ -8,6 +8,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/principal"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -33,8 +34,8 @@ func refused(err error) error {
 // caller returns the request's context with the rights of the account that is signed in.
 func (v *view) caller() context.Context {
 	a := v.account
-	return principal.With(v.ctx(), tenancy.Token{Name: a.Name, Role: a.Role, TenantID: a.TenantID, Tenant: a.Tenant,
-		KeyUserID: a.KeyUserID, KeyUser: a.KeyUser, Origin: a.Origin})
+	return principal.With(words.With(v.ctx(), v.lang), tenancy.Token{Name: a.Name, Role: a.Role, TenantID: a.TenantID,
+		Tenant: a.Tenant, KeyUserID: a.KeyUserID, KeyUser: a.KeyUser, Origin: a.Origin})
 }
 
 // do calls the API with the rights of the account that is signed in, and returns the answer as it is.

@@ -220,6 +220,10 @@ var germanArrangement = []translation{
 		"Neuer Schlüssel, gleiche CA und gleiches Subject (jede Erneuerung)",
 	},
 	{"Next step: %s", "Nächster Schritt: %s"},
+	{"Change the arrangement", "Arrangement ändern"},
+	{"Choose the generation", "Generation wählen"},
+	{"Diagnosis", "Diagnose"},
+	{"Go to the certificates", "Zu den Zertifikaten"},
 	{"No messages yet.", "Noch keine Nachrichten."},
 	{
 		"No messages yet. Applications send them to the gateway:",

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
@@ -282,4 +284,27 @@ func (v *view) duration(ms float64) string {
 		return fmt.Sprintf("%.0f ms", ms)
 	}
 	return fmt.Sprintf("%.1f s", ms/1000)
+}
+
+// offer returns the page on which the next step of a diagnosis can be taken, with the text of its link. Both are empty
+// if only a person can take it.
+func (v *view) offer(d client.Diagnosis) (path, text string) {
+	tenant := v.r.PathValue("tenant")
+	switch d.Action {
+	case "renew":
+		return in(tenant, "certificates"), v.T("Go to the certificates")
+	case "send-link":
+		return v.of("") + "#link", v.T("Create link")
+	case "choose":
+		return v.of("") + "#generations", v.T("Choose the generation")
+	case "set-probe", "change-arrangement":
+		return v.of("/edit"), v.T("Change the arrangement")
+	}
+	return "", ""
+}
+
+// sentence begins with a capital letter.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }

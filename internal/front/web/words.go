@@ -10,21 +10,17 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
-
-// languages lists the languages of the console. The texts in the code are in the first one.
-var languages = language.NewMatcher([]language.Tag{language.English, language.German})
 
 // setLanguage sets the language: that of the account, or else that of the browser.
 func (v *view) setLanguage(a tenancy.Account) {
 	if v.lang = a.Language; v.lang != "" {
 		return
 	}
-	tag, _ := language.MatchStrings(languages, v.r.Header.Get("Accept-Language"))
-	base, _ := tag.Base()
-	v.lang = base.String()
+	v.lang = words.Accepted(v.r.Header.Get("Accept-Language"))
 }
 
 // T returns a text in the reader's language. All texts of pages go through it. Data does not: the answers of receivers,

@@ -374,7 +374,7 @@ func (w *world) diagnoses(t *testing.T, name string, sent int) {
 	d := diagnose.Run(t.Context(), &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, s,
 		identities, recent, time.Now())
 	if d.Cause == diagnose.Healthy && w.loggedAsFailure(recent) || d.Cause != diagnose.Healthy && d.Rule == nil &&
-		!strings.Contains(d.NextStep, "probe") {
+		!strings.Contains(d.NextStep.String(), "probe") {
 		t.Errorf("diagnose neither proposes a rule nor asks for a question: %s: %s; %s", d.Cause, d.Summary, d.NextStep)
 	}
 }

@@ -1,0 +1,184 @@
+package words
+
+// germanAPI holds the texts of the API.
+var germanAPI = []translation{
+	{
+		"%d certificates have a SHA-256 that begins with %s: give more digits, or --partner",
+		"Bei %d Zertifikaten beginnt der SHA-256 mit %s: Geben Sie mehr Stellen an, oder --partner",
+	},
+	{
+		"%q is not a system of the watched certificate %s: add it there first",
+		"%q ist kein System des beobachteten Zertifikats %s: Fügen Sie es dort zuerst hinzu",
+	},
+	{"%q is too short: search for at least %d characters", "%q ist zu kurz: Suchen Sie nach mindestens %d Zeichen"},
+	{"%s %s already exists", "%s %s gibt es schon"},
+	{"%s has no credential %s", "%s hat kein Credential %s"},
+	{"%s has no credential %s: add it first", "%s hat kein Credential %s: Fügen Sie es zuerst hinzu"},
+	{
+		"If-Match %s is not an ETag of this service: read the object again",
+		"If-Match %s ist kein ETag dieses Dienstes: Lesen Sie das Objekt erneut",
+	},
+	{
+		"The hosting team must fix what the mail server refuses. Mails wait until then.",
+		"Das Hosting-Team muss beheben, was der Mailserver ablehnt. Bis dahin warten die Mails.",
+	},
+	{
+		"The hosting team must start the service with --smtp. Mails wait until then.",
+		"Das Hosting-Team muss den Dienst mit --smtp starten. Bis dahin warten die Mails.",
+	},
+	{
+		"a folder of the service's machine can only be set by an operator: use a URL or a server, or upload new " +
+			"certificates",
+		"Einen Ordner auf der Maschine des Dienstes kann nur ein Operator angeben: Verwenden Sie eine URL oder einen " +
+			"Server, oder laden Sie neue Zertifikate hoch",
+	},
+	{"a mail server is configured", "Ein Mailserver ist eingerichtet"},
+	{"cannot be changed: it is %s", "lässt sich nicht ändern: Der Wert ist %s"},
+	{
+		"cannot be changed: it is %s. Create another arrangement for %s",
+		"lässt sich nicht ändern: Der Wert ist %s. Erstellen Sie ein anderes Arrangement für %s",
+	},
+	{
+		"cannot be changed: receivers map the names of the existing certificates. Add another credential, and create " +
+			"arrangements that use it",
+		"lässt sich nicht ändern: Empfänger ordnen die Namen der bestehenden Zertifikate zu. Fügen Sie ein weiteres " +
+			"Credential hinzu, und erstellen Sie Arrangements damit",
+	},
+	{
+		"generation %d is not available to %s: choose another",
+		"Die Generation %d steht %s nicht zur Verfügung: Wählen Sie eine andere",
+	},
+	{"internal error: see the service's log", "Interner Fehler: siehe das Log des Dienstes"},
+	{
+		"invalid fingerprint %q: use at least the first 8 digits of the SHA-256",
+		"Ungültiger Fingerabdruck %q: Verwenden Sie mindestens die ersten 8 Stellen des SHA-256",
+	},
+	{"invalid issuer %q: use an https URL", "Ungültiger Aussteller %q: Verwenden Sie eine https-URL"},
+	{"is before 1970", "liegt vor 1970"},
+	{"is not a cursor of this service", "ist kein Cursor dieses Dienstes"},
+	{"is not a valid URL", "ist keine gültige URL"},
+	{"must be at most 30 days", "darf höchstens 30 Tage sein"},
+	{
+		"must be in the future and at most one year from now",
+		"muss in der Zukunft liegen, höchstens ein Jahr von jetzt an",
+	},
+	{"no certificate of %s has this fingerprint", "Kein Zertifikat von %s hat diesen Fingerabdruck"},
+	{
+		"no guard runs in this service: start it with --guard FILE",
+		"In diesem Dienst läuft kein Guard: Starten Sie ihn mit --guard DATEI",
+	},
+	{
+		"no issuer of identity tokens is configured: start the service and the gateways with --workload-issuer URL",
+		"Es ist kein Aussteller von Identitäts-Tokens eingerichtet: Starten Sie Dienst und Gateways mit " +
+			"--workload-issuer URL",
+	},
+	{
+		"no mail server is configured: start the service with --smtp first",
+		"Es ist kein Mailserver eingerichtet: Starten Sie den Dienst zuerst mit --smtp",
+	},
+	{"only %s can change that", "Nur %s kann das ändern"},
+	{
+		"receiver %s is used by an arrangement: delete the arrangement first",
+		"Der Empfänger %s wird von einem Arrangement verwendet: Löschen Sie zuerst das Arrangement",
+	},
+	{
+		"state the issuer of the workload's identity tokens: %d issuers are configured",
+		"Geben Sie den Aussteller der Identitäts-Tokens des Workloads an: %d sind eingerichtet",
+	},
+	{
+		"state the workload, such as system:serviceaccount:NAMESPACE:NAME",
+		"Geben Sie den Workload an, etwa system:serviceaccount:NAMESPACE:NAME",
+	},
+	{
+		"the CAs of these certificates are not known, because they were imported without their chain",
+		"Die CAs dieser Zertifikate sind nicht bekannt, weil sie ohne ihre Kette importiert wurden",
+	},
+	{
+		"the contacts have been changed in the meantime: read them again",
+		"Die Kontakte wurden inzwischen geändert: Lesen Sie sie erneut",
+	},
+	{
+		"the decision is stored, but the certificate has expired",
+		"Die Entscheidung ist gespeichert, aber das Zertifikat ist abgelaufen",
+	},
+	{"the first certificate cannot be read: %v", "Das erste Zertifikat ist nicht lesbar: %v"},
+	{
+		"the first renewals of %d imported certificates change what receivers may check: read the plan of the import, " +
+			"then apply it with accept_changes (--accept-changes)",
+		"Die ersten Erneuerungen von %d importierten Zertifikaten ändern, was Empfänger prüfen können: Lesen Sie den " +
+			"Plan des Imports, und wenden Sie ihn dann mit accept_changes an (--accept-changes)",
+	},
+	{
+		"the fleet is being counted for the first time since the start: try again in a moment",
+		"Der Bestand wird zum ersten Mal seit dem Start gezählt: Versuchen Sie es gleich noch einmal",
+	},
+	{
+		"the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those that it has " +
+			"seen. Those that the configuration lists are removed there",
+		"Ein Zertifikat mit dem SHA-256 %s hat der Guard nicht gesehen: perennial guard status listet die gesehenen " +
+			"auf. Die aus der Konfiguration entfernen Sie dort",
+	},
+	{"the link is not valid", "Der Link ist nicht gültig"},
+	{"the mail server accepts mails of this installation", "Der Mailserver nimmt Mails dieser Installation an"},
+	{"the plan has no tenant %q", "Im Plan gibt es keinen Tenant %q"},
+	{"the request has no session", "Die Anfrage hat keine Sitzung"},
+	{"the request was cancelled before it was completed", "Die Anfrage wurde abgebrochen, bevor sie fertig war"},
+	{
+		"the token %s is bound to the workload %s, whose platform rotates its identity tokens: there is nothing to " +
+			"rotate here",
+		"Das Token %s ist an den Workload %s gebunden, dessen Plattform seine Identitäts-Tokens rotiert: Hier ist " +
+			"nichts zu rotieren",
+	},
+	{
+		"the token %s is no longer valid: create a new one",
+		"Das Token %s ist nicht mehr gültig: Erstellen Sie ein neues",
+	},
+	{
+		"the token of a workload does not expire: revoke it",
+		"Das Token eines Workloads läuft nicht ab: Widerrufen Sie es",
+	},
+	{
+		"the watched certificate %s of %s has %d links, which is the maximum: revoke one first",
+		"Das beobachtete Zertifikat %s von %s hat %d Links, mehr geht nicht: Widerrufen Sie zuerst einen",
+	},
+	{
+		"the workload %s of %s already has a token: revoke it first",
+		"Der Workload %s von %s hat schon ein Token: Widerrufen Sie es zuerst",
+	},
+	{
+		"there is no certificate: upload it, or name a source that shows it",
+		"Es ist kein Zertifikat dabei: Laden Sie es hoch, oder nennen Sie eine Quelle, die es zeigt",
+	},
+	{"there is no project %s", "Es gibt kein Projekt %s"},
+	{"there is no question %s", "Es gibt keine Frage %s"},
+	{"there is no receiver %s: create it first", "Es gibt keinen Empfänger %s: Erstellen Sie ihn zuerst"},
+	{"there is no such calendar", "Diesen Kalender gibt es nicht"},
+	{"there is no such passkey", "Diesen Passkey gibt es nicht"},
+	{"there is no tenant %s", "Es gibt keinen Tenant %s"},
+	{"there is no valid session", "Es gibt keine gültige Sitzung"},
+	{
+		"this import has %d problems: fix the files and check them again",
+		"Dieser Import hat %d Probleme: Korrigieren Sie die Dateien und prüfen Sie sie erneut",
+	},
+	{
+		"this import is %s: only an import that is %s can be %s",
+		"Dieser Import ist im Zustand %s: Nur ein Import im Zustand %s lässt sich in den Zustand %s bringen",
+	},
+	{
+		"this import was checked more than a day ago, and its plan has been deleted: check the files again",
+		"Dieser Import wurde vor mehr als einem Tag geprüft, und der Plan ist gelöscht: Prüfen Sie die Dateien erneut",
+	},
+	{"this link is no longer valid", "Dieser Link ist nicht mehr gültig"},
+	{
+		"this mail is %s: only a dead mail can be queued again",
+		"Diese Mail ist im Zustand %s: Nur eine endgültig gescheiterte lässt sich erneut einreihen",
+	},
+	{"this needs an operator's token", "Dafür ist das Token eines Operators nötig"},
+	{"this service does not import fleets", "Dieser Dienst importiert keine Bestände"},
+	{
+		"you report generation %d as installed at the receiver of %s, but it still answers %s: check the installation " +
+			"there, and confirm again",
+		"Sie melden Generation %d beim Empfänger von %s als installiert, er antwortet aber weiter mit %s: Prüfen Sie " +
+			"dort die Installation, und bestätigen Sie erneut",
+	},
+}

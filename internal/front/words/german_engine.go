@@ -1,0 +1,213 @@
+package words
+
+// germanEngine holds the texts of the engine and the gateway.
+var germanEngine = []translation{
+	{
+		"%q is not allowed: use compromised or superseded",
+		"%q ist nicht erlaubt: Verwenden Sie compromised oder superseded",
+	},
+	{
+		"%q is not allowed: use lost, compromised or reissue",
+		"%q ist nicht erlaubt: Verwenden Sie lost, compromised oder reissue",
+	},
+	{"%q is not hexadecimal", "%q ist nicht hexadezimal"},
+	{
+		"%s already watches a certificate %s: upload the new one there, or choose another name",
+		"%s beobachtet schon ein Zertifikat %s: Laden Sie das neue dort hoch, oder wählen Sie einen anderen Namen",
+	},
+	{
+		"%s has been renewed or warned about since: it cannot be undone, and neither can the tenants after it",
+		"Seither wurde %s erneuert oder angekündigt: Das lässt sich nicht rückgängig machen, auch nicht die Tenants " +
+			"danach",
+	},
+	{
+		"%s is a root, and no list can revoke a root: announce an authority below a new one (perennial authority " +
+			"announce --new-root), and ask the receivers to remove the old root",
+		"%s ist eine Root, und keine Sperrliste kann eine Root sperren: Kündigen Sie eine CA unter einer neuen an " +
+			"(perennial authority announce --new-root), und bitten Sie die Empfänger, die alte Root zu entfernen",
+	},
+	{"%s is not a positive duration: use one such as 93d", "%s ist keine positive Dauer: Verwenden Sie eine wie 93d"},
+	{
+		"%s signs with the key %s, and its successor would too: announce one with another key first (perennial " +
+			"authority announce --key URI, or --key sealed)",
+		"%s signiert mit dem Schlüssel %s, und der Nachfolger täte das auch: Kündigen Sie zuerst einen mit anderem " +
+			"Schlüssel an (perennial authority announce --key URI, oder --key sealed)",
+	},
+	{
+		"%s watches %d certificates, which is the maximum: remove one first",
+		"%s beobachtet %d Zertifikate, mehr geht nicht: Entfernen Sie zuerst eines",
+	},
+	{"%s/%s has no generation %d that can be presented", "%s/%s hat keine Generation %d, die vorgelegt werden kann"},
+	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
+	{"a parked body has %d bytes", "Ein geparkter Inhalt hat %d Bytes"},
+	{"a tenant %s already exists", "Einen Tenant %s gibt es schon"},
+	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde ein Arrangement %s bei %s hinzugefügt"},
+	{
+		"another arrangement uses the receiver %s: delete that one first",
+		"Ein anderes Arrangement verwendet den Empfänger %s: Löschen Sie zuerst jenes",
+	},
+	{
+		"another replica has warned about a certificate in the meantime",
+		"Eine andere Replik hat inzwischen vor dem Ablauf eines Zertifikats gewarnt",
+	},
+	{
+		"another replica or a user has renewed a certificate in the meantime",
+		"Eine andere Replik oder ein Benutzer hat inzwischen ein Zertifikat erneuert",
+	},
+	{
+		"another user or replica has just renewed the %s of %s: see the newest generation",
+		"Das %s von %s wurde soeben anderswo erneuert: Sehen Sie sich die neueste Generation an",
+	},
+	{"another worker has claimed the part", "Ein anderer Worker bearbeitet diesen Teil"},
+	{
+		"arrangement %s has a feed already: give it a new address if the present one is lost",
+		"Das Arrangement %s hat schon einen Feed: Geben Sie ihm eine neue Adresse, falls die jetzige verloren ist",
+	},
+	{
+		"arrangement %s has no valid certificate to publish: renew the certificate of %s",
+		"Das Arrangement %s hat kein gültiges Zertifikat zum Veröffentlichen: Erneuern Sie das Zertifikat von %s",
+	},
+	{"arrangement %s/%s presents no client certificate", "Das Arrangement %s/%s legt kein Client-Zertifikat vor"},
+	{
+		"certificates could expire before they are renewed: %v",
+		"Zertifikate könnten ablaufen, bevor sie erneuert werden: %v",
+	},
+	{"chunk %d of a parked body has %d bytes", "Teil %d eines geparkten Inhalts hat %d Bytes"},
+	{
+		"every tenant has the credential %s: change it instead",
+		"Jeder Tenant hat das Credential %s: Ändern Sie es stattdessen",
+	},
+	{"invalid request of a gateway: %v", "Ungültige Anfrage eines Gateways: %v"},
+	{"is not a valid URL: %v", "ist keine gültige URL: %v"},
+	{"it already exists", "Das gibt es schon"},
+	{"it is still in use", "Es wird noch verwendet"},
+	{
+		"it was changed or deleted in the meantime: read it again",
+		"Es wurde inzwischen geändert oder gelöscht: Lesen Sie es erneut",
+	},
+	{"its common name is that of the tenant %s", "Der Common Name ist der des Tenants %s"},
+	{
+		"messages were sent on %s/%s: it cannot be undone, and neither can the tenants after it",
+		"Über %s/%s wurden Nachrichten gesendet: Das lässt sich nicht rückgängig machen, auch nicht die Tenants danach",
+	},
+	{
+		"none of %d certificates has the subject or the alternative names of the watched one",
+		"Keines der %d Zertifikate hat den Inhabernamen oder die alternativen Namen des beobachteten",
+	},
+	{"not found", "Nicht gefunden"},
+	{
+		"tenant %s has no certificate of the credential %s that could be presented",
+		"Der Tenant %s hat kein Zertifikat des Credentials %s, das vorgelegt werden könnte",
+	},
+	{
+		"the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job " +
+			"renews it in time anyway",
+		"Das %s von %s gilt bis %s, noch %.2f Tage: Erneuern ist ab %s möglich, und der Hintergrundjob erneuert es " +
+			"ohnehin rechtzeitig",
+	},
+	{"the arrangement has no feed: create it first", "Das Arrangement hat keinen Feed: Erstellen Sie ihn zuerst"},
+	{
+		"the certificate %s expired on %s: get the present one from its owner",
+		"Das Zertifikat %s ist am %s abgelaufen: Besorgen Sie das jetzige vom Inhaber",
+	},
+	{
+		"the certificate %s has neither the subject nor the alternative names of the watched one. If its owner has " +
+			"changed them, accept the certificate explicitly; otherwise this is the wrong file",
+		"Das Zertifikat %s hat weder den Inhabernamen noch die alternativen Namen des beobachteten. Hat der Inhaber " +
+			"sie geändert, so nehmen Sie das Zertifikat ausdrücklich an; sonst ist dies die falsche Datei",
+	},
+	{
+		"the certificate %s has no source: upload the new one, or change it to have one",
+		"Das Zertifikat %s hat keine Quelle: Laden Sie das neue hoch, oder geben Sie ihm eine Quelle",
+	},
+	{
+		"the certificates of arrangement %s are larger than followers read: ask the CA for smaller ones",
+		"Die Zertifikate des Arrangements %s sind größer, als Empfänger lesen: Bitten Sie die CA um kleinere",
+	},
+	{"the gateway's public key is invalid", "Der öffentliche Schlüssel des Gateways ist ungültig"},
+	{
+		"the issuer does not certify these names: it would issue %s with %s",
+		"Der Aussteller bestätigt diese Namen nicht: Er würde %s mit %s ausstellen",
+	},
+	{
+		"the issuer manages its authorities itself: create one there",
+		"Der Aussteller verwaltet seine CAs selbst: Erstellen Sie dort eine",
+	},
+	{
+		"the issuer manages its authorities itself: make %s sign there",
+		"Der Aussteller verwaltet seine CAs selbst: Lassen Sie %s dort signieren",
+	},
+	{
+		"the issuer manages its authorities itself: revoke %s there",
+		"Der Aussteller verwaltet seine CAs selbst: Sperren Sie %s dort",
+	},
+	{
+		"the key of generation %d does not sign with the hash %q",
+		"Der Schlüssel der Generation %d signiert nicht mit dem Hash %q",
+	},
+	{"the key of generation %d is not an RSA key", "Der Schlüssel der Generation %d ist kein RSA-Schlüssel"},
+	{
+		"the message to be signed is not that of a TLS client with the certificate of generation %d",
+		"Die zu signierende Nachricht ist nicht die eines TLS-Clients mit dem Zertifikat der Generation %d",
+	},
+	{
+		"the new private key took too long to be used, and is destroyed: try again",
+		"Der neue private Schlüssel wurde zu spät verwendet und ist vernichtet: Versuchen Sie es erneut",
+	},
+	{"the private key of generation %d was destroyed", "Der private Schlüssel der Generation %d wurde vernichtet"},
+	{
+		"the request was answered in the meantime: see the newest generation",
+		"Der Antrag wurde inzwischen beantwortet: Sehen Sie sich die neueste Generation an",
+	},
+	{"the run date %s is in the future", "Das Laufdatum %s liegt in der Zukunft"},
+	{
+		"the service itself sends the requests of the issuer %s",
+		"Die Anträge des Ausstellers %s sendet der Dienst selbst",
+	},
+	{"the source %s of the certificate %s cannot be read: %v", "Die Quelle %s des Zertifikats %s ist nicht lesbar: %v"},
+	{
+		"the tenant %s has certificates with the common name %s: receivers could not tell the two apart, so choose " +
+			"another name",
+		"Der Tenant %s hat Zertifikate mit dem Common Name %s: Empfänger könnten die beiden nicht unterscheiden, " +
+			"wählen Sie also einen anderen Namen",
+	},
+	{
+		"the tenant %s has certificates with the same name (%s)",
+		"Der Tenant %s hat Zertifikate mit demselben Namen (%s)",
+	},
+	{"the tenant %s was deleted in the meantime", "Der Tenant %s wurde inzwischen gelöscht"},
+	{
+		"the watched certificate %s was removed in the meantime",
+		"Das beobachtete Zertifikat %s wurde inzwischen entfernt",
+	},
+	{
+		"there are %d certificates: give one, with the CAs above it",
+		"Es sind %d Zertifikate: Geben Sie eines an, mit den CAs darüber",
+	},
+	{"there is no %s", "%s gibt es nicht"},
+	{"there is no arrangement %s", "Es gibt kein Arrangement %s"},
+	{"there is no certificate", "Es ist kein Zertifikat dabei"},
+	{
+		"there is no such feed: its address is incomplete, or it was replaced or revoked",
+		"Diesen Feed gibt es nicht: Die Adresse ist unvollständig, oder sie wurde ersetzt oder widerrufen",
+	},
+	{"there is no such link, or it is revoked already", "Diesen Link gibt es nicht, oder er ist schon widerrufen"},
+	{
+		"this Idempotency-Key was used for another message: use a new one",
+		"Dieser Idempotency-Key wurde für eine andere Nachricht verwendet: Verwenden Sie einen neuen",
+	},
+	{"this authority already signs at that time", "Diese CA signiert zu dieser Zeit schon"},
+	{
+		"this import was checked more than a day ago, and the changes by its renewals may be different now: check the " +
+			"files again",
+		"Dieser Import wurde vor mehr als einem Tag geprüft, und die Erneuerungen könnten jetzt anderes ändern: Prüfen " +
+			"Sie die Dateien erneut",
+	},
+	{
+		"this is not a sender's token: create one with perennial token create NAME --role sender --tenant %s",
+		"Das ist nicht das Token eines Senders: Erstellen Sie eines mit perennial token create NAME --role sender " +
+			"--tenant %s",
+	},
+	{"this token is no longer valid", "Dieses Token ist nicht mehr gültig"},
+	{"use either a policy or a window", "Verwenden Sie entweder eine Policy oder ein Zeitfenster"},
+}

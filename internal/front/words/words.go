@@ -1,0 +1,98 @@
+// Package words shows the texts of the API in the reader's language.
+//
+// The code has the texts in English. A text is identified by its English format, and the catalogue has the German ones.
+// A test requires a translation for every text, so that no page mixes languages. Data is never translated: names, the
+// answers of receivers, and what other programs report.
+package words
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/text/language"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// The languages. English is the default.
+const (
+	English = "en"
+	German  = "de"
+)
+
+var matcher = language.NewMatcher([]language.Tag{language.English, language.German})
+
+// Accepted returns the language that fits an Accept-Language header best (RFC 9110, section 12.5.4).
+func Accepted(header string) string {
+	tag, _ := language.MatchStrings(matcher, header)
+	base, _ := tag.Base()
+	return base.String()
+}
+
+type key struct{}
+
+// With returns a context with the language of its reader.
+func With(ctx context.Context, language string) context.Context {
+	return context.WithValue(ctx, key{}, language)
+}
+
+// Of returns the language of a reader; empty if the context has none.
+func Of(ctx context.Context) string {
+	language, _ := ctx.Value(key{}).(string)
+	return language
+}
+
+// Say returns a text in the language of a context's reader.
+func Say(ctx context.Context, t tenancy.Text) string { return In(Of(ctx), t) }
+
+// In returns a text in a language.
+func In(language string, t tenancy.Text) string {
+	if language != German {
+		return t.String()
+	}
+	format, found := german[t.Format]
+	if !found {
+		format = t.Format
+	}
+	args := make([]any, len(t.Args))
+	for i, arg := range t.Args {
+		switch arg := arg.(type) {
+		case tenancy.Text:
+			args[i] = In(language, arg)
+		case error:
+			args[i] = Error(language, arg)
+		default:
+			args[i] = arg
+		}
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// Error returns the text of an error in a language. An error without a [tenancy.Text] stays as it is.
+func Error(language string, err error) string {
+	var rule *tenancy.RuleError
+	if language != German || !errors.As(err, &rule) || err.Error() != rule.Error() {
+		return err.Error()
+	}
+	if rule.Field != "" {
+		return rule.Field + ": " + In(language, rule.Text)
+	}
+	return In(language, rule.Text)
+}
+
+// german holds the German formats by the English ones, with the same verbs in the same order or numbered.
+var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses)
+
+// A translation is a format in English and in German.
+type translation struct{ english, german string }
+
+func catalogue(parts ...[]translation) map[string]string {
+	all := map[string]string{}
+	for _, part := range parts {
+		for _, t := range part {
+			all[t.english] = t.german
+		}
+	}
+	return all
+}

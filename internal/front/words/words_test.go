@@ -1,0 +1,150 @@
+package words
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// constant returns the value of a string literal, or of literals that are joined.
+func constant(e ast.Expr) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		s, err := strconv.Unquote(e.Value)
+		return s, err == nil && e.Kind == token.STRING
+	case *ast.BinaryExpr:
+		a, ok := constant(e.X)
+		b, also := constant(e.Y)
+		return a + b, ok && also
+	}
+	return "", false
+}
+
+// formatOf returns the expression of the format if a call makes a text for a person.
+func formatOf(call *ast.CallExpr, inTenancy bool) ast.Expr {
+	name, of := "", ""
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		if x, ok := f.X.(*ast.Ident); ok {
+			name, of = f.Sel.Name, x.Name
+		}
+	case *ast.Ident:
+		if inTenancy {
+			name, of = f.Name, "tenancy"
+		}
+	}
+	switch {
+	case of == "tenancy" && (name == "Errorf" || name == "Invalid") && len(call.Args) > 1:
+		return call.Args[1]
+	case of == "tenancy" && name == "Say" && len(call.Args) > 0:
+		return call.Args[0]
+	case of == "huma" && strings.HasPrefix(name, "Error") && len(call.Args) > 0:
+		return call.Args[0]
+	}
+	return nil
+}
+
+// spoken returns the formats of the texts in the code, each with its file.
+func spoken(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, root := range []string{"../../../internal", "../../../tenancy", "../../../policy"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if e := formatOf(call, file.Name.Name == "tenancy"); e != nil {
+						if s, ok := constant(e); ok {
+							all[s] = path
+						}
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func TestEveryTextHasAGermanOne(t *testing.T) {
+	all := spoken(t)
+	if len(all) < 200 {
+		t.Fatalf("only %d texts were found", len(all))
+	}
+	for format, path := range all {
+		if german[format] == "" {
+			t.Errorf("%s: no German for %q", path, format)
+		}
+	}
+	for format := range german {
+		if _, found := all[format]; !found {
+			t.Errorf("no code says %q", format)
+		}
+	}
+}
+
+func TestTranslationsHaveTheSameVerbs(t *testing.T) {
+	verbs := regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z%]`)
+	for english, german := range german {
+		if a, b := verbs.FindAllString(english, -1), verbs.FindAllString(german, -1); !slices.Equal(a, b) {
+			t.Errorf("%q has %v, and %q has %v", english, a, german, b)
+		}
+	}
+}
+
+func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
+	text := tenancy.Say("with generation %d: %s", 3, tenancy.Say("%s was refused (%s)", tenancy.Say("the probe"), "401"))
+	for language, want := range map[string]string{"": "with generation 3: the probe was refused (401)",
+		English: "with generation 3: the probe was refused (401)",
+		German:  "Mit Generation 3: Die Testanfrage wurde abgelehnt (401)", "fr": "with generation 3: the probe was refused (401)"} {
+		if got := Say(With(context.Background(), language), text); got != want {
+			t.Errorf("%q: %q", language, got)
+		}
+	}
+	rule := tenancy.Invalid("name", "must not be empty")
+	for err, want := range map[error]string{
+		rule:                           "name: darf nicht leer sein",
+		fmt.Errorf("line 3: %w", rule): "line 3: name: must not be empty",
+		errors.New("EOF"):              "EOF",
+		tenancy.Errorf(tenancy.ErrInvalid, "certificates could expire before they are renewed: %v", rule): "Zertifikate könnten " +
+			"ablaufen, bevor sie erneuert werden: name: darf nicht leer sein",
+	} {
+		if got := Error(German, err); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
+		if got := Error(English, err); got != err.Error() {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+}
+
+func TestTheLanguageThatFitsTheHeaderBestIsAccepted(t *testing.T) {
+	for header, want := range map[string]string{"": English, "de-AT, fr;q=0.8": German, "fr, de;q=0.5": German, "fr": English,
+		"en-GB;q=0.9, de;q=0.8": English, strings.Repeat("x", 5000): English, "*": English} {
+		if got := Accepted(header); got != want {
+			t.Errorf("%.20q: %s", header, got)
+		}
+	}
+}
