@@ -11,9 +11,11 @@ type Task struct {
 	ID          string             `json:"id"`
 	User        string             `json:"user"`
 	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority,by-hand,differs,watch-expected,watch-renewed,watch-alarm"`
-	Subject     string             `json:"subject"`
+	Subject     string             `json:"subject" doc:"As in the mail."`
+	Title       string             `json:"title" readOnly:"true" required:"false" doc:"What it is about, in the language of the caller."`
 	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
 	Note        string             `json:"note,omitempty"`
+	Closed      string             `json:"closed,omitempty" readOnly:"true" doc:"Why the service closed it, in the language of the caller. Absent if a person completed it, or if it is open."`
 	DueAt       time.Time          `json:"due_at"`
 	CreatedAt   time.Time          `json:"created_at"`
 	CompletedAt time.Time          `json:"completed_at,omitzero"`

@@ -65,13 +65,26 @@ type Task struct {
 	NoticeID    string
 	Kind        NoticeKind
 	Subject     string
+	Purpose     Purpose // of the certificate that it is about; empty if it is about another thing
+	Reason      string  // of the notice
 	State       TaskState
 	Note        string
+	ClosedFor   TaskClosing // why the service closed it; empty if a person completed it, or if it is open
 	DueAt       time.Time
 	CreatedAt   time.Time
 	CompletedAt time.Time // zero until completed
 	Version     int64
 }
+
+// TaskClosing is why the service closed a task.
+type TaskClosing string
+
+// The reasons that are gone.
+const (
+	ClosedAccepted TaskClosing = "accepted" // every receiver accepts the new certificate
+	ClosedRenewed  TaskClosing = "renewed"  // the certificate was renewed
+	ClosedAnswered TaskClosing = "answered" // the CA has answered the request
+)
 
 // MailState is the delivery state of a mail.
 type MailState string

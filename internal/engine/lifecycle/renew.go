@@ -414,6 +414,11 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 			if err := tx.EndRequest(ctx, why.request, now.Add(unusedFor)); err != nil {
 				return err
 			}
+			answered := store.TaskTopic{TenantID: t.ID, Kinds: []tenancy.NoticeKind{tenancy.ByHand},
+				CertificateIDs: []string{old.ID}}
+			if _, err := tx.CloseTasks(ctx, answered, tenancy.ClosedAnswered, now); err != nil {
+				return err
+			}
 		}
 		if revoked {
 			replaced.State = tenancy.Revoked

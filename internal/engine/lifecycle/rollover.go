@@ -165,6 +165,9 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 		return nil, false, err
 	}
 	for name, certs := range byCredential(inReach) {
+		if err := e.closeTasks(ctx, t, certs, all, now); err != nil {
+			return all, retired, err
+		}
 		some, err := e.retire(ctx, t, certs, !unsettled[name], now)
 		if retired = retired || some; err != nil {
 			return all, retired, err

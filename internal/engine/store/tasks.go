@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -18,14 +19,15 @@ func (t *Tx) AddTasks(ctx context.Context, tasks []tenancy.Task) error {
 	return err
 }
 
-const taskColumns = "t.id, t.tenant_id, t.key_user_id, u.name, t.notice_id, n.kind, n.subject, t.state, t.note, " +
-	"n.due_at, n.created_at, t.completed_at, t.version"
+const taskColumns = "t.id, t.tenant_id, t.key_user_id, u.name, t.notice_id, n.kind, n.subject, " +
+	"COALESCE(c.purpose, ''), n.reason, t.state, t.note, t.closed_for, n.due_at, n.created_at, t.completed_at, t.version"
 
-const taskTables = " FROM tasks t JOIN notices n ON n.id = t.notice_id JOIN key_users u ON u.id = t.key_user_id "
+const taskTables = " FROM tasks t JOIN notices n ON n.id = t.notice_id JOIN key_users u ON u.id = t.key_user_id " +
+	"LEFT JOIN certificates c ON c.id = n.certificate_id "
 
 func scanTask(s row) (t tenancy.Task, err error) {
-	err = s.Scan(&t.ID, &t.TenantID, &t.KeyUserID, &t.KeyUser, &t.NoticeID, &t.Kind, &t.Subject, &t.State, &t.Note,
-		instant{&t.DueAt}, instant{&t.CreatedAt}, instant{&t.CompletedAt}, &t.Version)
+	err = s.Scan(&t.ID, &t.TenantID, &t.KeyUserID, &t.KeyUser, &t.NoticeID, &t.Kind, &t.Subject, &t.Purpose, &t.Reason,
+		&t.State, &t.Note, &t.ClosedFor, instant{&t.DueAt}, instant{&t.CreatedAt}, instant{&t.CompletedAt}, &t.Version)
 	return t, err
 }
 
@@ -45,6 +47,45 @@ func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state ten
 
 // UpdateTask stores a new state and note.
 func (t *Tx) UpdateTask(ctx context.Context, v tenancy.Task) error {
-	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, version = version + 1 WHERE "+
-		"tenant_id = ? AND id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.TenantID, v.ID, v.Version)
+	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, closed_for = '', version = "+
+		"version + 1 WHERE tenant_id = ? AND id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.TenantID,
+		v.ID, v.Version)
+}
+
+// A TaskTopic selects the tasks of a tenant about certificates.
+type TaskTopic struct {
+	TenantID       string
+	Kinds          []tenancy.NoticeKind
+	CertificateIDs []string // of their notices
+}
+
+// open returns the condition that a task is open and of the topic, with its arguments.
+func (q TaskTopic) open(r Reader) (string, []any) {
+	kinds := make([]string, len(q.Kinds))
+	for i, kind := range q.Kinds {
+		kinds[i] = string(kind)
+	}
+	ids, args := r.among(q.CertificateIDs)
+	of, more := r.among(kinds)
+	return "tenant_id = ? AND state <> 'completed' AND notice_id IN (SELECT id FROM notices WHERE certificate_id " + ids +
+		" AND kind " + of + ")", append(append([]any{q.TenantID}, args...), more...)
+}
+
+// CountOpenTasks counts the open tasks of a topic.
+func (r Reader) CountOpenTasks(ctx context.Context, q TaskTopic) (int, error) {
+	if len(q.CertificateIDs) == 0 {
+		return 0, nil
+	}
+	where, args := q.open(r)
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM tasks WHERE "+where, args...)
+}
+
+// CloseTasks completes the open tasks of a topic, because their reason is gone. It returns their number.
+func (t *Tx) CloseTasks(ctx context.Context, q TaskTopic, why tenancy.TaskClosing, now time.Time) (int64, error) {
+	if len(q.CertificateIDs) == 0 {
+		return 0, nil
+	}
+	where, args := q.open(t.Reader)
+	return t.exec(ctx, "UPDATE tasks SET state = 'completed', closed_for = ?, completed_at = ?, version = version + 1 "+
+		"WHERE "+where, append([]any{string(why), micros(now)}, args...)...)
 }

@@ -43,6 +43,7 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 			v := filled[tenancy.Task](number)
 			v.ID, v.TenantID, v.KeyUserID, v.KeyUser, v.NoticeID, v.Version = id, tenant.ID, u.ID, u.Name, n.ID, 1
 			v.Kind, v.Subject, v.DueAt, v.CreatedAt, v.State = n.Kind, n.Subject, n.DueAt, n.CreatedAt, tenancy.TaskOpen
+			v.Purpose, v.Reason, v.ClosedFor = cert.Purpose, n.Reason, ""
 			r.write(func(ctx context.Context, tx *Tx) error { return tx.AddTasks(ctx, []tenancy.Task{v}) })
 			return v
 		}
@@ -70,6 +71,31 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 		}
 		list, err := r.Tasks(ctx, tenant.ID, "", "", "", 1)
 		r.same("the first task", err, list, []tenancy.Task{t1})
+		topic := TaskTopic{TenantID: tenant.ID, Kinds: []tenancy.NoticeKind{n2.Kind, "x"}, CertificateIDs: []string{cert.ID}}
+		for _, c := range []struct {
+			topic TaskTopic
+			open  int
+		}{{topic, 1}, {TaskTopic{tenant.ID, []tenancy.NoticeKind{n1.Kind, n2.Kind}, []string{cert.ID, "y"}}, 2},
+			{TaskTopic{tenant.ID, topic.Kinds, []string{foreign.ID}}, 0},
+			{TaskTopic{other.ID, topic.Kinds, []string{cert.ID}}, 0}, {TaskTopic{tenant.ID, topic.Kinds, nil}, 0}} {
+			n, err := r.CountOpenTasks(ctx, c.topic)
+			r.same(fmt.Sprintf("open tasks of %+v", c.topic), err, n, c.open)
+		}
+		var n int64
+		r.write(func(ctx context.Context, tx *Tx) (err error) {
+			n, err = tx.CloseTasks(ctx, topic, tenancy.ClosedAccepted, now.Add(2*time.Hour))
+			return err
+		})
+		t3.State, t3.ClosedFor, t3.CompletedAt = tenancy.TaskCompleted, tenancy.ClosedAccepted, now.Add(2*time.Hour)
+		t3.Version++
+		r.same("closed", nil, n, int64(1))
+		got, err = r.Task(ctx, tenant.ID, "t3")
+		r.same("a closed task", err, got, t3)
+		t3.State, t3.ClosedFor, t3.CompletedAt = tenancy.TaskOpen, "", time.Time{}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateTask(ctx, t3) })
+		t3.Version++
+		got, err = r.Task(ctx, tenant.ID, "t3")
+		r.same("a task that a person has opened again", err, got, t3)
 		notices, tasks, err := r.CountNotices(ctx)
 		r.same("counts", err, []int{notices, tasks}, []int{3, 3})
 

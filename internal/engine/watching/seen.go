@@ -225,7 +225,24 @@ func (w *Watching) report(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s
 		n.Kind, n.Subject = tenancy.WatchAlarmed, fmt.Sprintf("An unexpected certificate was seen for %s", s.Watched.Name)
 		n.DueAt, report.Alarm = at, tenancy.AlarmUnexpected
 	}
+	if err := w.closeTasks(ctx, tx, t, s, at); err != nil {
+		return err
+	}
 	return w.notify(ctx, tx, t, n, report, seen, at)
+}
+
+// closeTasks closes the tasks about the certificate before, unless the new one needs attention itself.
+func (w *Watching) closeTasks(ctx context.Context, tx *store.Tx, t tenancy.Tenant, s Sighting, at time.Time) error {
+	if s.unconfirmed() {
+		return nil
+	}
+	n, err := tx.CloseTasks(ctx, store.TaskTopic{TenantID: t.ID, CertificateIDs: []string{s.Before.ID},
+		Kinds: []tenancy.NoticeKind{tenancy.WatchExpected, tenancy.WatchAlarmed}}, tenancy.ClosedRenewed, at)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.Audit(ctx, event(at, "watch", "tasks.closed", t, s.Watched, map[string]any{"tasks": n,
+		"reason": tenancy.ClosedRenewed}))
 }
 
 // evicted returns the certificate that leaves a full history: of those that are not adopted, the one seen first. If all

@@ -203,6 +203,7 @@ var bodies = map[string]string{
 	"POST /authorities/request":                                          `{}`,
 	"POST /authorities/import":                                           `{"file":"x","passphrase":"x"}`,
 	"POST /authorities/install":                                          `{"chain":"eA=="}`,
+	"POST /guard/certificates/{fingerprint}/decision":                    `{"partner":"x","standing":"accepted"}`,
 	"POST /tenants/{tenant}/watched":                                     `{"name":"x"}`,
 	"PUT /tenants/{tenant}/watched/{watched}":                            `{"name":"x"}`,
 	"POST /tenants/{tenant}/watched/{watched}/certificates":              `{"certificate":"eA=="}`,
@@ -244,8 +245,11 @@ func TestNoTenantCanSeeOrGuessDataOfAnotherTenant(t *testing.T) {
 				t.Fatalf("%s %s has no body in this test", method, path)
 			}
 			query := ""
-			if strings.HasSuffix(path, "mail-check") {
+			switch {
+			case strings.HasSuffix(path, "mail-check"):
 				query = "?user=alice"
+			case strings.HasSuffix(path, "/find"):
+				query = "?q=alice"
 			}
 			at := fill.Replace(path) + query
 			seen++
@@ -502,7 +506,7 @@ func TestOnlyTheOwnTaskIsCompleted(t *testing.T) {
 		t.Errorf("task %v", task)
 	}
 	if a := f.call("acme/bob", "PUT", path, `{"state":"completed"}`, `If-Match: "1"`); a.status != 409 ||
-		!strings.Contains(a.raw, "only alice can change this task") {
+		!strings.Contains(a.raw, "only alice can change this") {
 		t.Errorf("by bob: %d %s", a.status, a.raw)
 	}
 	f.ok("acme/alice", "PUT", path, 200, `{"state":"in-process"}`, `If-Match: "1"`)

@@ -26,7 +26,7 @@ func registerFind(r *router) {
 
 // Sought holds the parameters of a search.
 type Sought struct {
-	Query string `query:"q" required:"true" maxLength:"200" doc:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, or at least the first 8 digits of a SHA-256."`
+	Query string `query:"q" maxLength:"200" doc:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, or at least the first 8 digits of a SHA-256."`
 	Limit int    `query:"limit" minimum:"1" maximum:"50" default:"10" doc:"Most results of each kind."`
 }
 

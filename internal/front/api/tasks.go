@@ -2,19 +2,71 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func viewTask(t tenancy.Task) client.Task {
-	return client.Task{
-		ID: t.ID, User: t.KeyUser, Type: t.Kind, Subject: t.Subject, State: t.State, Note: t.Note,
-		DueAt: t.DueAt, CreatedAt: t.CreatedAt, CompletedAt: t.CompletedAt,
+func viewTask(ctx context.Context, t tenancy.Task) client.Task {
+	v := client.Task{
+		ID: t.ID, User: t.KeyUser, Type: t.Kind, Subject: t.Subject, Title: words.Say(ctx, taskTitle(t)), State: t.State,
+		Note: t.Note, DueAt: t.DueAt, CreatedAt: t.CreatedAt, CompletedAt: t.CompletedAt,
 	}
+	if why, closed := closings[t.ClosedFor]; closed {
+		v.Closed = words.Say(ctx, why)
+	}
+	return v
+}
+
+// closings state why the service closed a task.
+var closings = map[tenancy.TaskClosing]tenancy.Text{
+	tenancy.ClosedAccepted: tenancy.Say("every receiver accepts the new certificate"),
+	tenancy.ClosedRenewed:  tenancy.Say("the certificate has been renewed"),
+	tenancy.ClosedAnswered: tenancy.Say("the CA has issued the certificate"),
+}
+
+// taskTitle states what a task is about. The subject of its mail may count days, which would be frozen in a list.
+func taskTitle(t tenancy.Task) tenancy.Text {
+	var watched tenancy.WatchReport
+	json.Unmarshal([]byte(t.Reason), &watched) // only those of watched certificates are reports
+	noun := credentialNoun(t.Purpose)
+	switch t.Kind {
+	case tenancy.Expiring:
+		return tenancy.Say("%s is going to expire soon", noun)
+	case tenancy.Renewed:
+		return tenancy.Say("%s has been renewed", noun)
+	case tenancy.Unready:
+		return tenancy.Say("%s: receivers are not ready for the new one", noun)
+	case tenancy.NewAuthority:
+		return tenancy.Say("A new CA will issue your certificates")
+	case tenancy.ByHand:
+		return tenancy.Say("%s must be requested by hand", noun)
+	case tenancy.Differs:
+		return tenancy.Say("%s: the new one differs from the one before", noun)
+	case tenancy.WatchExpected:
+		return tenancy.Say("The certificate %s will be renewed by its owner", watched.Name)
+	case tenancy.WatchRenewed:
+		return tenancy.Say("The certificate %s has been renewed", watched.Name)
+	case tenancy.WatchAlarmed:
+		return tenancy.Say("The certificate %s needs attention", watched.Name)
+	}
+	return tenancy.Say("%s", t.Subject)
+}
+
+// credentialNoun names a credential as the prescribed subjects do.
+func credentialNoun(p tenancy.Purpose) tenancy.Text {
+	switch p {
+	case tenancy.ForTenant, "":
+		return tenancy.Say("Tenant Certificate")
+	case tenancy.ForMUser:
+		return tenancy.Say("M-user Certificate")
+	}
+	return tenancy.Say("Certificate %s", p)
 }
 
 // OneTask holds the path parameters of a task.
@@ -55,7 +107,9 @@ func (s *server) listTasks(ctx context.Context, in *struct {
 		userID = u.ID
 	}
 	rows, err := s.store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
+	return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, func(t tenancy.Task) client.Task {
+		return viewTask(ctx, t)
+	}), err
 }
 
 func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
@@ -64,7 +118,7 @@ func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task]
 		return nil, err
 	}
 	task, err := s.store.Task(ctx, t.ID, in.ID)
-	return &Entity[client.Task]{etag(task.Version), viewTask(task)}, err
+	return &Entity[client.Task]{etag(task.Version), viewTask(ctx, task)}, err
 }
 
 func (s *server) changeTask(ctx context.Context, in *struct {
@@ -92,6 +146,7 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 	if err := tenancy.CheckNote("note", in.Body.Note); err != nil {
 		return nil, err
 	}
+	task.ClosedFor = "" // a person has decided now
 	task.State, task.Note, task.CompletedAt = in.Body.State, in.Body.Note, time.Time{}
 	if task.State == tenancy.TaskCompleted {
 		task.CompletedAt = s.now()
@@ -100,7 +155,7 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 		func(tx *store.Tx) error {
 			return tx.UpdateTask(ctx, task)
 		})
-	return &Entity[client.Task]{etag(task.Version + 1), viewTask(task)}, err
+	return &Entity[client.Task]{etag(task.Version + 1), viewTask(ctx, task)}, err
 }
 
 func viewProject(p tenancy.ScopingProject) client.Project {

@@ -327,7 +327,7 @@ func listVersion(contacts []tenancy.ITContact) int64 {
 // oneself returns an error if a key user acts for another key user.
 func oneself(ctx context.Context, u tenancy.KeyUser) error {
 	if p := principal.Of(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
-		return tenancy.Errorf(tenancy.ErrRefused, "only %s can change that", u.Name)
+		return tenancy.Errorf(tenancy.ErrRefused, "only %s can change this", u.Name)
 	}
 	return nil
 }

@@ -200,6 +200,8 @@ var germanTenant = []translation{
 	{"Your task is in progress.", "Ihre Aufgabe ist in Arbeit."},
 	{"changed", "geändert"},
 	{"due %s", "fällig am %s"},
+	{"closed: %s, %s", "geschlossen: %s, %s"},
+	{"Overdue", "Überfällig"},
 	{"renewal on %s", "Erneuerung am %s"},
 	{"since", "seit"},
 	{"today", "heute"},

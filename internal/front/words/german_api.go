@@ -12,12 +12,24 @@ var germanAPI = []translation{
 	},
 	{"%q is too short: search for at least %d characters", "%q ist zu kurz: Suchen Sie nach mindestens %d Zeichen"},
 	{"%s %s already exists", "%s %s gibt es schon"},
+	{"%s has been renewed", "%s wurde erneuert"},
 	{"%s has no credential %s", "%s hat kein Credential %s"},
 	{"%s has no credential %s: add it first", "%s hat kein Credential %s: Fügen Sie es zuerst hinzu"},
+	{"%s is going to expire soon", "%s läuft bald ab"},
+	{"%s must be requested by hand", "%s muss von Hand beantragt werden"},
+	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},
+	{"%s: the new one differs from the one before", "%s: Das neue unterscheidet sich vom bisherigen"},
+	{"A new CA will issue your certificates", "Eine neue CA wird Ihre Zertifikate ausstellen"},
+	{"Certificate %s", "Zertifikat %s"},
 	{
 		"If-Match %s is not an ETag of this service: read the object again",
 		"If-Match %s ist kein ETag dieses Dienstes: Lesen Sie das Objekt erneut",
 	},
+	{"M-user Certificate", "M-User-Zertifikat"},
+	{"Tenant Certificate", "Tenant-Zertifikat"},
+	{"The certificate %s has been renewed", "Das Zertifikat %s wurde erneuert"},
+	{"The certificate %s needs attention", "Das Zertifikat %s braucht Aufmerksamkeit"},
+	{"The certificate %s will be renewed by its owner", "Das Zertifikat %s wird von seinem Inhaber erneuert"},
 	{
 		"The hosting team must fix what the mail server refuses. Mails wait until then.",
 		"Das Hosting-Team muss beheben, was der Mailserver ablehnt. Bis dahin warten die Mails.",
@@ -44,6 +56,7 @@ var germanAPI = []translation{
 		"lässt sich nicht ändern: Empfänger ordnen die Namen der bestehenden Zertifikate zu. Fügen Sie ein weiteres " +
 			"Credential hinzu, und erstellen Sie Arrangements damit",
 	},
+	{"every receiver accepts the new certificate", "Jeder Empfänger nimmt das neue Zertifikat an"},
 	{
 		"generation %d is not available to %s: choose another",
 		"Die Generation %d steht %s nicht zur Verfügung: Wählen Sie eine andere",
@@ -76,7 +89,7 @@ var germanAPI = []translation{
 		"no mail server is configured: start the service with --smtp first",
 		"Es ist kein Mailserver eingerichtet: Starten Sie den Dienst zuerst mit --smtp",
 	},
-	{"only %s can change that", "Nur %s kann das ändern"},
+	{"only %s can change this", "Nur %s kann das ändern"},
 	{
 		"receiver %s is used by an arrangement: delete the arrangement first",
 		"Der Empfänger %s wird von einem Arrangement verwendet: Löschen Sie zuerst das Arrangement",
@@ -89,10 +102,12 @@ var germanAPI = []translation{
 		"state the workload, such as system:serviceaccount:NAMESPACE:NAME",
 		"Geben Sie den Workload an, etwa system:serviceaccount:NAMESPACE:NAME",
 	},
+	{"the CA has issued the certificate", "Die CA hat das Zertifikat ausgestellt"},
 	{
 		"the CAs of these certificates are not known, because they were imported without their chain",
 		"Die CAs dieser Zertifikate sind nicht bekannt, weil sie ohne ihre Kette importiert wurden",
 	},
+	{"the certificate has been renewed", "Das Zertifikat wurde erneuert"},
 	{
 		"the contacts have been changed in the meantime: read them again",
 		"Die Kontakte wurden inzwischen geändert: Lesen Sie sie erneut",

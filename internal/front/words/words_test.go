@@ -118,18 +118,19 @@ func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
 	text := tenancy.Say("with generation %d: %s", 3, tenancy.Say("%s was refused (%s)", tenancy.Say("the probe"), "401"))
 	for language, want := range map[string]string{"": "with generation 3: the probe was refused (401)",
 		English: "with generation 3: the probe was refused (401)",
-		German:  "Mit Generation 3: Die Testanfrage wurde abgelehnt (401)", "fr": "with generation 3: the probe was refused (401)"} {
+		German:  "Mit Generation 3: Die Testanfrage wurde abgelehnt (401)",
+		"fr":    "with generation 3: the probe was refused (401)"} {
 		if got := Say(With(context.Background(), language), text); got != want {
 			t.Errorf("%q: %q", language, got)
 		}
 	}
 	rule := tenancy.Invalid("name", "must not be empty")
+	within := tenancy.Errorf(tenancy.ErrInvalid, "certificates could expire before they are renewed: %v", rule)
 	for err, want := range map[error]string{
 		rule:                           "name: darf nicht leer sein",
 		fmt.Errorf("line 3: %w", rule): "line 3: name: must not be empty",
 		errors.New("EOF"):              "EOF",
-		tenancy.Errorf(tenancy.ErrInvalid, "certificates could expire before they are renewed: %v", rule): "Zertifikate könnten " +
-			"ablaufen, bevor sie erneuert werden: name: darf nicht leer sein",
+		within:                         "Zertifikate könnten ablaufen, bevor sie erneuert werden: name: darf nicht leer sein",
 	} {
 		if got := Error(German, err); got != want {
 			t.Errorf("%v: %q", err, got)
@@ -141,8 +142,8 @@ func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
 }
 
 func TestTheLanguageThatFitsTheHeaderBestIsAccepted(t *testing.T) {
-	for header, want := range map[string]string{"": English, "de-AT, fr;q=0.8": German, "fr, de;q=0.5": German, "fr": English,
-		"en-GB;q=0.9, de;q=0.8": English, strings.Repeat("x", 5000): English, "*": English} {
+	for header, want := range map[string]string{"": English, "de-AT, fr;q=0.8": German, "fr, de;q=0.5": German,
+		"fr": English, "en-GB;q=0.9, de;q=0.8": English, strings.Repeat("x", 5000): English, "*": English} {
 		if got := Accepted(header); got != want {
 			t.Errorf("%.20q: %s", header, got)
 		}

@@ -1,0 +1,47 @@
+package lifecycle
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// aboutRollovers are the tasks whose reason is gone when every receiver accepts the new certificate.
+var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Differs}
+
+// closeTasks closes the tasks about the older generations of a credential when every receiver that gets it accepts the
+// newest one. Without a receiver, nothing shows that a person has nothing to do.
+func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate,
+	all []standing.Standing, now time.Time) error {
+	newest := certs[len(certs)-1]
+	present := slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool {
+		return s.Arrangement.Presents() != newest.Purpose
+	})
+	open := slices.ContainsFunc(present, func(s standing.Standing) bool {
+		known, _ := s.Rollover.Generation(newest.Generation)
+		return known.Verdict != rollover.Accepted && s.Rollover.UnaskedAt.IsZero()
+	})
+	if len(certs) < 2 || len(present) == 0 || open {
+		return nil
+	}
+	topic := store.TaskTopic{TenantID: t.ID, Kinds: aboutRollovers}
+	for _, c := range certs[:len(certs)-1] {
+		topic.CertificateIDs = append(topic.CertificateIDs, c.ID)
+	}
+	if n, err := e.store.CountOpenTasks(ctx, topic); err != nil || n == 0 {
+		return err
+	}
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		n, err := tx.CloseTasks(ctx, topic, tenancy.ClosedAccepted, now)
+		if err != nil || n == 0 {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "tasks.closed", t.Name, object(t, newest),
+			map[string]any{"tasks": n, "reason": tenancy.ClosedAccepted}))
+	})
+}
