@@ -26,6 +26,7 @@ type Event struct {
 	At     time.Time       `json:"at"`
 	Actor  string          `json:"actor"`
 	Action string          `json:"action"`
+	Title  string          `json:"title" doc:"What the action is, in the language of the caller."`
 	Tenant string          `json:"tenant,omitempty"`
 	Object string          `json:"object,omitempty"`
 	Detail json.RawMessage `json:"detail"`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -23,9 +24,10 @@ func viewRun(r tenancy.Run) client.Run {
 	}
 }
 
-func viewEvent(e tenancy.Event) client.Event {
+func viewEvent(ctx context.Context, e tenancy.Event) client.Event {
 	return client.Event{
-		Seq: e.Seq, At: e.At, Actor: e.Actor, Action: e.Action, Tenant: e.Tenant, Object: e.Object,
+		Seq: e.Seq, At: e.At, Actor: e.Actor, Action: e.Action, Title: words.Action(words.Of(ctx), e.Action),
+		Tenant: e.Tenant, Object: e.Object,
 		Detail: json.RawMessage(e.Detail), Hash: hex.EncodeToString(e.Hash),
 	}
 }
@@ -148,20 +150,21 @@ func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.
 }
 
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
+	view := func(e tenancy.Event) client.Event { return viewEvent(ctx, e) }
 	if in.Text != "" || in.Order == "latest" {
 		var texts []string
 		if in.Text != "" { // the log has serial numbers in one notation
 			texts = append(certfile.ParseSerial(in.Text), in.Text)
 		}
 		rows, next, err := s.store.SearchEvents(ctx, tenant, texts, in.Cursor, in.Limit)
-		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
+		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, view)
 		if next > 0 {
 			out.Body.Next = strconv.FormatInt(next, 10)
 		}
 		return out, err
 	}
 	rows, err := s.store.Events(ctx, tenant, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, viewEvent), err
+	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, view), err
 }
 
 func registerDeliveries(r *router) {

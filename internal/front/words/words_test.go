@@ -56,35 +56,42 @@ func formatOf(call *ast.CallExpr, inTenancy bool) ast.Expr {
 	return nil
 }
 
-// spoken returns the formats of the texts in the code, each with its file.
-func spoken(t *testing.T) map[string]string {
+// walk parses the files of the program.
+func walk(t *testing.T, visit func(path string, file *ast.File)) {
 	t.Helper()
-	all := map[string]string{}
 	for _, root := range []string{"../../../internal", "../../../tenancy", "../../../policy"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return err
+			if err == nil {
+				visit(path, file)
 			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				if call, ok := n.(*ast.CallExpr); ok {
-					if e := formatOf(call, file.Name.Name == "tenancy"); e != nil {
-						if s, ok := constant(e); ok {
-							all[s] = path
-						}
-					}
-				}
-				return true
-			})
-			return nil
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// spoken returns the formats of the texts in the code, each with its file.
+func spoken(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	walk(t, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if e := formatOf(call, file.Name.Name == "tenancy"); e != nil {
+					if s, ok := constant(e); ok {
+						all[s] = path
+					}
+				}
+			}
+			return true
+		})
+	})
 	return all
 }
 
@@ -147,5 +154,57 @@ func TestTheLanguageThatFitsTheHeaderBestIsAccepted(t *testing.T) {
 		if got := Accepted(header); got != want {
 			t.Errorf("%.20q: %s", header, got)
 		}
+	}
+}
+
+// actionOf returns the expression of the code if a call makes an entry of the audit log.
+func actionOf(call *ast.CallExpr) ast.Expr {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	case *ast.Ident:
+		name = f.Name
+	}
+	switch {
+	case name == "NewEvent" && len(call.Args) > 2:
+		return call.Args[2]
+	case name == "change" && len(call.Args) > 1:
+		return call.Args[1]
+	case name == "discard" && len(call.Args) > 3:
+		return call.Args[3]
+	}
+	return nil
+}
+
+func TestEveryEntryOfTheAuditLogHasATextInBothLanguages(t *testing.T) {
+	recorded := map[string]string{}
+	walk(t, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if e := actionOf(call); e != nil {
+					if code, ok := constant(e); ok && strings.Contains(code, ".") {
+						recorded[code] = path
+					}
+				}
+			}
+			return true
+		})
+	})
+	if len(recorded) < 60 {
+		t.Fatalf("only %d codes were found", len(recorded))
+	}
+	for code, path := range recorded {
+		if text := actions[code]; text.english == "" || text.german == "" {
+			t.Errorf("%s: %q has no text", path, code)
+		}
+	}
+	for language, want := range map[string]string{English: "certificate renewed", German: "Zertifikat erneuert"} {
+		if got := Action(language, "certificate.renewed"); got != want {
+			t.Errorf("%s: %q", language, got)
+		}
+	}
+	if got := Action(German, "new.code"); got != "new code" {
+		t.Errorf("an unknown code: %q", got)
 	}
 }
