@@ -23,6 +23,20 @@ func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy
 	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 }
 
+// UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation, after the given ID.
+// No person is warned about their certificates.
+func (r Reader) UnwarnedTenants(ctx context.Context, after string, limit int) ([]tenancy.Tenant, error) {
+	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? AND NOT EXISTS (SELECT 1 FROM "+
+		"key_users WHERE tenant_id = tenants.id) ORDER BY id LIMIT ?", after, limit)
+}
+
+// CountTenants counts all tenants, and those without a key user. It reads the whole table.
+func (r Reader) CountTenants(ctx context.Context) (all, unwarned int, err error) {
+	err = r.explain(r.q.QueryRowContext(ctx, "SELECT COUNT(*), COUNT(CASE WHEN NOT EXISTS (SELECT 1 FROM key_users WHERE "+
+		"tenant_id = tenants.id) THEN 1 END) FROM tenants").Scan(&all, &unwarned))
+	return all, unwarned, err
+}
+
 // TenantsByID reads the tenants with these IDs.
 func (r Reader) TenantsByID(ctx context.Context, ids []string) (map[string]tenancy.Tenant, error) {
 	return byID(ctx, r, scanTenant, func(t tenancy.Tenant) string {

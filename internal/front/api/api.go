@@ -106,6 +106,7 @@ type server struct {
 	crls          crlCache
 	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[client.FleetForecast]
+	fleetCounts   *survey[client.WorkCounts]
 }
 
 // prefix is the path prefix of this version of the API.
@@ -142,6 +143,7 @@ func New(c Config) (*Handler, error) {
 		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
+	s.fleetCounts = &survey[client.WorkCounts]{walk: s.surveyCounts, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()
 	routes(c.Version, mux, s)
@@ -202,7 +204,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched, registerWatchLinks, registerGuard, registerFind,
+		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList,
 	} {
 		register(r)
 	}

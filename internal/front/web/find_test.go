@@ -36,3 +36,26 @@ func TestASearchOpensTheOnlyResultAndListsSeveral(t *testing.T) {
 		t.Errorf("a single result leads to %q", got)
 	}
 }
+
+func TestTheWorkListIsFilteredAndExported(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for page, wants := range map[string][]string{
+		"/tenants":                  {"Without key users", "/tenants/acme", "/tenants/globex"},
+		"/tenants?q=acme":           {"/tenants/acme"},
+		"/tenants?q=no-such-thing":  {"No tenant fits this filter."},
+		"/tenants?filter=unwarned":  {`aria-current`},
+		"/tenants/export.csv":       {"tenant,display_name,state", "acme,"},
+		"/tenants/export.csv?q=acm": {"acme,"},
+	} {
+		status, body := c.get(olga, page)
+		for _, want := range wants {
+			if status != 200 || !strings.Contains(body, want) {
+				t.Errorf("%s: %d, no %q", page, status, want)
+			}
+		}
+	}
+	if _, body := c.get(olga, "/tenants?q=acme"); strings.Contains(body, "/tenants/globex") {
+		t.Error("a search lists other tenants")
+	}
+}

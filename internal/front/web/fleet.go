@@ -46,14 +46,6 @@ func isCounting(err error) bool {
 	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
 }
 
-func (c *console) tenants(v *view) error {
-	list, err := paged[client.Tenant](c, v, "/tenants")
-	if err != nil {
-		return err
-	}
-	return c.show(v, http.StatusOK, v.T("Tenants"), tenantsPage(v, list))
-}
-
 func (c *console) createTenant(v *view) error {
 	body := client.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"),
 		KeyType: tenancy.KeyType(v.r.PostFormValue("key_type"))}

@@ -220,7 +220,7 @@ var germanArrangement = []translation{
 		"Neuer Schlüssel, gleiche CA und gleiches Subject (jede Erneuerung)",
 	},
 	{"Next step: %s", "Nächster Schritt: %s"},
-	{"Change the arrangement", "Arrangement ändern"},
+	{"Change the arrangement", "Vereinbarung ändern"},
 	{"Choose the generation", "Generation wählen"},
 	{"Diagnosis", "Diagnose"},
 	{"Go to the certificates", "Zu den Zertifikaten"},

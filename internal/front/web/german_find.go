@@ -1,9 +1,20 @@
 package web
 
-// germanFind holds the German texts of the search.
+// germanFind holds the German texts of the search and of the work list.
 var germanFind = []translation{
 	{"%s, generation %d", "%s, Generation %d"},
+	{"%d get mails", "%d erhalten Mails"},
 	{"Detail", "Einzelheit"},
+	{"Expiry", "Ablauf"},
+	{"Filter", "Filter"},
+	{"Name or words of the display name", "Name oder Wörter des Anzeigenamens"},
+	{"Next event", "Nächstes Ereignis"},
+	{"No arrangement", "Keine Vereinbarung"},
+	{"No tenant fits this filter.", "Kein Tenant passt zu diesem Filter."},
+	{"Without key users", "Ohne Key-User"},
+	{"Roll-over open", "Umstellung offen"},
+	{"none", "keine"},
+	{"%d of %d", "%d von %d"},
 	{"Find", "Suchen"},
 	{"IT contact", "IT-Kontakt"},
 	{"Kind", "Art"},

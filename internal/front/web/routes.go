@@ -119,6 +119,7 @@ func (c *console) routeTable() []route {
 		{"POST /authorities/request", operators, (*console).requestAuthority},
 		{"POST /authorities/install", operators, (*console).installAuthority},
 		{"POST /accounts/{account}/delete", operators, (*console).deleteAccount},
+		{"GET /tenants/export.csv", operators, (*console).exportTenants},
 		{"POST /tenants", operators, (*console).createTenant},
 		{"POST /deliveries/{delivery}/requeue", operators, (*console).requeue},
 		{"POST /deliveries/requeue", operators, (*console).requeueAll},

@@ -48,13 +48,13 @@ var germanAPI = []translation{
 	{"cannot be changed: it is %s", "lässt sich nicht ändern: Der Wert ist %s"},
 	{
 		"cannot be changed: it is %s. Create another arrangement for %s",
-		"lässt sich nicht ändern: Der Wert ist %s. Erstellen Sie ein anderes Arrangement für %s",
+		"lässt sich nicht ändern: Der Wert ist %s. Erstellen Sie eine andere Vereinbarung für %s",
 	},
 	{
 		"cannot be changed: receivers map the names of the existing certificates. Add another credential, and create " +
 			"arrangements that use it",
 		"lässt sich nicht ändern: Empfänger ordnen die Namen der bestehenden Zertifikate zu. Fügen Sie ein weiteres " +
-			"Credential hinzu, und erstellen Sie Arrangements damit",
+			"Credential hinzu, und erstellen Sie Vereinbarungen damit",
 	},
 	{"every receiver accepts the new certificate", "Jeder Empfänger nimmt das neue Zertifikat an"},
 	{
@@ -92,7 +92,7 @@ var germanAPI = []translation{
 	{"only %s can change this", "Nur %s kann das ändern"},
 	{
 		"receiver %s is used by an arrangement: delete the arrangement first",
-		"Der Empfänger %s wird von einem Arrangement verwendet: Löschen Sie zuerst das Arrangement",
+		"Der Empfänger %s wird von einer Vereinbarung verwendet: Löschen Sie zuerst die Vereinbarung",
 	},
 	{
 		"state the issuer of the workload's identity tokens: %d issuers are configured",

@@ -83,7 +83,7 @@ var germanDiagnoses = []translation{
 	{
 		"check that the endpoint is the right host; then give the arrangement the CA or the key of the receiver's " +
 			"certificate",
-		"Prüfen Sie, ob der Endpunkt der richtige Host ist; geben Sie dem Arrangement dann die CA oder den Schlüssel " +
+		"Prüfen Sie, ob der Endpunkt der richtige Host ist; geben Sie der Vereinbarung dann die CA oder den Schlüssel " +
 			"vom Zertifikat des Empfängers",
 	},
 	{
@@ -103,7 +103,7 @@ var germanDiagnoses = []translation{
 		"Wählen Sie einen Pfad, auf den der Empfänger nur mit Zertifikat antwortet, etwa einen, den Nachrichten " +
 			"verwenden",
 	},
-	{"correct the arrangement's endpoint", "Korrigieren Sie den Endpunkt des Arrangements"},
+	{"correct the arrangement's endpoint", "Korrigieren Sie den Endpunkt der Vereinbarung"},
 	{
 		"every generation is accepted, and a message was answered %d: the sender's permissions are the cause",
 		"Jede Generation wird angenommen, und eine Nachricht wurde mit %d beantwortet: Es liegt an den Rechten des " +
@@ -117,12 +117,12 @@ var germanDiagnoses = []translation{
 	{"from %s until %s", "von %s bis %s"},
 	{
 		"give the arrangement a probe that shows the difference, or add a refusal rule",
-		"Geben Sie dem Arrangement eine Testanfrage, die den Unterschied zeigt, oder fügen Sie eine Ablehnungsregel " +
+		"Geben Sie der Vereinbarung eine Testanfrage, die den Unterschied zeigt, oder fügen Sie eine Ablehnungsregel " +
 			"hinzu",
 	},
 	{
 		"give the arrangement a probe, and diagnose again",
-		"Geben Sie dem Arrangement eine Testanfrage, und wiederholen Sie die Diagnose",
+		"Geben Sie der Vereinbarung eine Testanfrage, und wiederholen Sie die Diagnose",
 	},
 	{
 		"messages show that the receiver accepts every generation that can be presented",

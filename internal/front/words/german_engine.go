@@ -41,10 +41,10 @@ var germanEngine = []translation{
 	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
 	{"a parked body has %d bytes", "Ein geparkter Inhalt hat %d Bytes"},
 	{"a tenant %s already exists", "Einen Tenant %s gibt es schon"},
-	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde ein Arrangement %s bei %s hinzugefügt"},
+	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde eine Vereinbarung %s bei %s hinzugefügt"},
 	{
 		"another arrangement uses the receiver %s: delete that one first",
-		"Ein anderes Arrangement verwendet den Empfänger %s: Löschen Sie zuerst jenes",
+		"Eine andere Vereinbarung verwendet den Empfänger %s: Löschen Sie zuerst jene",
 	},
 	{
 		"another replica has warned about a certificate in the meantime",
@@ -61,13 +61,13 @@ var germanEngine = []translation{
 	{"another worker has claimed the part", "Ein anderer Worker bearbeitet diesen Teil"},
 	{
 		"arrangement %s has a feed already: give it a new address if the present one is lost",
-		"Das Arrangement %s hat schon einen Feed: Geben Sie ihm eine neue Adresse, falls die jetzige verloren ist",
+		"Die Vereinbarung %s hat schon einen Feed: Geben Sie ihm eine neue Adresse, falls die jetzige verloren ist",
 	},
 	{
 		"arrangement %s has no valid certificate to publish: renew the certificate of %s",
-		"Das Arrangement %s hat kein gültiges Zertifikat zum Veröffentlichen: Erneuern Sie das Zertifikat von %s",
+		"Die Vereinbarung %s hat kein gültiges Zertifikat zum Veröffentlichen: Erneuern Sie das Zertifikat von %s",
 	},
-	{"arrangement %s/%s presents no client certificate", "Das Arrangement %s/%s legt kein Client-Zertifikat vor"},
+	{"arrangement %s/%s presents no client certificate", "Die Vereinbarung %s/%s legt kein Client-Zertifikat vor"},
 	{
 		"certificates could expire before they are renewed: %v",
 		"Zertifikate könnten ablaufen, bevor sie erneuert werden: %v",
@@ -105,7 +105,7 @@ var germanEngine = []translation{
 		"Das %s von %s gilt bis %s, noch %.2f Tage: Erneuern ist ab %s möglich, und der Hintergrundjob erneuert es " +
 			"ohnehin rechtzeitig",
 	},
-	{"the arrangement has no feed: create it first", "Das Arrangement hat keinen Feed: Erstellen Sie ihn zuerst"},
+	{"the arrangement has no feed: create it first", "Die Vereinbarung hat keinen Feed: Erstellen Sie ihn zuerst"},
 	{
 		"the certificate %s expired on %s: get the present one from its owner",
 		"Das Zertifikat %s ist am %s abgelaufen: Besorgen Sie das jetzige vom Inhaber",
@@ -122,7 +122,7 @@ var germanEngine = []translation{
 	},
 	{
 		"the certificates of arrangement %s are larger than followers read: ask the CA for smaller ones",
-		"Die Zertifikate des Arrangements %s sind größer, als Empfänger lesen: Bitten Sie die CA um kleinere",
+		"Die Zertifikate der Vereinbarung %s sind größer, als Empfänger lesen: Bitten Sie die CA um kleinere",
 	},
 	{"the gateway's public key is invalid", "Der öffentliche Schlüssel des Gateways ist ungültig"},
 	{
@@ -185,7 +185,7 @@ var germanEngine = []translation{
 		"Es sind %d Zertifikate: Geben Sie eines an, mit den CAs darüber",
 	},
 	{"there is no %s", "%s gibt es nicht"},
-	{"there is no arrangement %s", "Es gibt kein Arrangement %s"},
+	{"there is no arrangement %s", "Es gibt keine Vereinbarung %s"},
 	{"there is no certificate", "Es ist kein Zertifikat dabei"},
 	{
 		"there is no such feed: its address is incomplete, or it was replaced or revoked",
