@@ -205,6 +205,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList,
+		registerAttention,
 	} {
 		register(r)
 	}

@@ -268,10 +268,16 @@ func (s *server) listMessages(ctx context.Context, in *struct {
 	return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
 }
 
-func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollover], error) {
+func (s *server) listAtRisk(ctx context.Context, in *struct {
+	Paged
+	Host string `query:"host" maxLength:"253" doc:"Only those whose receiver is at this host."`
+}) (*List[client.Rollover], error) {
 	all, _, err := s.fleetAtRisk.get(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if in.Host != "" {
+		all = slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool { return hostOf(s.Arrangement) != in.Host })
 	}
 	start := 0
 	if in.Cursor != "" {

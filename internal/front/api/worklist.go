@@ -206,4 +206,3 @@ func (s *server) surveyCounts(ctx context.Context) (out client.WorkCounts, size 
 	out.All, out.Unwarned, err = s.store.CountTenants(ctx)
 	return out, out.All, err
 }
-

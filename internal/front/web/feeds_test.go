@@ -61,7 +61,7 @@ func TestAKeyUserPublishesAFeedAndSeesWhetherItIsFetched(t *testing.T) {
 	reads(bankPage, "Not fetched for more than 7 days")
 	reads("/tenants/acme", "Silent feeds", "acme/crm-to-bank")
 	for path, wants := range map[string][]string{
-		"/silent-feeds": {"acme/crm-to-bank", "Go-http-client/1.1"}, "/": {"Feeds that are no longer fetched: 1."},
+		"/silent-feeds": {"acme/crm-to-bank", "Go-http-client/1.1"}, "/": {"Feeds that are no longer fetched: 1"},
 	} {
 		_, page := c.get(c.signIn("olga"), path)
 		for _, want := range wants {

@@ -23,13 +23,11 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	var risk client.Page[client.Rollover]
-	var f client.FleetForecast
-	if !o.AsOf.IsZero() { // else the fleet is being counted
-		if risk, err = get[client.Page[client.Rollover]](c, v, "/at-risk?limit=8"); err != nil {
-			return err
-		}
+	causes, err := get[client.AttentionList](c, v, "/attention")
+	if err != nil {
+		return err
 	}
+	var f client.FleetForecast
 	if f, err = get[client.FleetForecast](c, v, "/forecast"); err != nil && !isCounting(err) {
 		return err
 	}
@@ -37,7 +35,7 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, risk.Items, months(v, f.Runs), len(first.Items) == 0))
+	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, causes, months(v, f.Runs), len(first.Items) == 0))
 }
 
 // isCounting reports whether the first survey of the fleet since the start is not finished.
@@ -66,7 +64,7 @@ func (c *console) runs(v *view) error {
 }
 
 func (c *console) atRisk(v *view) error {
-	list, err := paged[client.Rollover](c, v, "/at-risk")
+	list, err := paged[client.Rollover](c, v, "/at-risk?host="+escape(v.r.URL.Query().Get("host")))
 	if err != nil {
 		return err
 	}

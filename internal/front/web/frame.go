@@ -138,14 +138,7 @@ func (v *view) rolling(r client.Rollover) stateOf {
 }
 
 // attention returns the sentence of the overview about the things that need attention.
-func (v *view) attention(o client.Overview) string {
-	n := o.AtRisk + o.MailsDead + o.Tokens + o.FeedsSilent + o.GuardHeld
-	if o.MailsHeld != nil {
-		n++
-	}
-	if !o.CAAwaited.IsZero() {
-		n++
-	}
+func (v *view) attention(o client.Overview, n int) string {
 	switch n {
 	case 0:
 		return v.T("Everything is fine. The next run is on %s.", v.Day(o.NextRun))

@@ -22,10 +22,6 @@ var germanFeeds = []translation{
 		"Sie führt zu den Zertifikaten, die jetzt und als Nächstes verwendet werden, solange die Vereinbarung besteht. " +
 			"Wer die Adresse hat, kann sie lesen.",
 	},
-	{
-		"Feeds that are no longer fetched: %d. Their receivers may miss the next certificate.",
-		"Feeds, die nicht mehr abgerufen werden: %d. Ihre Empfänger könnten das nächste Zertifikat verpassen.",
-	},
 	{"Last fetched", "Zuletzt abgerufen"},
 	{"New address", "Neue Adresse"},
 	{"Not fetched for more than 7 days", "Seit mehr als 7 Tagen nicht abgerufen"},

@@ -16,7 +16,6 @@ var germanFleet = []translation{
 	},
 	{"Active", "Aktiv"},
 	{"All", "Alle"},
-	{"All %d", "Alle %d"},
 	{
 		"All %d entries have been verified: none is missing or changed.",
 		"Alle %d Einträge wurden geprüft: Keiner fehlt, keiner wurde verändert.",
@@ -68,15 +67,9 @@ var germanFleet = []translation{
 	{"Expires", "Läuft ab"},
 	{"Export as CSV", "Als CSV exportieren"},
 	{"Export as JSON Lines", "Als JSON Lines exportieren"},
-	{"Failed mails", "Fehlgeschlagene Mails"},
 	{
 		"Failed mails queued again: %d. Waiting mails are tried now.",
 		"Fehlgeschlagene Mails erneut eingereiht: %d. Die Zustellung wartender Mails wird jetzt versucht.",
-	},
-	{"Fix the cause, then try the mails again", "Die Ursache beheben, dann die Mails erneut versuchen"},
-	{
-		"No mail is sent, because the mail server refuses this installation: %s",
-		"Es wird keine Mail gesendet, weil der Mailserver diese Installation ablehnt: %s",
 	},
 	{"Try all failed mails again", "Fehlgeschlagene erneut senden"},
 	{"File", "Datei"},
@@ -134,7 +127,6 @@ var germanFleet = []translation{
 	{"Key type", "Schlüsseltyp"},
 	{"Key user", "Key-User"},
 	{"Last error", "Letzter Fehler"},
-	{"Last run: %d renewed, %d warned, %d failed", "Letzter Lauf: %d erneuert, %d gewarnt, %d fehlgeschlagen"},
 	{"Late", "Verspätet"},
 	{"Line", "Zeile"},
 	{"Message", "Nachricht"},
@@ -153,7 +145,6 @@ var germanFleet = []translation{
 		"Kein Empfänger ist gefährdet: Alle akzeptieren nachweislich das neueste Zertifikat. Gefährdete Empfänger werden " +
 			"hier nach verbleibender Zeit aufgeführt.",
 	},
-	{"No run yet", "Noch kein Lauf"},
 	{
 		"No runs yet. The first one is on the first day of next month.",
 		"Noch keine Läufe. Der erste ist am Ersten des nächsten Monats.",
@@ -261,12 +252,6 @@ var germanFleet = []translation{
 	{"Token %s (%s)", "Token %s (%s)"},
 	{"If the token has leaked, end them: the accounts are deleted, and the tokens are revoked.",
 		"Falls das Token in fremde Hände gelangt ist, beenden Sie sie: Die Konten werden gelöscht, die Tokens widerrufen."},
-	{"Expiring tokens", "Ablaufende Tokens"},
-	{"The key of the root is not in this service. Have the root sign the request for the next issuing CA, and install " +
-		"the signed chain by %s: perennial authority csr, perennial authority install.",
-		"Der Schlüssel der Root-CA liegt nicht in diesem Dienst. Lassen Sie die Anforderung für die nächste ausstellende " +
-			"CA von der Root-CA signieren, und installieren Sie die signierte Kette bis %s: perennial authority csr, " +
-			"perennial authority install."},
 	{"Key", "Schlüssel"},
 	{"Elsewhere", "Nicht in diesem Dienst"},
 	{"The revocation list of %s lacks %s, because the key of the root is offline. Run perennial authority root import, " +
@@ -346,7 +331,6 @@ var germanFleet = []translation{
 	{"Valid until", "Gültig bis"},
 	{"Validity of new certificates", "Gültigkeit neuer Zertifikate"},
 	{"Verify entire log", "Gesamtes Protokoll prüfen"},
-	{"Waiting mails", "Wartende Mails"},
 	{"Warned", "Gewarnt"},
 	{"Warning", "Warnung"},
 	{"Warnings", "Warnungen"},

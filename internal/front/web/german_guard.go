@@ -15,10 +15,6 @@ var germanGuard = []translation{
 	},
 	{"Certificates of partners", "Zertifikate von Partnern"},
 	{
-		"Certificates of partners that need your decision: %d.",
-		"Zertifikate von Partnern, die Ihre Entscheidung brauchen: %d.",
-	},
-	{
 		"Certificates that need your decision: %d. Until then, calls with them follow the partner's on_hold.",
 		"Zertifikate, die Ihre Entscheidung brauchen: %d. Bis dahin gilt für Aufrufe damit on_hold des Partners.",
 	},

@@ -65,10 +65,3 @@ func TestTheOverviewNamesTheFirstDeadlineAndTheReceiversWithoutOne(t *testing.T)
 		}
 	}
 }
-
-func TestHeldMailsNeedAttention(t *testing.T) {
-	v := &view{lang: "en", zone: time.UTC}
-	if got := v.attention(client.Overview{MailsHeld: &client.MailHold{}}); !strings.Contains(got, "1 thing needs") {
-		t.Errorf("%s", got)
-	}
-}

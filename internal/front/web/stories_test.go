@@ -59,7 +59,7 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "alice")
 		b.reads("Your certificate has been renewed. 2 of 3 receivers are ready for the new one.")
-		b.press("crm-to-bank refuses the new certificate, 20 days left")
+		b.press("Tenant Certificate: receivers are not ready for the new one")
 		b.reads("Some receivers have not been proved to accept the new certificate. Test them, or remind their " +
 			"administrators.")
 		b.press("Show roll-overs")
@@ -97,13 +97,13 @@ func TestAReceiversAdministratorGoesFromTheLinkToAnAcceptedCertificate(t *testin
 func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "olga")
-		b.reads("2 things need attention")
-		b.press("Arrangements at risk 1")
+		b.reads("3 things need attention")
+		b.press("See arrangements")
 		b.press("Why?")
 		b.reads("Next step:")
 		b.reads("generation 2")
 		b.open("/")
-		b.press("Failed mails 1")
+		b.press("See mails")
 		b.reads("550 5.1.1 mailbox unavailable")
 		b.press("Try again")
 		b.reads("The mail has been queued again.")

@@ -7,6 +7,10 @@ var germanAPI = []translation{
 		"Bei %d Zertifikaten beginnt der SHA-256 mit %s: Geben Sie mehr Stellen an, oder --partner",
 	},
 	{
+		"%d certificates of the last run are not renewed yet: %s",
+		"%d Zertifikate des letzten Laufs sind noch nicht erneuert: %s",
+	},
+	{
 		"%q is not a system of the watched certificate %s: add it there first",
 		"%q ist kein System des beobachteten Zertifikats %s: Fügen Sie es dort zuerst hinzu",
 	},
@@ -16,7 +20,14 @@ var germanAPI = []translation{
 	{"%s has no credential %s", "%s hat kein Credential %s"},
 	{"%s has no credential %s: add it first", "%s hat kein Credential %s: Fügen Sie es zuerst hinzu"},
 	{"%s is going to expire soon", "%s läuft bald ab"},
+	{"%s is not known to accept the new certificate", "%s hat nicht gezeigt, dass das neue Zertifikat angenommen wird"},
 	{"%s must be requested by hand", "%s muss von Hand beantragt werden"},
+	{"%s refuses the new certificate", "%s lehnt das neue Zertifikat ab"},
+	{
+		"%s refuses the new certificate in %d of %d arrangements",
+		"%s lehnt das neue Zertifikat in %d von %d Vereinbarungen ab",
+	},
+	{"%s: %d tenants wait for the same administrator", "%s: %d Tenants warten auf dieselbe Administration"},
 	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},
 	{"%s: the new one differs from the one before", "%s: Das neue unterscheidet sich vom bisherigen"},
 	{"A new CA will issue your certificates", "Eine neue CA wird Ihre Zertifikate ausstellen"},
@@ -56,7 +67,12 @@ var germanAPI = []translation{
 		"lässt sich nicht ändern: Empfänger ordnen die Namen der bestehenden Zertifikate zu. Fügen Sie ein weiteres " +
 			"Credential hinzu, und erstellen Sie Vereinbarungen damit",
 	},
+	{
+		"certificates of partners that need your decision: %d",
+		"Zertifikate von Partnern, die Ihre Entscheidung brauchen: %d",
+	},
 	{"every receiver accepts the new certificate", "Jeder Empfänger nimmt das neue Zertifikat an"},
+	{"feeds that are no longer fetched: %d", "Feeds, die nicht mehr abgerufen werden: %d"},
 	{
 		"generation %d is not available to %s: choose another",
 		"Die Generation %d steht %s nicht zur Verfügung: Wählen Sie eine andere",
@@ -70,6 +86,7 @@ var germanAPI = []translation{
 	{"is before 1970", "liegt vor 1970"},
 	{"is not a cursor of this service", "ist kein Cursor dieses Dienstes"},
 	{"is not a valid URL", "ist keine gültige URL"},
+	{"mails that failed for good: %d", "Endgültig gescheiterte Mails: %d"},
 	{"must be at most 30 days", "darf höchstens 30 Tage sein"},
 	{
 		"must be in the future and at most one year from now",
@@ -84,6 +101,10 @@ var germanAPI = []translation{
 		"no issuer of identity tokens is configured: start the service and the gateways with --workload-issuer URL",
 		"Es ist kein Aussteller von Identitäts-Tokens eingerichtet: Starten Sie Dienst und Gateways mit " +
 			"--workload-issuer URL",
+	},
+	{
+		"no mail is sent, because the mail server refuses this installation: %s",
+		"Es werden keine Mails gesendet, weil der Mailserver diese Installation ablehnt: %s",
 	},
 	{
 		"no mail server is configured: start the service with --smtp first",
@@ -101,6 +122,10 @@ var germanAPI = []translation{
 	{
 		"state the workload, such as system:serviceaccount:NAMESPACE:NAME",
 		"Geben Sie den Workload an, etwa system:serviceaccount:NAMESPACE:NAME",
+	},
+	{
+		"tenants without a key user, so that no person is warned: %d",
+		"Tenants ohne Key-User, so dass keine Person gewarnt wird: %d",
 	},
 	{"the CA has issued the certificate", "Die CA hat das Zertifikat ausgestellt"},
 	{
@@ -138,6 +163,7 @@ var germanAPI = []translation{
 	{"the plan has no tenant %q", "Im Plan gibt es keinen Tenant %q"},
 	{"the request has no session", "Die Anfrage hat keine Sitzung"},
 	{"the request was cancelled before it was completed", "Die Anfrage wurde abgebrochen, bevor sie fertig war"},
+	{"the root must sign the next issuing CA", "Die Root muss die nächste ausstellende CA signieren"},
 	{
 		"the token %s is bound to the workload %s, whose platform rotates its identity tokens: there is nothing to " +
 			"rotate here",
@@ -190,6 +216,7 @@ var germanAPI = []translation{
 	},
 	{"this needs an operator's token", "Dafür ist das Token eines Operators nötig"},
 	{"this service does not import fleets", "Dieser Dienst importiert keine Bestände"},
+	{"tokens of senders and gateways that expire: %d", "Tokens von Sendern und Gateways, die ablaufen: %d"},
 	{
 		"you report generation %d as installed at the receiver of %s, but it still answers %s: check the installation " +
 			"there, and confirm again",

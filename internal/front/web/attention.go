@@ -1,0 +1,66 @@
+package web
+
+import (
+	"github.com/perennial-pki/perennial/client"
+)
+
+// cause shows a cause with its urgency.
+func (v *view) cause(c client.Attention) stateOf {
+	if c.Urgent {
+		return stateOf{"bad", sentence(c.Title)}
+	}
+	return stateOf{"wait", sentence(c.Title)}
+}
+
+// turn names whose turn it is.
+func (v *view) turn(c client.Attention) string {
+	switch c.Turn {
+	case "receiver":
+		return v.T("administrator of the receiver")
+	case "owner":
+		return v.T("key users")
+	}
+	return v.T("hosting team")
+}
+
+// causePath is the page where a cause is dealt with.
+func causePath(c client.Attention) string {
+	switch c.Cause {
+	case client.AttentionReceivers:
+		return "/at-risk?host=" + escape(c.Host)
+	case client.AttentionRun:
+		return "/runs"
+	case client.AttentionMailHeld:
+		return "/deliveries?state=queued"
+	case client.AttentionMailDead:
+		return "/deliveries?state=dead"
+	case client.AttentionAuthority:
+		return "/authorities"
+	case client.AttentionTokens:
+		return "/tokens"
+	case client.AttentionUnwarned:
+		return "/tenants?filter=unwarned"
+	case client.AttentionFeeds:
+		return "/silent-feeds"
+	case client.AttentionGuard:
+		return guardPath
+	}
+	return "/"
+}
+
+// causeAction is the text of the link to that page.
+func (v *view) causeAction(c client.Attention) string {
+	switch c.Cause {
+	case client.AttentionReceivers:
+		return v.T("See arrangements")
+	case client.AttentionMailHeld, client.AttentionMailDead:
+		return v.T("See mails")
+	case client.AttentionTokens:
+		return v.T("Rotate tokens")
+	case client.AttentionUnwarned:
+		return v.T("See tenants")
+	case client.AttentionGuard:
+		return v.T("Decide")
+	}
+	return v.T("See details")
+}
