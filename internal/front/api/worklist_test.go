@@ -30,8 +30,8 @@ func TestTheWorkListStatesWhatIsToBeDoneForEachTenant(t *testing.T) {
 	if v := all["acme"]; v["key_users"] == 0.0 || v["state"] == nil || v["not_after"] == nil || v["next_at"] == nil {
 		t.Errorf("acme: %v", v)
 	}
-	for query, want := range map[string][]string{"?filter=unwarned": {"silent"}, "?q=house": {"silent"}, "?q=acme": {"acme"},
-		"?filter=at-risk": nil, "?q=nothing": nil, "?limit=1": {"acme"}} {
+	for query, want := range map[string][]string{"?filter=unwarned": {"silent"}, "?q=house": {"silent"},
+		"?q=acme": {"acme"}, "?filter=at-risk": nil, "?q=nothing": nil, "?limit=1": {"acme"}} {
 		if got, _ := f.work(query); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}

@@ -16,7 +16,7 @@ func TestTheOverviewShowsThatMailsAreHeld(t *testing.T) {
 		_, err := tx.HoldMails(t.Context(), tenancy.MailHold{Since: c.now(), RetryAt: c.now(), Reason: reason})
 		return err
 	}))
-	if _, body := c.get(operator, "/"); !strings.Contains(body, "No mail is sent, because the mail server refuses this installation") ||
+	if _, body := c.get(operator, "/"); !strings.Contains(body, "No mail is sent, because the mail server refuses this") ||
 		!strings.Contains(body, reason) {
 		t.Errorf("the overview does not show it:\n%s", body)
 	}

@@ -78,8 +78,8 @@ func (c *console) exportTenants(v *view) error {
 	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	v.w.Header().Set("Content-Disposition", `attachment; filename="tenants.csv"`)
 	table := csv.NewWriter(v.w)
-	table.Write([]string{"tenant", "display_name", "state", "arrangements", "at_risk", "deadline", "not_after", "next_action",
-		"next_at", "key_users", "subscribed"})
+	table.Write([]string{"tenant", "display_name", "state", "arrangements", "at_risk", "deadline", "not_after",
+		"next_action", "next_at", "key_users", "subscribed"})
 	instant := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
