@@ -97,8 +97,8 @@ func (s *server) causesOf(ctx context.Context, o client.Overview, counts client.
 			Turn: "operator", Count: 1, Deadline: o.CAAwaited}, tenancy.Say("the root must sign the next issuing CA"))
 	}
 	add(client.Attention{Cause: client.AttentionTokens, Urgent: o.TokensFrom.Sub(s.clock()) < urgentWithin,
-		Turn: "operator", Count: o.Tokens, Deadline: o.TokensFrom}, tenancy.Say("tokens of senders and gateways that expire: %d",
-		o.Tokens))
+		Turn: "operator", Count: o.Tokens, Deadline: o.TokensFrom},
+		tenancy.Say("tokens of senders and gateways that expire: %d", o.Tokens))
 	add(client.Attention{Cause: client.AttentionGuard, Turn: "operator", Count: o.GuardHeld},
 		tenancy.Say("certificates of partners that need your decision: %d", o.GuardHeld))
 	add(client.Attention{Cause: client.AttentionMailDead, Turn: "operator", Count: o.MailsDead},

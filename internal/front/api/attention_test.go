@@ -28,7 +28,8 @@ func TestReceiversAtRiskAreGroupedByTheirHostTheMostUrgentFirst(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	all := byHost([]standing.Standing{late("a", "bank.example.com", 20, rollover.Unknown, now),
 		late("b", "bank.example.com", 15, rollover.Unknown, now), late("b", "bank.example.com", 25, rollover.Unknown, now),
-		late("c", "erp.example.com", 3, rollover.Refused, now), late("d", "slow.example.com", 10, rollover.Unknown, now)}, now)
+		late("c", "erp.example.com", 3, rollover.Refused, now), late("d", "slow.example.com", 10, rollover.Unknown, now),
+	}, now)
 	want := []client.Attention{
 		{Host: "erp.example.com", Count: 1, Tenants: 1, Refused: 1, Urgent: true, Deadline: now.Add(3 * policy.Day)},
 		{Host: "slow.example.com", Count: 1, Tenants: 1, Deadline: now.Add(10 * policy.Day)},

@@ -182,7 +182,8 @@ func (s *server) workOf(t tenancy.Tenant, arrangements []tenancy.Arrangement, in
 	}
 	c := inReach[i]
 	v.NotAfter = c.NotAfter
-	for _, e := range s.engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, now).Events {
+	validity := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+	for _, e := range s.engine.Policy().Forecast(validity, now).Events {
 		if e.Action != policy.Wait {
 			v.NextAction, v.NextAt = string(e.Action), e.At
 			break
