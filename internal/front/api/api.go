@@ -190,7 +190,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched, registerWatchLinks, registerGuard,
+		registerWatched, registerWatchLinks, registerGuard, registerTraffic, registerInvitations,
 	} {
 		register(r)
 	}
