@@ -28,6 +28,14 @@ type KeyUser struct {
 	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
 }
 
+// Invitation lets a key user create an account of the console.
+type Invitation struct {
+	User      string    `json:"user"`
+	Token     string    `json:"token" doc:"Shown only once. The key user enters it at the URL, and chooses a name and a password."`
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
 // ITContact is an IT contact of a tenant. The first one in the list is the designated contact.
 type ITContact struct {
 	Name  string `json:"name"`

@@ -28,6 +28,13 @@ func (r Reader) Account(ctx context.Context, id string) (tenancy.Account, error)
 	return one(ctx, r, "such account", scanAccount, "SELECT "+accountColumns+"WHERE a.id = ?", id)
 }
 
+// HasAccount reports whether an account acts as a key user.
+func (r Reader) HasAccount(ctx context.Context, keyUserID string) (bool, error) {
+	n, err := one(ctx, r, "account", scanOne[int], "SELECT count(*) FROM accounts WHERE key_user_id = ? AND "+
+		"key_user_id <> ''", keyUserID)
+	return n > 0, err
+}
+
 // AccountByOrigin finds the account that was created from an origin: a token, or an identity at an OpenID Connect
 // provider.
 func (r Reader) AccountByOrigin(ctx context.Context, origin string) (tenancy.Account, error) {

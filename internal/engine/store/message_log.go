@@ -49,6 +49,24 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
 }
 
+// Traffic returns the number of messages since an instant, and the time of the latest one: those of an arrangement, or of
+// all arrangements of the tenant if its ID is empty.
+func (r Reader) Traffic(ctx context.Context, tenantID, arrangementID string, since time.Time) (n int,
+	latest time.Time, err error) {
+	which, of := "= ?", arrangementID
+	if arrangementID == "" {
+		which, of = "IN (SELECT id FROM arrangements WHERE tenant_id = ?)", tenantID
+	}
+	from := func(table string) string {
+		return "SELECT count, at FROM " + table + " WHERE arrangement_id " + which + " AND at >= ?"
+	}
+	_, err = one(ctx, r, "message", func(s row) (_ struct{}, err error) {
+		return struct{}{}, s.Scan(&n, instant{&latest})
+	}, "SELECT CAST(COALESCE(sum(count), 0) AS BIGINT), COALESCE(max(at), 0) FROM ("+from("message_log")+" UNION ALL "+
+		from("messages")+") AS sent", of, micros(since), of, micros(since))
+	return n, latest, err
+}
+
 // FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no
 // success after the first of them.
 func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {

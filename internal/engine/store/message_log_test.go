@@ -151,6 +151,31 @@ func TestEntriesOfTheReleaseBeforeAreReadAndForgotten(t *testing.T) {
 	})
 }
 
+func TestTrafficIsThatOfAnArrangementOrOfATenant(t *testing.T) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			if _, err := tx.exec(ctx, "INSERT INTO messages VALUES ('1', 'a', ?, 'POST', '/', 200, 1, 1, 5, '', 3)",
+				micros(now)); err != nil {
+				return err
+			}
+			return tx.AddMessages(ctx, []tenancy.Message{{ID: "2", ArrangementID: "a", At: now.Add(-time.Hour), Count: 100},
+				{ID: "3", ArrangementID: "a", At: now.Add(time.Hour), Count: 7},
+				{ID: "4", ArrangementID: "b", At: now, Count: 50}})
+		}))
+		n, latest, err := s.Traffic(t.Context(), "t", "a", now)
+		if err != nil || n != 10 || !latest.Equal(now.Add(time.Hour)) {
+			t.Errorf("%d messages, the latest at %s, %v", n, latest, err)
+		}
+		n, latest, err = s.Traffic(t.Context(), "a tenant without arrangements", "", now)
+		if err != nil || n != 0 || !latest.IsZero() {
+			t.Errorf("%d messages of nothing, the latest at %s, %v", n, latest, err)
+		}
+	})
+}
+
 func TestAnArrangementFailsIfItsMessagesFailAndNoneSucceedsAfterwards(t *testing.T) {
 	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)

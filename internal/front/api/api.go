@@ -204,8 +204,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList,
-		registerAttention,
+		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
+		registerTraffic, registerInvitations,
 	} {
 		register(r)
 	}

@@ -23,6 +23,9 @@ func registerTokens(r *router) {
 		status: http.StatusCreated, access: operators,
 	}, (*server).createToken)
 	register(r, endpoint{
+		method: http.MethodGet, path: "/tokens/{token}", summary: "Get a token, without its secret", access: operators,
+	}, (*server).getToken)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tokens/{token}",
 		summary: "Revoke a token. With created=end, also end everything created with it", status: http.StatusNoContent,
 		access: operators,
@@ -41,6 +44,11 @@ func registerTokens(r *router) {
 func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token], error) {
 	rows, err := s.store.Tokens(ctx, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+}
+
+func (s *server) getToken(ctx context.Context, in *OneToken) (*Entity[client.Token], error) {
+	t, err := s.store.Token(ctx, in.ID)
+	return &Entity[client.Token]{Body: viewToken(t)}, err
 }
 
 func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {

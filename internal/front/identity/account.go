@@ -98,6 +98,11 @@ func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]tena
 	return s.store.Accounts(ctx, after, limit)
 }
 
+// Account returns an account. It returns [tenancy.ErrNotFound] if there is none.
+func (s *Service) Account(ctx context.Context, id string) (tenancy.Account, error) {
+	return s.store.Account(ctx, id)
+}
+
 // DeleteAccount deletes an account with its sessions and passkeys. It returns [tenancy.ErrNotFound], or [ErrOwnAccount]
 // if by is the account itself.
 func (s *Service) DeleteAccount(ctx context.Context, by tenancy.Account, id string) (deleted tenancy.Account,

@@ -1,9 +1,13 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
+	"github.com/a-h/templ"
+
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -11,13 +15,10 @@ import (
 type own struct {
 	sessions []tenancy.Session
 	passkeys []tenancy.Passkey
-	calendar string // its address, if it was just created
 }
 
-func (c *console) account(v *view) error { return c.showAccount(v, "") }
-
-func (c *console) showAccount(v *view, calendar string) (err error) {
-	o := own{calendar: calendar}
+func (c *console) account(v *view) (err error) {
+	var o own
 	if o.sessions, err = c.identity.Sessions(v.ctx(), v.account); err != nil {
 		return err
 	}
@@ -25,6 +26,28 @@ func (c *console) showAccount(v *view, calendar string) (err error) {
 		return err
 	}
 	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, o, c.identity.HasPasskeys()))
+}
+
+// preferenceInputs returns the fields of the form for the language and the time zone.
+func (v *view) preferenceInputs() []input {
+	return []input{
+		{name: "language", label: v.T("Language"), kind: "select", stored: v.account.Language,
+			options: []option{{"", v.T("Same as the browser")}, {"en", "English"}, {"de", "Deutsch"}}},
+		{name: "zone", label: v.T("Time zone"), stored: v.account.Zone,
+			hint:       v.T("For example Europe/Berlin. Leave empty for UTC."),
+			attributes: templ.Attributes{"list": "zones", "spellcheck": "false"}},
+	}
+}
+
+// passwordInputs returns the fields of the form for another password.
+func (v *view) passwordInputs() []input {
+	return []input{
+		{name: "old", label: v.T("Old password"), kind: "password", required: true,
+			attributes: templ.Attributes{"autocomplete": "current-password"}},
+		{name: "new", label: v.T("New password"), kind: "password", required: true,
+			hint:       v.T("At least 12 characters. A sentence works well."),
+			attributes: templ.Attributes{"autocomplete": "new-password", "minlength": "12"}},
+	}
 }
 
 func (c *console) endSession(v *view) error {
@@ -45,21 +68,27 @@ func (c *console) setPreferences(v *view) error {
 }
 
 func (c *console) setPassword(v *view) error {
-	if err := c.identity.ChangePassword(v.ctx(), v.account, v.session, v.r.PostFormValue("old"),
-		v.r.PostFormValue("new"), c.browser(v.r)); err != nil {
+	err := c.identity.ChangePassword(v.ctx(), v.account, v.session, v.r.PostFormValue("old"), v.r.PostFormValue("new"),
+		c.browser(v.r))
+	field := "new"
+	if errors.Is(err, identity.ErrOldPassword) {
+		field = "old"
+	}
+	if r := v.explain(err); r != nil && r.Status == http.StatusUnprocessableEntity {
+		return invalid(field, r.Detail)
+	} else if err != nil {
 		return v.explained(err)
 	}
 	return c.done(v, "/account", v.T("The password has been changed. Other browsers must sign in again."))
 }
 
-// makeCalendar creates the secret address of the account's calendar and shows it once.
+// makeCalendar creates the secret address of the account's calendar. The page of the account shows it once.
 func (c *console) makeCalendar(v *view) error {
 	secret, err := c.identity.CreateCalendar(v.ctx(), v.account)
 	if err != nil {
 		return err
 	}
-	v.account.HasCalendar = true
-	return c.showAccount(v, c.baseURL+"/calendar/"+secret+".ics")
+	return c.showOnce(v, once{Page: "/account", Kind: onceCalendar, Text: c.baseURL + "/calendar/" + secret + ".ics"})
 }
 
 func (c *console) revokeCalendar(v *view) error {

@@ -11,19 +11,15 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// An arrangementForm is the form that creates or changes an arrangement.
+// An arrangementForm is the page of the form that creates or changes an arrangement.
 type arrangementForm struct {
-	client.Arrangement
-	tenant    string
-	etag      string // of the version that is changed; empty for a new arrangement
-	added     client.Receiver
-	receivers []client.Receiver
+	client.Arrangement // as it is stored; the zero value for a new one
+	tenant             string
+	etag               string // of the stored version; empty for a new arrangement
+	receivers          []client.Receiver
 	// credentials can be presented by a new arrangement.
 	credentials []client.Credential
-	product     string // that the receiver runs on; empty if it is not chosen
-	trial       *client.Trial
-	problem     string
-	refusals    string // rules of refusals as they were submitted
+	trial       *client.Trial // result of the test; nil if there was none
 }
 
 func (f arrangementForm) action() string {
@@ -33,10 +29,17 @@ func (f arrangementForm) action() string {
 	return in(f.tenant, "arrangements", f.Name)
 }
 
-// filledIn reads the submitted form.
-func (v *view) filledIn() arrangementForm {
+// A filledIn holds what the form of an arrangement was filled in with.
+type filledIn struct {
+	client.Arrangement
+	etag  string // of the version that is changed; empty for a new arrangement
+	added client.Receiver
+}
+
+// filledIn reads the submitted form. It refuses rules of refusals that cannot be read.
+func (v *view) filledIn() (filledIn, error) {
 	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
-	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"),
+	form := filledIn{etag: f("etag"),
 		added: client.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
 	form.Arrangement = client.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"),
 		Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy")),
@@ -45,26 +48,32 @@ func (v *view) filledIn() arrangementForm {
 		form.Name = name
 	}
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = v.r.PostFormValue("server_ca"), f("server_key_pin")
-	form.Egress.Proxy, form.product = f("egress_proxy"), f("product")
-	if by, found := instructions.IdentifiesOf(form.product); found {
+	form.Egress.Proxy = f("egress_proxy")
+	if by, found := instructions.IdentifiesOf(f("product")); found {
 		form.Egress.IdentifiesBy = by
 	} else {
 		for _, id := range v.r.PostForm["identifies_by"] {
 			form.Egress.IdentifiesBy = append(form.Egress.IdentifiesBy, tenancy.Identifier(id))
 		}
 	}
-	form.refusals = v.r.PostFormValue("refusal_rules")
 	if path := f("probe_path"); path != "" {
 		form.Egress.Probe = tenancy.Probe{Method: http.MethodGet, Path: path}
 	}
-	return form
+	for line := range strings.Lines(v.r.PostFormValue("refusal_rules")) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		rule, err := tenancy.ParseRefusalRule(line)
+		if err != nil {
+			return form, invalid("refusal_rules", err.Error())
+		}
+		form.Egress.RefusalRules = append(form.Egress.RefusalRules, rule)
+	}
+	return form, nil
 }
 
 // rules returns the refusal rules as the form shows them, one per line.
 func (f arrangementForm) rules() string {
-	if f.refusals != "" {
-		return f.refusals
-	}
 	lines := make([]string, len(f.Egress.RefusalRules))
 	for i, r := range f.Egress.RefusalRules {
 		lines[i] = r.String()
@@ -72,24 +81,8 @@ func (f arrangementForm) rules() string {
 	return strings.Join(lines, "\n")
 }
 
-// readRules reads the refusal rules of a submitted form.
-func (f *arrangementForm) readRules() error {
-	f.Egress.RefusalRules = nil
-	for line := range strings.Lines(f.refusals) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		rule, err := tenancy.ParseRefusalRule(line)
-		if err != nil {
-			return &refusal{http.StatusUnprocessableEntity, err.Error()}
-		}
-		f.Egress.RefusalRules = append(f.Egress.RefusalRules, rule)
-	}
-	return nil
-}
-
 // keep takes the settings that the form does not show from the arrangement that it changes.
-func (f *arrangementForm) keep(kept client.Arrangement) {
+func (f *filledIn) keep(kept client.Arrangement) {
 	f.Authentication, f.Credential = kept.Authentication, kept.Credential
 	shown := f.Egress
 	f.Egress = kept.Egress
@@ -100,21 +93,21 @@ func (f *arrangementForm) keep(kept client.Arrangement) {
 	}
 }
 
-func (c *console) newArrangement(v *view) error {
-	return c.showArrangementForm(v, http.StatusOK, arrangementForm{tenant: v.r.PathValue("tenant")})
-}
+func (c *console) newArrangement(v *view) error { return c.showArrangementForm(v, nil) }
 
-func (c *console) editArrangement(v *view) error {
-	form := arrangementForm{tenant: v.r.PathValue("tenant")}
-	var err error
-	form.Arrangement, form.etag, err = client.GetVersion[client.Arrangement](v.caller(), c.api, v.of(""))
-	if err != nil {
-		return refused(err)
+func (c *console) editArrangement(v *view) error { return c.showArrangementForm(v, nil) }
+
+// showArrangementForm shows the form of the stored or a new arrangement, with the result of a test.
+func (c *console) showArrangementForm(v *view, trial *client.Trial) (err error) {
+	form := arrangementForm{tenant: v.r.PathValue("tenant"), trial: trial}
+	title := v.T("New arrangement")
+	if v.r.PathValue("arrangement") != "" {
+		form.Arrangement, form.etag, err = client.GetVersion[client.Arrangement](v.caller(), c.api, v.of(""))
+		if err != nil {
+			return refused(err)
+		}
+		title = v.T("Edit %s", form.Name)
 	}
-	return c.showArrangementForm(v, http.StatusOK, form)
-}
-
-func (c *console) showArrangementForm(v *view, status int, form arrangementForm) error {
 	receivers, err := get[client.Page[client.Receiver]](c, v, in(form.tenant, "receivers")+"?limit=500")
 	if err != nil {
 		return err
@@ -125,30 +118,16 @@ func (c *console) showArrangementForm(v *view, status int, form arrangementForm)
 		return err
 	}
 	form.credentials = slices.DeleteFunc(credentials.Items, func(c client.Credential) bool { return !c.Name.Presented() })
-	title := v.T("New arrangement")
-	if form.etag != "" {
-		title = v.T("Edit %s", form.Name)
-	}
-	return c.show(v, status, title, arrangementFormPage(v, title, form))
+	return c.show(v, http.StatusOK, title, arrangementFormPage(v, title, form))
 }
 
 // saveArrangement creates or changes an arrangement, and creates its receiver if that is new. If the form asks for a
 // test, it changes nothing.
 func (c *console) saveArrangement(v *view) error {
-	form := v.filledIn()
-	fails := func(err error) error {
-		var r *refusal
-		if !errors.As(err, &r) || r.Status == http.StatusNotFound {
-			return err
-		}
-		if form.problem = r.Detail; r.Status == http.StatusPreconditionFailed {
-			form.problem = v.T("Someone else has changed this in the meantime. Go back, reload the page and try " +
-				"again.")
-		}
-		return c.showArrangementForm(v, r.Status, form)
-	}
-	if err := form.readRules(); err != nil {
-		return fails(err)
+	tenant := v.r.PathValue("tenant")
+	form, err := v.filledIn()
+	if err != nil {
+		return err
 	}
 	if form.etag != "" {
 		kept, err := get[client.Arrangement](c, v, v.of(""))
@@ -157,45 +136,62 @@ func (c *console) saveArrangement(v *view) error {
 		}
 		form.keep(kept)
 	}
-	switch v.r.PostFormValue("do") {
-	case "trust":
-		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
-		fallthrough
-	case "try":
-		trial, err := post[client.Trial](c, v, in(form.tenant, "arrangements", "trial"), form.Arrangement)
-		if err != nil {
-			return fails(err)
-		}
-		form.trial = &trial
-		return c.showArrangementForm(v, http.StatusOK, form)
+	if do := v.r.PostFormValue("do"); do != "" {
+		return c.tryArrangement(v, form, do == "trust")
 	}
 	if form.Receiver == "" {
-		if _, err := post[client.Receiver](c, v, in(form.tenant, "receivers"), form.added); err != nil {
-			return fails(err)
+		if _, err := post[client.Receiver](c, v, in(tenant, "receivers"), form.added); err != nil {
+			return ofReceiver(err)
 		}
 		form.Receiver = form.added.Name
 	}
 	if form.etag == "" {
-		if _, err := post[client.Arrangement](c, v, in(form.tenant, "arrangements"), form.Arrangement); err != nil {
-			return fails(err)
+		if _, err := post[client.Arrangement](c, v, in(tenant, "arrangements"), form.Arrangement); err != nil {
+			return err
 		}
-		return c.done(v, in(form.tenant, "arrangements", form.Name),
+		return c.done(v, in(tenant, "arrangements", form.Name),
 			v.T("%s has been created. Its roll-overs are shown here.", form.Name))
 	}
 	if _, err := client.Put[client.Arrangement](v.caller(), c.api, v.of(""), form.etag, form.Arrangement); err != nil {
-		return fails(refused(err))
+		return refused(err)
 	}
 	return c.done(v, v.of(""), v.T("Saved."))
+}
+
+// ofReceiver names the field of a new receiver in the form of its arrangement.
+func ofReceiver(err error) error {
+	var e *invalidForm
+	if errors.As(err, &e) {
+		for i, f := range e.fields {
+			if f.Field == "name" {
+				e.fields[i].Field = "receiver_name"
+			}
+		}
+	}
+	return err
+}
+
+// tryArrangement tests an arrangement that is not saved yet, and shows the form with the result. If the reader trusts the
+// server that the test before has found, the pin of its key becomes part of the form.
+func (c *console) tryArrangement(v *view, form filledIn, trust bool) error {
+	sent := v.typed()
+	if trust {
+		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
+		sent.values.Set("server_ca", "")
+		sent.values.Set("server_key_pin", form.Egress.ServerKeyPin)
+	}
+	trial, err := post[client.Trial](c, v, in(v.r.PathValue("tenant"), "arrangements", "trial"), form.Arrangement)
+	if err != nil {
+		return err
+	}
+	v.sent, v.page = sent, v.pathOf(formPages[v.r.Pattern])
+	return c.showArrangementForm(v, &trial)
 }
 
 func (c *console) deleteArrangement(v *view) error {
 	_, etag, err := client.GetVersion[client.Arrangement](v.caller(), c.api, v.of(""))
 	if err != nil {
 		return refused(err)
-	}
-	if v.r.PostFormValue("name") != v.r.PathValue("arrangement") {
-		return &refusal{http.StatusUnprocessableEntity, v.T("Nothing was deleted. Type the name of the arrangement " +
-			"to delete it.")}
 	}
 	if _, err := c.do(v, client.Request{Method: http.MethodDelete, Path: v.of(""), IfMatch: etag}); err != nil {
 		return err

@@ -20,13 +20,33 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Detail }
 
+// An invalidForm is a refusal because of single fields.
+type invalidForm struct {
+	refusal *refusal
+	fields  []client.FieldError
+}
+
+func (e *invalidForm) Error() string { return e.refusal.Detail }
+
+func (e *invalidForm) Unwrap() error { return e.refusal }
+
+// invalid refuses the value of one field of a form.
+func invalid(field, detail string) error {
+	return &invalidForm{&refusal{http.StatusUnprocessableEntity, detail}, []client.FieldError{{Field: field,
+		Message: detail}}}
+}
+
 // refused returns a refusal for an API error on which the reader can act. Other errors stay as they are: they are
 // logged, and the page shows no details.
 func refused(err error) error {
 	var e *client.Error
 	if errors.As(err, &e) && e.Detail != "" &&
 		(e.Status < http.StatusInternalServerError || e.Status == http.StatusServiceUnavailable) {
-		return &refusal{e.Status, e.Error()}
+		r := &refusal{e.Status, e.Error()}
+		if len(e.Fields) > 0 {
+			return &invalidForm{r, e.Fields}
+		}
+		return r
 	}
 	return err
 }

@@ -1,6 +1,11 @@
 package web
 
-import "github.com/perennial-pki/perennial/internal/front/identity"
+import (
+	"maps"
+	"slices"
+
+	"github.com/perennial-pki/perennial/internal/front/identity"
+)
 
 // A Page is an entry of the table of pages, for tests that visit every page.
 type Page struct {
@@ -35,3 +40,9 @@ func Routes(accounts *identity.Service) []Route {
 	}
 	return all
 }
+
+// Questions returns the patterns of the routes that ask before they act.
+func Questions() []string { return slices.Collect(maps.Keys(questions)) }
+
+// FormPages returns the page of each form that is shown again.
+func FormPages() map[string]string { return formPages }

@@ -15,7 +15,7 @@ func (c *console) feedOf(v *view, path string) (*client.Feed, error) {
 	return &f, err
 }
 
-// createFeed shows the address of the new feed in its answer, because it is shown only once.
+// createFeed leads to the page of the arrangement, which shows the address of the new feed once.
 func (c *console) createFeed(v *view) error { return c.addressFeed(v, "/feed") }
 
 // readdressFeed gives the feed a new address, and shows it once.
@@ -26,7 +26,7 @@ func (c *console) addressFeed(v *view, path string) error {
 	if err != nil {
 		return err
 	}
-	return c.showArrangement(v, roll{address: made.URL})
+	return c.showOnce(v, once{Page: v.of(""), Kind: onceFeed, Text: made.URL})
 }
 
 func (c *console) revokeFeed(v *view) error {

@@ -18,7 +18,7 @@ var feedAddress = regexp.MustCompile(`/feeds/[A-Za-z0-9_-]{43}/[A-Za-z0-9_-]{43}
 // newFeed presses a button about the feed of acme's bank that shows a new address.
 func (c *console) newFeed(client *http.Client, button string) string {
 	c.t.Helper()
-	status, page := c.post(client, bankPage+button)
+	status, page := c.post(client, bankPage+button, "sure", "yes")
 	address := feedAddress.FindString(page)
 	if status != 200 || address == "" {
 		c.t.Fatalf("%s: %d, and no address is shown", button, status)
@@ -70,7 +70,7 @@ func TestAKeyUserPublishesAFeedAndSeesWhetherItIsFetched(t *testing.T) {
 			}
 		}
 	}
-	if status, page := c.post(alice, bankPage+"/feed/revoke"); status != 200 ||
+	if status, page := c.post(alice, bankPage+"/feed/revoke", "sure", "yes"); status != 200 ||
 		!strings.Contains(page, "The feed has been revoked.") {
 		t.Errorf("revoking: %d", status)
 	}

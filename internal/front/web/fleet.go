@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,13 +36,28 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, causes, months(v, f.Runs), len(first.Items) == 0))
+	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, causes, v.forecastChart(f.Runs), len(first.Items) == 0))
 }
 
 // isCounting reports whether the first survey of the fleet since the start is not finished.
 func isCounting(err error) bool {
 	var r *refusal
 	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
+}
+
+// tenantInputs returns the fields of the form for a new tenant.
+func (v *view) tenantInputs() []input {
+	types := make([]option, len(tenancy.KeyTypes))
+	for i, k := range tenancy.KeyTypes {
+		types[i] = option{string(k), string(k)}
+	}
+	return []input{
+		{name: "name", label: v.T("Name"), required: true, attributes: plain,
+			hint: v.T("Part of URLs: lowercase letters, digits and -, for example acme")},
+		{name: "display_name", label: v.T("Display name"),
+			hint: v.T("For example Acme GmbH. If left empty, the name is used.")},
+		{name: "key_type", label: v.T("Key type"), kind: "select", options: types, hint: v.T("RSA only if receivers need it")},
+	}
 }
 
 func (c *console) createTenant(v *view) error {
@@ -99,17 +115,34 @@ func (c *console) requeueAll(v *view) error {
 	return c.done(v, "/deliveries", v.T("Failed mails queued again: %d. Waiting mails are tried now.", r.Mails))
 }
 
-func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
-
-func (c *console) showTokens(v *view, secret string) error {
+func (c *console) tokens(v *view) error {
 	list, err := paged[client.Token](c, v, "/tokens")
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Tokens"), tokensPage(v, list, secret))
+	return c.show(v, http.StatusOK, v.T("Tokens"), tokensPage(v, list))
 }
 
-// createToken shows the secret in its answer, because it is shown only once.
+// roles are the roles of tokens, in the order of the form.
+var roles = []tenancy.Role{tenancy.RoleSender, tenancy.RoleKeyUser, tenancy.RoleOperator, tenancy.RoleGateway}
+
+// tokenInputs returns the fields of the form for a new token.
+func (v *view) tokenInputs() []input {
+	names := make([]option, len(roles))
+	for i, r := range roles {
+		names[i] = option{string(r), string(r)}
+	}
+	return []input{
+		{name: "name", label: v.T("Purpose"), required: true},
+		{name: "role", label: v.T("Role"), kind: "select", options: names},
+		{name: "tenant", label: v.T("Tenant"), hint: v.T("Only for senders and key users"), attributes: plain},
+		{name: "user", label: v.T("Key user"), hint: v.T("Only for the token of a key user"), attributes: plain},
+		{name: "workload", label: v.T("Workload"), attributes: plain, hint: v.T("For senders and gateways, instead of a " +
+			"secret: the subject of the workload's identity tokens, such as system:serviceaccount:NAMESPACE:NAME")},
+	}
+}
+
+// createToken leads to the page of all tokens, which shows the secret once.
 func (c *console) createToken(v *view) error {
 	f := v.r.PostFormValue
 	body := client.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
@@ -118,9 +151,25 @@ func (c *console) createToken(v *view) error {
 	}
 	t, err := post[client.Token](c, v, "/tokens", body)
 	if err != nil {
+		return v.ofOwner(err)
+	}
+	if t.Secret == "" {
+		return c.done(v, "/tokens", v.T("%s has been created. It has no secret: the workload proves its identity.", t.Name))
+	}
+	return c.showOnce(v, once{Page: "/tokens", Kind: onceToken, Text: t.Secret, About: t.Name})
+}
+
+// ofOwner names the field of a token's owner that does not exist.
+func (v *view) ofOwner(err error) error {
+	var r *refusal
+	if !errors.As(err, &r) || r.Status != http.StatusNotFound {
 		return err
 	}
-	return c.showTokens(v, t.Secret)
+	title, _ := v.missing(r.Detail)
+	if strings.Contains(r.Detail, "key user") {
+		return invalid("user", title)
+	}
+	return invalid("tenant", title)
 }
 
 // revokeToken revokes a token at once. If accounts or tokens were created with it, the page lists them and offers to
@@ -175,6 +224,12 @@ func (c *console) requestAuthority(v *view) error {
 	return err
 }
 
+// installInputs returns the field for the chain of an issuing CA.
+func (v *view) installInputs() []input {
+	return []input{{name: "chain", label: v.T("Certificate with its chain up to the root (PEM)"), kind: "textarea", rows: 6,
+		required: true, attributes: plain}}
+}
+
 func (c *console) installAuthority(v *view) error {
 	made, err := post[client.Authority](c, v, "/authorities/install",
 		map[string]any{"chain": []byte(v.r.PostFormValue("chain"))})
@@ -190,7 +245,7 @@ func (c *console) forecast(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, months(v, f.Runs)))
+	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, v.forecastChart(f.Runs)))
 }
 
 // forecastRun lists the certificates that a future run will warn about or renew.

@@ -57,6 +57,9 @@ func files(from fs.FS) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		if path.Ext(r.URL.Path) == ".svg" { // the icon has styles for light and dark tabs
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+		}
 		data, ok := packed[r.URL.Path]
 		if !ok || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			plain.ServeHTTP(w, r)
@@ -84,16 +87,19 @@ func (v *view) liveTenant() string {
 
 // here returns the address at which the page can be read again, even if it is the answer to a form.
 func (v *view) here() string {
-	if v.r.Method == http.MethodGet {
+	switch {
+	case v.page != "":
+		return v.page
+	case v.r.Method == http.MethodGet:
 		return v.r.URL.RequestURI()
 	}
-	return v.of("") // forms that answer with a page are about an arrangement
+	return v.of("") // the other forms that answer with a page are about an arrangement
 }
 
 // busy sends a form within the page if script runs. Its button shows the progress, and the answer replaces the content
 // of the page.
 var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main",
-	"hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
+	"hx-swap": "outerHTML show:window:top", "hx-sync": "this:drop"}
 
 func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
 
@@ -110,7 +116,12 @@ func (v *view) zoneName() string {
 }
 
 // tenantName returns the name of the tenant that the page is about; "" if it is not about one.
-func (v *view) tenantName() string { return v.r.PathValue("tenant") }
+func (v *view) tenantName() string {
+	if v.about != "" {
+		return v.about
+	}
+	return v.r.PathValue("tenant")
+}
 
 // A stateOf is a state on a page: a word, and a tone that selects a shape and a color.
 type stateOf struct{ tone, word string }

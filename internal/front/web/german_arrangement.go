@@ -248,10 +248,6 @@ var germanArrangement = []translation{
 		"Nichts zu tun: Der Empfänger akzeptiert Generation %d. Sie wird ab dem %s verwendet.",
 	},
 	{
-		"Nothing was deleted. Type the name of the arrangement to delete it.",
-		"Es wurde nichts gelöscht. Geben Sie zum Löschen den Namen der Vereinbarung ein.",
-	},
-	{
 		"Now: messages are sent with the new certificate only.",
 		"Jetzt: Nachrichten werden nur noch mit dem neuen Zertifikat gesendet.",
 	},

@@ -238,11 +238,6 @@ var germanFleet = []translation{
 	{"The log is broken: %s", "Das Protokoll ist beschädigt: %s"},
 	{"The mail has been queued again.", "Die Mail wurde erneut in die Warteschlange gestellt."},
 	{"The next 12 months", "Die nächsten 12 Monate"},
-	{
-		"The share is computed over all times at which a certificate can expire, as in perennial policy audit.",
-		"Der Anteil wird über alle Zeitpunkte berechnet, zu denen ein Zertifikat ablaufen kann, wie bei perennial " +
-			"policy audit.",
-	},
 	{"The token has been revoked.", "Das Token wurde widerrufen."},
 	{"The token has been revoked. The accounts and tokens created with it have been ended too.",
 		"Das Token wurde widerrufen. Auch die damit angelegten Konten und Tokens sind beendet."},
@@ -311,7 +306,6 @@ var germanFleet = []translation{
 	},
 	{"Time left", "Verbleibend"},
 	{"To", "An"},
-	{"Token secret, shown only once:", "Geheimnis des Tokens (wird nur einmal angezeigt):"},
 	{"Trust", "Vertrauen"},
 	{"Try again", "Erneut versuchen"},
 	{"Undo import", "Import rückgängig machen"},
@@ -334,10 +328,6 @@ var germanFleet = []translation{
 	{"Warned", "Gewarnt"},
 	{"Warning", "Warnung"},
 	{"Warnings", "Warnungen"},
-	{
-		"Warnings and renewals by month; the table below has the numbers.",
-		"Warnungen und Erneuerungen nach Monaten; die Tabelle darunter nennt die Zahlen.",
-	},
 	{"Warns", "Warnt"},
 	{"The plan of the next runs under the policy %s.", "Der Plan der nächsten Läufe mit dem Regelwerk %s."},
 	{"When", "Wann"},

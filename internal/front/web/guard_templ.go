@@ -863,7 +863,7 @@ func guardDecision(v *view, c client.GuardCertificate, to string) templ.Componen
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			var templ_7745c5c3_Var53 = []any{templ.KV("link", to == client.GuardDeclined)}
+			var templ_7745c5c3_Var53 = []any{templ.KV("link danger", to == client.GuardDeclined)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_ElementWriter, templ_7745c5c3_Var53...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/a-h/templ"
+
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -28,6 +30,35 @@ func (c *console) imports(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Import"), importsPage(v, list))
 }
 
+// importInputs returns the fields of the form for an import.
+func (v *view) importInputs() []input {
+	table := func(name, label, columns string) input {
+		return input{name: name, label: label, hint: columns, kind: "file",
+			attributes: templ.Attributes{"accept": ".csv,text/csv"}}
+	}
+	return []input{
+		table("tenants", v.T("Tenants (CSV)"), "name, display_name, key_type, mail_for_tasks, issuer"),
+		table("people", v.T("People (CSV)"), "tenant, role, name, email, subscribed"),
+		table("arrangements", v.T("Arrangements (CSV)"), "tenant, name, receiver, receiver_name, contact_name, "+
+			"contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by"),
+		{name: "encoding", label: v.T("Encoding of the tables"), kind: "select", options: []option{{"", "UTF-8, UTF-16"},
+			{"windows-1252", "Windows-1252, ISO 8859-1"}, {"iso-8859-15", "ISO 8859-15"}, {"windows-1250", "Windows-1250"}}},
+		{name: "certificates", label: v.T("Certificates of new tenants, with their private keys"), kind: "file",
+			hint:       v.T("PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user"),
+			attributes: templ.Attributes{"accept": ".pem,.p12,.pfx", "multiple": true}},
+		{name: "password", label: v.T("Password of PKCS#12 files and encrypted keys"), kind: "password",
+			hint:       v.T("For all files that are not listed below"),
+			attributes: templ.Attributes{"autocomplete": "off"}},
+		{name: "passwords", label: v.T("Passwords of single files"), kind: "textarea", rows: 3,
+			hint: v.T("One file per line, for example TENANT.p12: PASSWORD"),
+			attributes: templ.Attributes{"class": "secret", "autocomplete": "off", "autocapitalize": "none",
+				"spellcheck": "false"}},
+		{name: "spread", label: v.T("Spread the expiry of new certificates"), kind: "select",
+			hint: v.T("So that one run does not renew all of them"), options: []option{
+				{"", v.T("If more than 1,000 are issued")}, {"true", v.T("Yes")}, {"false", v.T("No")}}},
+	}
+}
+
 // An upload is a form with files. It is in memory only, because the files hold private keys.
 type upload struct {
 	fields map[string]string
@@ -43,6 +74,7 @@ type uploaded struct {
 // upload reads a form with files. The size of the body is already limited.
 func (v *view) upload() (u upload, err error) {
 	u.fields = map[string]string{}
+	v.uploaded = u.fields
 	reader, err := v.r.MultipartReader()
 	for err == nil {
 		var part *multipart.Part
@@ -118,13 +150,12 @@ func (v *view) readPasswords(text string, files []client.ImportCertificate) erro
 		name, password, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		name, password = strings.TrimSpace(name), strings.TrimPrefix(password, " ")
 		if !ok || password == "" {
-			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d of the passwords is not of the form FILE: "+
-				"PASSWORD.", n)}
+			return invalid("passwords", v.T("Line %d of the passwords is not of the form FILE: PASSWORD.", n))
 		}
 		i := slices.IndexFunc(files, func(f client.ImportCertificate) bool { return f.Name == name })
 		if i < 0 {
-			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d of the passwords names a file that is not among "+
-				"the certificates: %s", n, name)}
+			return invalid("passwords", v.T("Line %d of the passwords names a file that is not among the certificates: %s", n,
+				name))
 		}
 		files[i].Password = password
 	}

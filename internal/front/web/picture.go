@@ -5,69 +5,18 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A month holds the warnings and renewals of one month, and their bars.
-type month struct {
-	name        string
-	full        string
-	warn, renew int
-	warnH, rnwH float64 // heights of the bars, in user units
-	x           float64
-	warnY, rnwY float64
-	first       bool // of a year, or of the picture
-	warnX, rnwX float64
-	width       float64
-}
-
-const chartWidth, chartBase = 720.0, 120.0
-
-// months returns the next twelve months, starting with the current one.
-func months(v *view, runs []client.RunForecast) []month {
-	start := time.Date(v.now.UTC().Year(), v.now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
-	all := make([]month, 12)
-	for i := range all {
-		at := start.AddDate(0, i, 0)
-		all[i].name = v.monthName(at.Month())
-		all[i].full = fmt.Sprintf("%s %d", all[i].name, at.Year())
-		all[i].first = i == 0 || at.Month() == time.January
-		for _, r := range runs {
-			if r.RunDate.UTC().Year() == at.Year() && r.RunDate.UTC().Month() == at.Month() {
-				all[i].warn += r.Warn
-				all[i].renew += r.Renew
-			}
-		}
-	}
-	most := 1
-	for _, m := range all {
-		most = max(most, m.warn, m.renew)
-	}
-	slot := chartWidth / float64(len(all))
-	for i := range all {
-		m := &all[i]
-		m.x, m.width = slot*float64(i), slot*.3
-		m.warnX, m.rnwX = m.x+slot*.18, m.x+slot*.52
-		m.warnH, m.rnwH = height(m.warn, most), height(m.renew, most)
-		m.warnY, m.rnwY = chartBase-m.warnH, chartBase-m.rnwH
-	}
-	return all
-}
-
-// height returns the height of a bar. The smallest number is still visible.
-func height(n, most int) float64 {
-	if n == 0 {
-		return 0
-	}
-	return math.Max(3, 95*float64(n)/float64(most))
-}
-
 // A timeline shows generations as bars, with their overlap, today, and the planned events.
 type timeline struct {
+	class  string // for wide or for narrow screens
 	label  string // description of the picture
+	width  float64
 	height float64
 	bars   []bar
 	years  []point
@@ -93,16 +42,25 @@ type point struct {
 }
 
 const (
-	lineWidth = 720.0
 	lineTop   = 34.0
 	lineRow   = 34.0
 	lineBar   = 22.0
-	labelRoom = 140.0
 	yearRoom  = 36.0
+	todayRoom = 44.0
+	// letter is the mean width of a letter of a label.
+	letter = 6.7
 )
 
-// line draws the latest four generations of the tenant certificate, and the next one if it is planned.
-func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) (t timeline) {
+// lines draws the latest four generations of the tenant certificate, and the next one if it is planned, for wide and for
+// narrow screens.
+func (v *view) lines(certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) []timeline {
+	return []timeline{v.line(timeline{class: "wide", width: 720}, certs, f, rollovers),
+		v.line(timeline{class: "narrow", width: 340}, certs, f, rollovers)}
+}
+
+// line draws the generations into a timeline that has a width.
+func (v *view) line(t timeline, certs []client.Certificate, f client.TenantForecast,
+	rollovers []client.Rollover) timeline {
 	var shown []client.Certificate
 	for _, c := range certs {
 		if c.Purpose == tenancy.ForTenant {
@@ -139,16 +97,17 @@ func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollove
 	pad := to.Sub(from) / 40
 	from, to = from.Add(-pad), to.Add(pad)
 	scale := func(at time.Time) float64 {
-		return lineWidth * float64(min(max(at.Sub(from), 0), to.Sub(from))) / float64(to.Sub(from))
+		return t.width * float64(min(max(at.Sub(from), 0), to.Sub(from))) / float64(to.Sub(from))
 	}
 	add := func(start, end time.Time, class, label, title string) {
 		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)),
 			class: class, label: label, title: title, anchor: "start"}
-		b.inside = b.width > labelRoom
+		room := letter*float64(utf8.RuneCountInString(label)) + 14
+		b.inside = b.width > room
 		b.labelX = b.x + 8
 		if !b.inside {
-			if b.labelX = b.x + b.width + 6; b.labelX > lineWidth-labelRoom {
-				b.labelX, b.anchor = b.x-6, "end"
+			if b.labelX = b.x + b.width + 6; b.labelX > t.width-room {
+				b.labelX, b.anchor = max(b.x-6, room-8), "end"
 			}
 		}
 		t.bars = append(t.bars, b)
@@ -182,7 +141,7 @@ func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollove
 	}
 	t.today = scale(v.now)
 	for year := from.UTC().Year() + 1; year <= to.UTC().Year(); year++ {
-		if x := scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); x < lineWidth-yearRoom {
+		if x := scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); x < t.width-yearRoom {
 			t.years = append(t.years, point{x: x, text: fmt.Sprint(year)})
 		}
 	}
@@ -201,3 +160,6 @@ func min2(a, b time.Time) time.Time {
 
 // num formats a coordinate.
 func num(f float64) string { return fmt.Sprintf("%.1f", f) }
+
+// exact formats a length that may be far below one unit.
+func exact(f float64) string { return fmt.Sprintf("%.4f", f) }

@@ -20,6 +20,7 @@ func (c *console) board(v *view) error {
 	if err != nil {
 		return err
 	}
+	v.tenant = &t
 	list, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
 	if err != nil {
 		return err
@@ -37,9 +38,7 @@ type roll struct {
 	links       []client.Link
 	messages    []client.Message
 	diagnosis   *client.Diagnosis
-	link        string       // a link that was just created
 	feed        *client.Feed // nil if it has none
-	address     string       // of a feed, just created
 }
 
 // newestOf returns the knowledge about the newest generation.
@@ -151,13 +150,13 @@ func (c *console) decide(v *view, verb string, flash func(generation int) string
 	return c.done(v, v.of(""), flash(n))
 }
 
-// link shows the new link in its answer, because it is shown only once.
+// link leads to the page of the arrangement, which shows the new link once.
 func (c *console) link(v *view) error {
 	made, err := post[client.Link](c, v, v.of("/rollover/links"), nil)
 	if err != nil {
 		return err
 	}
-	return c.showArrangement(v, roll{link: made.URL})
+	return c.showOnce(v, once{Page: v.of(""), Kind: onceLink, Text: made.URL})
 }
 
 func (c *console) revokeLink(v *view) error {

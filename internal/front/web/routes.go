@@ -31,7 +31,9 @@ type page struct {
 	name string // of its picture in docs/screenshots
 	who  audience
 	menu string // text of its menu entry; empty if it has none
-	show handler
+	// group is the part of the menu in which the entry is.
+	group string
+	show  handler
 	// guard is true for what exists only if a guard runs in the service.
 	guard bool
 }
@@ -53,23 +55,27 @@ func pageTable() []page {
 		{path: "/find", name: "find", who: signedIn, show: (*console).find},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
-		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", show: (*console).home},
-		{path: "/tenants", name: "tenants", who: operators, menu: "Tenants", show: (*console).tenants},
-		{path: "/at-risk", name: "at-risk", who: operators, menu: "At risk", show: (*console).atRisk},
-		{path: "/silent-feeds", name: "silent-feeds", who: operators, show: (*console).silentFeeds},
-		{path: "/runs", name: "runs", who: operators, menu: "Runs", show: (*console).runs},
-		{path: "/forecast", name: "forecast", who: operators, menu: "Forecast", show: (*console).forecast},
+		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", group: "Watch", show: (*console).home},
+		{path: "/at-risk", name: "at-risk", who: operators, menu: "At risk", group: "Watch", show: (*console).atRisk},
+		{path: "/forecast", name: "forecast", who: operators, menu: "Forecast", group: "Watch", show: (*console).forecast},
 		{path: "/forecast/{date}", name: "forecast-run", who: operators, show: (*console).forecastRun},
-		{path: "/deliveries", name: "mails", who: operators, menu: "Mails", show: (*console).deliveries},
-		{path: "/parked", name: "parked", who: operators, show: (*console).parked},
-		{path: "/authorities", name: "authorities", who: operators, menu: "CA", show: (*console).authorities},
-		{path: guardPath, name: "guard", who: operators, menu: "Guard", show: (*console).guarded, guard: true},
-		{path: "/policy", name: "policy", who: operators, menu: "Policy", show: (*console).policy},
-		{path: "/imports", name: "imports", who: operators, menu: "Import", show: (*console).imports},
+		{path: "/runs", name: "runs", who: operators, menu: "Runs", group: "Watch", show: (*console).runs},
+		{path: "/deliveries", name: "mails", who: operators, menu: "Mails", group: "Watch", show: (*console).deliveries},
+		{path: "/parked", name: "parked", who: operators, menu: "Parked messages", group: "Watch",
+			show: (*console).parked},
+		{path: "/silent-feeds", name: "silent-feeds", who: operators, menu: "Silent feeds", group: "Watch",
+			show: (*console).silentFeeds},
+		{path: guardPath, name: "guard", who: operators, menu: "Guard", group: "Watch", show: (*console).guarded,
+			guard: true},
+		{path: "/tenants", name: "tenants", who: operators, menu: "Tenants", group: "Fleet", show: (*console).tenants},
+		{path: "/imports", name: "imports", who: operators, menu: "Import", group: "Fleet", show: (*console).imports},
 		{path: "/imports/{import}", name: "import", who: operators, show: (*console).importPage},
-		{path: "/tokens", name: "tokens", who: operators, menu: "Tokens", show: (*console).tokens},
-		{path: "/accounts", name: "accounts", who: operators, menu: "Accounts", show: (*console).accounts},
-		{path: "/log", name: "audit-log", who: operators, menu: "Audit log", show: (*console).events},
+		{path: "/policy", name: "policy", who: operators, menu: "Policy", group: "Rules", show: (*console).policy},
+		{path: "/authorities", name: "authorities", who: operators, menu: "CA", group: "Rules",
+			show: (*console).authorities},
+		{path: "/tokens", name: "tokens", who: operators, menu: "Tokens", group: "Access", show: (*console).tokens},
+		{path: "/accounts", name: "accounts", who: operators, menu: "Accounts", group: "Access", show: (*console).accounts},
+		{path: "/log", name: "audit-log", who: operators, menu: "Audit log", group: "Audit", show: (*console).events},
 
 		{path: tenantPages, name: "tenant", who: signedIn, menu: "Overview", show: (*console).tenant},
 		{path: tenantPages + "/tasks", name: "tasks", who: signedIn, menu: "Tasks", show: (*console).tasks},
@@ -83,9 +89,12 @@ func pageTable() []page {
 		{path: tenantPages + "/watched", name: "watched", who: signedIn, menu: "Watched", show: (*console).watchedList},
 		{path: tenantPages + "/watched/{watched}", name: "watched-one", who: signedIn, show: (*console).watchedOne},
 		{path: tenantPages + "/mail-check", name: "mail-check", who: signedIn, show: (*console).mailCheck},
-		{path: tenantPages + "/scope", name: "scope", who: signedIn, menu: "Business Configuration", show: (*console).scope},
-		{path: tenantPages + "/people", name: "people", who: signedIn, menu: "People", show: (*console).people},
-		{path: tenantPages + "/log", name: "tenant-log", who: signedIn, menu: "Audit log", show: (*console).events},
+		{path: tenantPages + "/people", name: "people", who: signedIn, menu: "People", group: "Settings",
+			show: (*console).people},
+		{path: tenantPages + "/scope", name: "scope", who: signedIn, menu: "Business Configuration", group: "Settings",
+			show: (*console).scope},
+		{path: tenantPages + "/log", name: "tenant-log", who: signedIn, menu: "Audit log", group: "Audit",
+			show: (*console).events},
 	}
 }
 
@@ -161,6 +170,7 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/subscription", signedIn, (*console).subscribe},
 		{"POST " + tenantPages + "/scope", signedIn, (*console).answer},
 		{"POST " + tenantPages + "/people", signedIn, (*console).addPerson},
+		{"POST " + tenantPages + "/people/{user}/invite", signedIn, (*console).invitePerson},
 		{"POST " + tenantPages + "/people/{user}/remove", signedIn, (*console).removePerson},
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
@@ -209,77 +219,57 @@ func (c *console) handle(r route) {
 	c.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, request *http.Request) {
 		v := request.Context().Value(viewKey{}).(*view)
 		v.w, v.r = w, request
-		if r.who != public && v.account.ID == "" {
-			to := "/sign-in"
-			if request.Method == http.MethodGet && request.URL.Path != "/" {
-				to += "?to=" + escape(request.URL.RequestURI())
-			}
-			http.Redirect(w, request, to, http.StatusSeeOther)
-			return
-		}
-		if r.who == recently && !c.identity.SignedInRecently(v.session) {
-			if err := c.askAgain(v); err != nil {
-				c.failed(v, err)
-			}
-			return
-		}
-		err := error(&refusal{http.StatusNotFound, ""})
-		if r.who != operators || v.Operator() {
-			err = r.handle(c, v)
-		} else {
-			c.refused.Write(v.ctx(), v.account.ID, "a page was refused", func() []any {
-				return []any{"account", v.account.Name, "page", r.pattern, "reason", "it is for operators"}
-			})
-		}
-		if err != nil {
+		if err := c.dispatch(r, v); err != nil {
 			c.failed(v, err)
 		}
 	})
 }
 
-type entry struct{ path, text string }
-
-// menu returns the pages that the reader can go to.
-func (v *view) menu() []entry {
-	if !v.Operator() {
-		return v.tenantMenu("/", v.account.Tenant)
+// dispatch answers a request for a route: it checks the audience, asks before what cannot be undone, and shows a form
+// again if its input is refused.
+func (c *console) dispatch(r route, v *view) error {
+	switch {
+	case r.who != public && v.account.ID == "":
+		c.signInFirst(r, v)
+		return nil
+	case r.who == recently && !c.identity.SignedInRecently(v.session):
+		return c.askAgain(v)
+	case r.who == operators && !v.Operator():
+		c.refused.Write(v.ctx(), v.account.ID, "a page was refused", func() []any {
+			return []any{"account", v.account.Name, "page", r.pattern, "reason", "it is for operators"}
+		})
+		return notFound
 	}
-	var entries []entry
-	for _, p := range v.pages {
-		if p.menu != "" && !p.inTenant() {
-			entries = append(entries, entry{strings.TrimSuffix(p.path, "{$}"), v.T(p.menu)})
+	if v.r.Method == http.MethodGet {
+		c.restore(v)
+	}
+	if ask := questions[r.pattern]; ask != nil {
+		if asked, err := c.asked(v, ask); asked || err != nil {
+			return err
 		}
 	}
-	return entries
+	err := r.handle(c, v)
+	if on, ok := formPages[r.pattern]; ok && err != nil {
+		return c.showAgain(v, on, err)
+	}
+	return err
 }
 
-// submenu returns the pages of the tenant that an operator looks at.
-func (v *view) submenu() []entry {
-	if name := v.tenantName(); v.Operator() && name != "" {
-		return v.tenantMenu(in(name), name)
+// signInFirst sends a reader who is not signed in to the sign-in page, which leads back. A form is kept for that time.
+func (c *console) signInFirst(r route, v *view) {
+	back := ""
+	switch {
+	case v.isRefresh():
+		v.w.WriteHeader(http.StatusUnauthorized) // the page stays, and leads to the sign-in page
+		return
+	case v.r.Method == http.MethodGet:
+		back = v.r.URL.RequestURI()
+	default:
+		back = c.keep(r, v)
 	}
-	return nil
-}
-
-// tenantMenu returns the pages of a tenant. The first one has the given path.
-func (v *view) tenantMenu(first, name string) []entry {
-	var entries []entry
-	for _, p := range v.pages {
-		if p.menu != "" && p.inTenant() {
-			entries = append(entries, entry{strings.Replace(p.path, tenantPages, in(name), 1), v.T(p.menu)})
-		}
+	to := "/sign-in"
+	if back != "" && back != "/" {
+		to += "?to=" + escape(back)
 	}
-	if len(entries) > 0 {
-		entries[0].path = first
-	}
-	return entries
-}
-
-// isAt reports whether a menu entry leads to the page that is shown.
-func (v *view) isAt(path string) bool {
-	at := v.r.URL.Path
-	if strings.HasPrefix(at, in(v.tenantName(), "arrangements")) {
-		at = in(v.tenantName(), "rollovers")
-	}
-	return at == path || !strings.HasPrefix(path, "/tenants") && strings.HasPrefix(at, path+"/")
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 }

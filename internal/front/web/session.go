@@ -11,6 +11,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -19,6 +20,8 @@ const (
 	sessionCookie  = "perennial"
 	ceremonyCookie = "ceremony"
 	flashCookie    = "flash"
+	onceCookie     = "once"
+	keptCookie     = "kept"
 )
 
 // cookieName returns the name of a cookie. With the prefix, browsers accept it over https only, and from this host only
@@ -158,6 +161,10 @@ func (v *view) explain(err error) *refusal {
 
 // explained returns the refusal that explains an error, or else the error.
 func (v *view) explained(err error) error {
+	var rule *tenancy.RuleError
+	if errors.Is(err, tenancy.ErrInvalid) && errors.As(err, &rule) && rule.Field != "" {
+		return invalid(rule.Field, words.Say(v.caller(), rule.Text))
+	}
 	if r := v.explain(err); r != nil {
 		return r
 	}
@@ -236,7 +243,9 @@ func (c *console) signOut(v *view) error {
 	if err := c.identity.EndSession(v.ctx(), v.account, v.session.ID); err != nil {
 		return err
 	}
-	c.setCookie(v.w, sessionCookie, "", -time.Second)
+	for _, name := range []string{sessionCookie, onceCookie, keptCookie} {
+		c.setCookie(v.w, name, "", -time.Second)
+	}
 	http.Redirect(v.w, v.r, "/sign-in", http.StatusSeeOther)
 	return nil
 }
@@ -295,7 +304,7 @@ func (c *console) setFlash(w http.ResponseWriter, text string) {
 
 func (c *console) takeFlash(w http.ResponseWriter, r *http.Request) string {
 	sent, err := c.cookie(r, flashCookie)
-	if err != nil || r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/assets/") {
+	if err != nil || r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/assets/") || isRefresh(r) {
 		return ""
 	}
 	c.setCookie(w, flashCookie, "", -time.Second)

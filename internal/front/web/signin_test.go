@@ -232,7 +232,7 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 		t.Errorf("the earlier address: %d", status)
 	}
 	address = regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(again)
-	if _, page := c.post(alice, "/account/calendar/revoke"); !strings.Contains(page, "address has been revoked") {
+	if _, page := c.post(alice, "/account/calendar/revoke", "sure", "yes"); !strings.Contains(page, "address has been revoked") {
 		t.Error("it is not revoked")
 	}
 	if status, _ := c.get(nobody, address); status != 404 {
@@ -318,7 +318,7 @@ func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
 	if status, _ := c.post(alice, id); status != 404 {
 		t.Errorf("by a key user: %d", status)
 	}
-	if _, page := c.post(olga, id); !strings.Contains(page, "alice can no longer sign in") {
+	if _, page := c.post(olga, id, "sure", "yes"); !strings.Contains(page, "alice can no longer sign in") {
 		t.Error("it is not deleted")
 	}
 	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {
@@ -339,7 +339,7 @@ func TestRevokingATokenListsItsAccountAndOffersToEndIt(t *testing.T) {
 	_, page = c.get(olga, "/tokens")
 	row := page[strings.Index(page, ">leaked<"):]
 	revoke := regexp.MustCompile(`/tokens/[0-9a-f-]{36}/revoke`).FindString(row)
-	if _, page := c.post(olga, revoke); !strings.Contains(page, "Account eve (operator)") ||
+	if _, page := c.post(olga, revoke, "sure", "yes"); !strings.Contains(page, "Account eve (operator)") ||
 		!strings.Contains(page, "End them too") {
 		t.Errorf("what was created is not listed:\n%s", page)
 	}

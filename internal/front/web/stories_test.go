@@ -150,11 +150,13 @@ func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.
 func TestAnArrangementIsDeletedByItsName(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
-	if status, _ := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-bank"); status != 422 {
+	const path = "/tenants/acme/arrangements/crm-to-shop/delete"
+	if status, page := c.post(alice, path, "sure", "yes", "confirmed_name", "crm-to-bank"); status != 422 ||
+		!strings.Contains(page, "Nothing was deleted.") {
 		t.Errorf("a wrong name: %d", status)
 	}
-	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name",
-		"crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop has been deleted") {
+	if status, page := c.post(alice, path, "sure", "yes", "confirmed_name", "crm-to-shop"); status != 200 ||
+		!strings.Contains(page, "crm-to-shop has been deleted") {
 		t.Errorf("the right name: %d", status)
 	}
 	if status, _ := c.get(alice, "/tenants/acme/arrangements/crm-to-shop"); status != 404 {

@@ -26,6 +26,7 @@ type situation struct {
 }
 
 func (c *console) tenantHome(v *view, name string) (err error) {
+	v.about = name
 	var s situation
 	if s.tenant, err = get[client.Tenant](c, v, in(name)); err != nil {
 		return err
@@ -37,7 +38,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.rollovers = rollovers.Items
+	v.tenant, s.rollovers = &s.tenant, rollovers.Items
 	for _, r := range s.rollovers {
 		if !r.AtRisk {
 			s.ready++
@@ -53,7 +54,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 		return err
 	}
 	s.tasks = tasks.Items
-	return c.show(v, http.StatusOK, s.tenant.DisplayName, tenantPage(v, s))
+	return c.show(v, http.StatusOK, v.T("Overview"), tenantPage(v, s))
 }
 
 // ownTasks restricts a list of tasks to those of the reader, if the reader is a key user.
@@ -117,6 +118,7 @@ func (c *console) certificates(v *view) error {
 	if err != nil {
 		return err
 	}
+	v.tenant = &t
 	list, err := get[client.Page[client.Certificate]](c, v, in(name, "certificates")+"?limit=500")
 	if err != nil {
 		return err
@@ -134,7 +136,7 @@ func (c *console) certificates(v *view) error {
 		return err
 	}
 	return c.show(v, http.StatusOK, v.T("Certificates"), certificatesPage(v, t.Name, list.Items, requests.Items,
-		v.line(list.Items, f, rollovers.Items)))
+		v.lines(list.Items, f, rollovers.Items)))
 }
 
 // credentialsOf returns the credentials of certificates and requests: the tenant certificate first, then that of the
@@ -188,6 +190,26 @@ func (c *console) repeatRequest(v *view) error {
 		return err
 	}
 	return c.done(v, in(name, "certificates"), v.T("The request was sent again, with another key."))
+}
+
+// renewPath returns the path of the form that renews the certificate of a credential.
+func renewPath(tenant string, p tenancy.Purpose) string {
+	return in(tenant, "certificates", string(p), "renew")
+}
+
+// reasonInput returns the field for the reason of a renewal.
+func (v *view) reasonInput(p tenancy.Purpose) input {
+	return input{name: "reason", id: "reason-" + string(p), label: v.T("Reason"), kind: "select",
+		hint: v.T("Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
+			"immediately, even if that interrupts delivery."),
+		options: []option{{"", v.T("None (the normal rules apply)")}, {"reissue", v.T("Reissue")}, {"lost", v.T("Lost")},
+			{"compromised", v.T("Compromised")}}}
+}
+
+// answerInputs returns the field for the answer of a CA to a request.
+func (v *view) answerInputs(q client.CertificateRequest) []input {
+	return []input{{name: "certificate", id: "answer-" + q.ID, label: v.T("Certificate with its chain (PEM)"),
+		kind: "textarea", rows: 6, required: true, attributes: plain}}
 }
 
 func (c *console) renew(v *view) error {
@@ -352,8 +374,8 @@ func (c *console) setContacts(v *view) error {
 		}
 		a, err := mail.ParseAddress(line)
 		if err != nil || a.Name == "" {
-			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, for example "+
-				"Ina Ivers <ina@example.com>.", n)}
+			return invalid("contacts", v.T("Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.",
+				n))
 		}
 		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
 	}
@@ -372,13 +394,19 @@ func (c *console) removePerson(v *view) error {
 	return c.done(v, in(name, "people"), v.T("%s is no longer a key user and cannot sign in.", user))
 }
 
+// addPerson adds a key user, and invites the person if the reader asks for it.
 func (c *console) addPerson(v *view) error {
 	name := v.r.PathValue("tenant")
 	body := client.KeyUser{Name: v.r.PostFormValue("name"), Email: v.r.PostFormValue("email")}
 	if _, err := post[client.KeyUser](c, v, in(name, "key-users"), body); err != nil {
 		return err
 	}
-	return c.done(v, in(name, "people"), v.T("%s is now a key user and will get every new task.", body.Name))
+	c.setFlash(v.w, v.T("%s is now a key user and will get every new task.", body.Name))
+	if v.r.PostFormValue("invite") == "yes" {
+		return c.showInvitation(v, body.Name)
+	}
+	http.Redirect(v.w, v.r, in(name, "people"), http.StatusSeeOther)
+	return nil
 }
 
 func generationPath(tenant string, c client.Certificate, format string) string {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -21,10 +23,7 @@ func (c *console) watchedList(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Watched certificates"), watchedListPage(v, name, list))
 }
 
-func (c *console) watchedOne(v *view) error { return c.showWatched(v, client.WatchLink{}) }
-
-// showWatched shows a watched certificate, with a link that was made now.
-func (c *console) showWatched(v *view, made client.WatchLink) error {
+func (c *console) watchedOne(v *view) error {
 	name := v.r.PathValue("tenant")
 	path := in(name, "watched", v.r.PathValue("watched"))
 	w, err := get[client.Watched](c, v, path)
@@ -35,7 +34,47 @@ func (c *console) showWatched(v *view, made client.WatchLink) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, w.Name, watchedPage(v, name, w, links.Items, made))
+	return c.show(v, http.StatusOK, w.Name, watchedPage(v, name, w, links.Items))
+}
+
+// watchFiles are the names of files that hold a certificate.
+const watchFiles = ".pem,.cer,.crt,.der,.p7b,.p7c"
+
+// watchInputs returns the fields of the form for another watched certificate.
+func (v *view) watchInputs() []input {
+	policies := []option{{"", v.T("not known: within 93 days before the expiry")}}
+	for _, name := range ownersPolicies() {
+		policies = append(policies, option{name, name})
+	}
+	sources := []option{{string(tenancy.WatchServer), v.T("the TLS server")},
+		{string(tenancy.WatchURL), v.T("the https URL")}}
+	if v.Operator() {
+		sources = append(sources, option{string(tenancy.WatchFolder), v.T("the folder of the service's machine")})
+	}
+	return []input{
+		{name: "name", label: v.T("Name"), required: true, attributes: plain,
+			hint: v.T("Lowercase letters, digits and hyphens, for example acme-c4c")},
+		{name: "certificate", label: v.T("Present certificate"), kind: "file",
+			hint:       v.T("PEM, DER or PKCS#7. Not needed if there is an address below."),
+			attributes: templ.Attributes{"accept": watchFiles}},
+		{name: "owner", label: v.T("Owner"), hint: v.T("Who renews it, for example SAP")},
+		{name: "policy", label: v.T("Policy of the owner"), kind: "select", options: policies},
+		{name: "systems", label: v.T("Systems that know it, one per line"), kind: "textarea", rows: 3, attributes: plain,
+			hint: v.T("Optionally with what they compare, for example erp: certificate")},
+		{name: "source", label: v.T("Look for new certificates at"), kind: "select", options: sources},
+		{name: "address", label: v.T("Address"), attributes: plain,
+			hint: v.T("For example erp.example.com:443. Without one, you upload new certificates.")},
+	}
+}
+
+// uploadInputs returns the fields of the form for a new certificate.
+func (v *view) uploadInputs() []input {
+	return []input{
+		{name: "certificate", label: v.T("Certificate"), kind: "file", required: true,
+			hint:       v.T("PEM, DER or PKCS#7. It is compared with the present one."),
+			attributes: templ.Attributes{"accept": watchFiles}},
+		{name: "accept", label: v.T("Accept it even if it has other names"), kind: "check"},
+	}
 }
 
 // addWatched reads the form for another watched certificate, whose file may be left out if there is a source.

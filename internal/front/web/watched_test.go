@@ -84,7 +84,7 @@ func TestTheAdministratorOfASystemGetsTheNewCertificateByALink(t *testing.T) {
 		t.Error("the report is not shown")
 	}
 	revoke := regexp.MustCompile(`/tenants/acme/watched/acme-c4c/links/[-0-9a-f]{36}/revoke`).FindString(page)
-	if _, page := c.post(alice, revoke); !strings.Contains(page, "The link has been revoked.") {
+	if _, page := c.post(alice, revoke, "sure", "yes"); !strings.Contains(page, "The link has been revoked.") {
 		t.Error("it cannot be revoked")
 	}
 	for _, path := range []string{link, link + "/der", "/watched/nothing"} {
@@ -169,7 +169,7 @@ func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 		"The certificate partner has been renewed") || !strings.Contains(page, "Show watched certificates") {
 		t.Error("there is no task about the renewal")
 	}
-	if _, page := c.post(alice, one+"/remove"); !strings.Contains(page, "partner is no longer watched.") {
+	if _, page := c.post(alice, one+"/remove", "sure", "yes"); !strings.Contains(page, "partner is no longer watched.") {
 		t.Error("it cannot be removed")
 	}
 	if status, _ := c.get(alice, one); status != 404 {

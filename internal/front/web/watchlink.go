@@ -43,7 +43,7 @@ func (c *console) watchInstalled(v *view) error {
 	return c.showWatchLink(v, v.T("Thank you. It is recorded as installed."))
 }
 
-// watchLink creates a link, and shows it in its answer, because it is shown only once.
+// watchLink creates a link. The page of the watched certificate shows it once.
 func (c *console) watchLink(v *view) error {
 	name, watched := v.r.PathValue("tenant"), v.r.PathValue("watched")
 	made, err := post[client.WatchLink](c, v, in(name, "watched", watched, "links"),
@@ -51,7 +51,7 @@ func (c *console) watchLink(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.showWatched(v, made)
+	return c.showOnce(v, once{Page: in(name, "watched", watched), Kind: onceWatchLink, Text: made.URL, About: made.System})
 }
 
 func (c *console) revokeWatchLink(v *view) error {

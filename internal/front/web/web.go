@@ -62,7 +62,11 @@ type console struct {
 	secure bool // cookies are for https only
 	mux    *http.ServeMux
 	pages  []page
-	watch  watch
+	// served answers all routes, with their headers and the account that is signed in. nowhere does so for all other
+	// paths.
+	served, nowhere http.Handler
+	watch           watch
+	badges          badgeCache
 	// verified is the latest verification of the audit log by this process; nil if there was none.
 	verified atomic.Pointer[client.Verified]
 }
@@ -96,7 +100,8 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	w.pages = slices.DeleteFunc(pageTable(), func(p page) bool { return p.guard && !c.Guard })
 	w.routes()
 	ownPages := http.NewCrossOriginProtection() // a change must come from a page of the console
-	pages := w.headers(ownPages.Handler(w.identify(w.mux)))
+	w.served = w.headers(ownPages.Handler(w.identify(w.mux)))
+	w.nowhere = w.headers(w.identify(http.HandlerFunc(w.nowherePage)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if wait := w.throttled(r); wait > 0 {
 			seconds := int(math.Ceil(wait.Seconds()))
@@ -106,10 +111,10 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 			return
 		}
 		if _, pattern := w.mux.Handler(r); pattern == "" {
-			rest.ServeHTTP(rw, r)
+			w.rest(rest, rw, r)
 			return
 		}
-		pages.ServeHTTP(rw, r)
+		w.served.ServeHTTP(rw, r)
 	}), nil
 }
 
@@ -160,6 +165,17 @@ type view struct {
 	now     time.Time
 	flash   string // result of the last form
 	head    int64  // of the audit log, from before the page was read
+
+	tenant *client.Tenant // that the page is about; nil if there is none, or if it cannot be read
+	badges map[string]int // things that need attention, by the path of their page
+	about  string         // tenant of a page whose path does not name it
+	page   string         // path of the page that shows a form again; empty for other pages
+	sent   *sentForm      // that is shown again; nil for none
+	status int            // of the page that shows a refused form; 0 for other pages
+	ended  string         // ID of the account whose session has ended, if it is known
+	shown  once           // what is shown once on this page
+
+	uploaded map[string]string // the fields of a form with files; nil for other forms
 }
 
 // Operator reports whether the reader belongs to the hosting team.
@@ -180,14 +196,16 @@ func (c *console) identify(next http.Handler) http.Handler {
 			v.session, v.account, v.zone = session, account, account.Location()
 			v.head = c.head(0)
 			v.setLanguage(account)
-		case !errors.Is(err, tenancy.ErrNotFound):
+		case errors.Is(err, tenancy.ErrNotFound):
+			v.ended = session.AccountID
+		default:
 			c.logger.ErrorContext(r.Context(), "the session could not be read", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
 		v.w, v.r = w, r
-		v.flash = c.takeFlash(w, r)
+		v.flash, v.shown = c.takeFlash(w, r), c.takeOnce(w, r)
 		most := int64(mostForm)
 		if r.URL.Path == importsPath {
 			most = mostFiles
@@ -202,6 +220,10 @@ const mostForm = 1 << 20
 
 // show writes a page.
 func (c *console) show(v *view, status int, title string, body templ.Component) error {
+	c.dress(v)
+	if v.status != 0 {
+		status = v.status
+	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
 	if err := layout(v, title, body).Render(v.ctx(), v.w); err != nil {
@@ -223,8 +245,8 @@ func (c *console) failed(v *view, err error) {
 	status, title, text := refused.Status, v.failure(), refused.Detail
 	switch status {
 	case http.StatusNotFound, http.StatusForbidden:
-		status, title, text = http.StatusNotFound, v.T("There is no such page"),
-			v.T("It may have been deleted, or you have no access to it. The menu shows the pages that you can open.")
+		status = http.StatusNotFound
+		title, text = v.missing(refused.Detail)
 	case http.StatusPreconditionFailed:
 		text = v.T("Someone else has changed this in the meantime. Go back, reload the page and try again.")
 	}

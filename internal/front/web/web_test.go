@@ -57,6 +57,10 @@ type console struct {
 	held     string       // SHA-256 of the certificate that the guard holds
 	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
+	down     atomic.Bool  // if it is set, the service answers 503
+
+	gate  atomic.Pointer[chan struct{}] // if it is set, forms are answered after it is closed
+	posts atomic.Int64                  // forms that were sent since the gate was set
 }
 
 // EnqueueImport keeps an import until the test works on it.
@@ -146,9 +150,20 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	c.accounts, err = identity.New(identity.Config{Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
-	s.Config.Handler, err = web.New(web.Config{API: service, Identity: c.accounts, News: engine.Store, BaseURL: c.url,
+	pages, err := web.New(web.Config{API: service, Identity: c.accounts, News: engine.Store, BaseURL: c.url,
 		Guard: true, Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.down.Load() {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		if gate := c.gate.Load(); gate != nil && r.Method == http.MethodPost {
+			c.posts.Add(1)
+			<-*gate
+		}
+		pages.ServeHTTP(w, r)
+	})
 	s.Start()
 	t.Cleanup(s.Close)
 	t.Cleanup(cancel) // streams end before the server waits for them
@@ -509,7 +524,7 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 		"carol@acme.example.com"); !strings.Contains(page, "carol is now a key user") {
 		t.Error("the key user is not added")
 	}
-	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page,
+	if _, page := c.post(alice, "/tenants/acme/people/carol/remove", "sure", "yes"); !strings.Contains(page,
 		"carol is no longer a key user") || strings.Contains(page, "carol@acme") {
 		t.Error("the key user is not removed")
 	}

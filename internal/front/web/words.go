@@ -69,31 +69,43 @@ func (v *view) When(t time.Time) string {
 // UTC formats a time in UTC, for tooltips.
 func UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
-// Away formats the distance to a time, such as "in 12 days" or "3 hours ago".
+// Clock formats a time of today, such as "10:42".
+func (v *view) Clock(t time.Time) string { return t.In(v.zone).Format("15:04") }
+
+// Away formats the distance to a time, such as "in 12 days" or "3 hours ago". It is rounded to the nearest unit.
 func (v *view) Away(t time.Time) string {
 	d := t.Sub(v.now)
 	past := d < 0
 	if past {
 		d = -d
 	}
-	count := func(unit time.Duration, one, many, oneAgo, manyAgo string) string {
+	count := func(n time.Duration, one, many, oneAgo, manyAgo string) string {
 		if past {
 			one, many = oneAgo, manyAgo
 		}
-		if n := int64(d / unit); n != 1 {
-			return v.T(many, n)
+		if n != 1 {
+			return v.T(many, int64(n))
 		}
 		return v.T(one)
 	}
+	rounded := func(unit time.Duration) time.Duration { return d.Round(unit) / unit }
 	switch {
-	case d < time.Minute:
+	case d < 30*time.Second:
 		return v.T("now")
-	case d < time.Hour:
-		return count(time.Minute, "in 1 minute", "in %d minutes", "1 minute ago", "%d minutes ago")
-	case d < 48*time.Hour:
-		return count(time.Hour, "in 1 hour", "in %d hours", "1 hour ago", "%d hours ago")
+	case rounded(time.Minute) < 60:
+		return count(rounded(time.Minute), "in 1 minute", "in %d minutes", "1 minute ago", "%d minutes ago")
+	case rounded(time.Hour) < 48:
+		return count(rounded(time.Hour), "in 1 hour", "in %d hours", "1 hour ago", "%d hours ago")
 	}
-	return count(24*time.Hour, "in 1 day", "in %d days", "1 day ago", "%d days ago")
+	return count(rounded(24*time.Hour), "in 1 day", "in %d days", "1 day ago", "%d days ago")
+}
+
+// Count formats a number of things, such as "1 arrangement" or "1,200 arrangements".
+func (v *view) Count(n int, one, many string) string {
+	if n == 1 {
+		return v.N(n) + " " + v.T(one)
+	}
+	return v.N(n) + " " + v.T(many)
 }
 
 // Days formats a number of days, rounded up.
@@ -111,12 +123,14 @@ func (v *view) Days(days float64) string {
 func (v *view) N(n int) string { return message.NewPrinter(language.Make(v.lang)).Sprint(n) }
 
 // percent formats a share in percent.
-func (v *view) percent(share float64) string {
-	text := fmt.Sprintf("%.1f %%", 100*share)
+func (v *view) percent(share float64) string { return v.decimal(fmt.Sprintf("%.1f", 100*share)) + " %" }
+
+// decimal returns a number with the decimal mark of the reader's language.
+func (v *view) decimal(number string) string {
 	if v.lang == "de" {
-		text = strings.Replace(text, ".", ",", 1)
+		return strings.Replace(number, ".", ",", 1)
 	}
-	return text
+	return number
 }
 
 // claim returns the evidence of acceptance that proves nothing.

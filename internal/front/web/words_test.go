@@ -15,8 +15,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// spoken returns the texts in the code that are passed to T, directly, through [view.Away], by the table of pages, or
-// from the instructions.
+// spoken returns the texts in the code that are passed to T, directly, through [view.Away] or [view.Count], by the table
+// of pages, or from the instructions.
 func spoken(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
@@ -43,7 +43,7 @@ func spoken(t *testing.T) map[string]bool {
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if entry, ok := n.(*ast.KeyValueExpr); ok { // of the table of pages
-				if key, ok := entry.Key.(*ast.Ident); ok && key.Name == "menu" {
+				if key, ok := entry.Key.(*ast.Ident); ok && (key.Name == "menu" || key.Name == "group") {
 					if s, ok := constant(t, entry.Value); ok {
 						all[s] = true
 					}
@@ -56,10 +56,14 @@ func spoken(t *testing.T) map[string]bool {
 			args := call.Args
 			switch f := call.Fun.(type) {
 			case *ast.SelectorExpr:
-				if f.Sel.Name != "T" || len(args) == 0 {
+				switch {
+				case f.Sel.Name == "T" && len(args) > 0:
+					args = args[:1]
+				case f.Sel.Name == "Count" && len(args) == 3:
+					args = args[1:]
+				default:
 					return true
 				}
-				args = args[:1]
 			case *ast.Ident:
 				if f.Name != "count" || len(args) != 5 {
 					return true

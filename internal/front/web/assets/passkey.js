@@ -23,15 +23,23 @@
     const done = await post(finish + location.search, credential.toJSON());
     location.assign(done.to);
   };
+  // The browser's own texts are technical, and in the language of the browser.
+  const sentence = (button, error) => {
+    if (!(error instanceof DOMException)) return error.message;
+    const { cancelled, known, impossible } = button.dataset;
+    return { NotAllowedError: cancelled, AbortError: cancelled, InvalidStateError: known }[error.name] ?? impossible;
+  };
   for (const button of document.querySelectorAll("button[data-begin]")) {
     if (!window.PublicKeyCredential?.parseCreationOptionsFromJSON) continue;
     button.hidden = false;
     button.addEventListener("click", () => {
-      button.disabled = true;
+      if (button.ariaBusy === "true") return;
+      button.ariaBusy = "true";
+      const said = document.getElementById("passkey-said");
+      said.hidden = true;
       ceremony(button).catch((error) => {
-        button.disabled = false;
-        const said = document.getElementById("passkey-said");
-        said.textContent = error.message;
+        button.removeAttribute("aria-busy");
+        said.textContent = sentence(button, error);
         said.hidden = false;
       });
     });

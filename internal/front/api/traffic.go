@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+// trafficFor is the time over which messages are counted, which is as long as the message log goes back by default.
+const trafficFor = 30 * 24 * time.Hour
+
+func registerTraffic(r *router) {
+	register(r, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/traffic",
+		summary: "Count the messages of a tenant in the last 30 days", access: members,
+	}, (*server).tenantTraffic)
+	register(r, endpoint{
+		method: http.MethodGet, path: arrangementPath + "/traffic",
+		summary: "Count the messages of an arrangement in the last 30 days", access: members,
+	}, (*server).arrangementTraffic)
+}
+
+func (s *server) tenantTraffic(ctx context.Context, in *InTenant) (*Entity[client.Traffic], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return s.traffic(ctx, t.ID, "")
+}
+
+func (s *server) arrangementTraffic(ctx context.Context, in *OneArrangement) (*Entity[client.Traffic], error) {
+	t, a, err := s.arrangement(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	return s.traffic(ctx, t.ID, a.ID)
+}
+
+func (s *server) traffic(ctx context.Context, tenantID, arrangementID string) (*Entity[client.Traffic], error) {
+	since := s.now().Add(-trafficFor)
+	n, latest, err := s.store.Traffic(ctx, tenantID, arrangementID, since)
+	return &Entity[client.Traffic]{Body: client.Traffic{Since: since, Messages: n, LatestAt: latest}}, err
+}
