@@ -10,7 +10,7 @@ import (
 type Task struct {
 	ID          string             `json:"id"`
 	User        string             `json:"user"`
-	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority,by-hand,differs,watch-expected,watch-renewed,watch-alarm"`
+	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,done,over,authority,by-hand,differs,watch-expected,watch-renewed,watch-alarm"`
 	Subject     string             `json:"subject" doc:"As in the mail."`
 	Title       string             `json:"title" readOnly:"true" required:"false" doc:"What it is about, in the language of the caller."`
 	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`

@@ -1,7 +1,11 @@
 package client
 
 import (
+	"fmt"
+	"net/mail"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -23,7 +27,10 @@ type TenantChange struct {
 // KeyUser is a key user of a tenant.
 type KeyUser struct {
 	Name         string    `json:"name" example:"alice"`
+	DisplayName  string    `json:"display_name,omitempty" example:"Alice Adams" doc:"Full name, for the salutation of mails. Default: the name."`
 	Email        string    `json:"email" example:"alice@acme.example.com"`
+	Language     string    `json:"language,omitempty" enum:"en,de" doc:"Language of mails. Default: that of the user's account, or that of the installation."`
+	Zone         string    `json:"zone,omitempty" example:"Europe/Berlin" doc:"Time zone of mails, an IANA name. Default: that of the user's account, or UTC."`
 	SubscribedAt time.Time `json:"subscribed_at,omitzero" readOnly:"true" doc:"Time at which the user chose Subscribe to Task. Absent if not subscribed."`
 	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
 }
@@ -36,10 +43,56 @@ type Invitation struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// KeyUserChange holds the fields of a key user that can be changed.
+type KeyUserChange struct {
+	DisplayName string `json:"display_name,omitempty" doc:"Absent: the name."`
+	Email       string `json:"email"`
+	Language    string `json:"language,omitempty" enum:"en,de" doc:"Absent: the default."`
+	Zone        string `json:"zone,omitempty" doc:"Absent: the default."`
+}
+
 // ITContact is an IT contact of a tenant. The first one in the list is the designated contact.
 type ITContact struct {
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	Language string `json:"language,omitempty" enum:"en,de" doc:"Language of mails. Default: that of the installation."`
+	Zone     string `json:"zone,omitempty" doc:"Time zone of mails, an IANA name. Default: UTC."`
+}
+
+// ParseContact reads a contact from a line such as "Ina Ivers <ina@example.com> de Europe/Berlin". The language and the
+// zone are optional. The name is empty if the line has none.
+func ParseContact(line string) (c ITContact, err error) {
+	address, preferences := line, ""
+	if i := strings.LastIndex(line, ">"); i >= 0 {
+		address, preferences = line[:i+1], line[i+1:]
+	}
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return c, fmt.Errorf("%q: write a name and an address, such as Ina Ivers <ina@example.com>", line)
+	}
+	c.Name, c.Email = a.Name, a.Address
+	for _, word := range strings.FieldsFunc(preferences, func(r rune) bool { return unicode.IsSpace(r) || r == ';' }) {
+		if len(word) == len("en") {
+			c.Language = word
+		} else {
+			c.Zone = word
+		}
+	}
+	return c, nil
+}
+
+// String returns the line from which [ParseContact] reads the contact.
+func (c ITContact) String() string {
+	line := (&mail.Address{Name: c.Name, Address: c.Email}).String()
+	if !strings.ContainsAny(c.Name, "\"<>@,;:\\()[]") { // readable in any script
+		line = c.Name + " <" + c.Email + ">"
+	}
+	for _, word := range []string{c.Language, c.Zone} {
+		if word != "" {
+			line += " " + word
+		}
+	}
+	return line
 }
 
 // MailCheck explains whether a user gets mail.

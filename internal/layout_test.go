@@ -43,8 +43,9 @@ var layout = []struct {
 		"internal/engine/feeds", "internal/engine/standing", "internal/engine/store", "internal/engine/rollovers",
 		"internal/keys/...",
 	}},
-	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile",
-		"internal/keys/issuer"}},
+	{"internal/engine/notify/markup", nil},
+	{"internal/engine/notify", []string{"internal/engine/notify/markup", "internal/engine/standing",
+		"internal/engine/store", "internal/keys/certfile", "internal/keys/issuer"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},

@@ -40,7 +40,7 @@ const oneDay = 24 * time.Hour
 // generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof.
 func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	usable := r.usable(now)
-	if len(usable) == 0 || r.proved(usable[0]) || !slices.ContainsFunc(r.Generations, func(g Generation) bool {
+	if len(usable) == 0 || r.Proved(usable[0]) || !slices.ContainsFunc(r.Generations, func(g Generation) bool {
 		return g.Number < usable[0] && now.Before(g.NotAfter)
 	}) {
 		return risk, false
@@ -65,9 +65,9 @@ func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	return risk, true
 }
 
-// proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or
+// Proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or
 // to ask for no certificate. No other code decides this.
-func (r Rollover) proved(number int) bool {
+func (r Rollover) Proved(number int) bool {
 	return r.verdict(number) == Accepted || !r.UnaskedAt.IsZero()
 }
 

@@ -49,13 +49,7 @@ func (a Account) Check() error {
 	if a.Role != RoleOperator && a.Role != RoleKeyUser {
 		return Invalid("role", "an account cannot have the role %s: use the token of an operator or of a key user", a.Role)
 	}
-	if a.Language != "" && a.Language != "en" && a.Language != "de" {
-		return Invalid("language", "unsupported language %q: use en or de", a.Language)
-	}
-	if _, err := time.LoadLocation(a.Zone); err != nil {
-		return Invalid("zone", "unknown time zone %q: use an IANA name such as Europe/Berlin", a.Zone)
-	}
-	return nil
+	return Preferences{Language: a.Language, Zone: a.Zone}.Check()
 }
 
 // A Passkey is a WebAuthn credential of an account.

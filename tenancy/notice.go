@@ -7,14 +7,18 @@ type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
 // announces a new authority, asks for a certificate that a person must request, or lists properties that receivers may
-// check and that differ from the previous certificate (will differ, without a successor). StopAsked and MailsStopped
-// are about a key user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the
-// tokens that need a successor, and AuthorityAwaited an issuing CA that a root elsewhere must sign. These five belong
-// to no certificate and cause no task. Notices about a watched certificate have a [WatchReport].
+// check and that differ from the previous certificate (will differ, without a successor). Done reports that every
+// receiver accepts the new certificate, and its tasks are completed. Over reports that the old one has expired before
+// that. StopAsked and MailsStopped are about a key user's subscription. AuditHead reports the head of the audit log to
+// the hosting team, TokensEnd the tokens that need a successor, and AuthorityAwaited an issuing CA that a root
+// elsewhere must sign. These five belong to no certificate and cause no task. Notices about a watched certificate have
+// a [WatchReport].
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
 	Unready      NoticeKind = "unready"
+	Done         NoticeKind = "done"
+	Over         NoticeKind = "over"
 	NewAuthority NoticeKind = "authority"
 	ByHand       NoticeKind = "by-hand"
 	Differs      NoticeKind = "differs"

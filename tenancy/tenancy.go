@@ -36,7 +36,10 @@ type KeyUser struct {
 	ID       string
 	TenantID string
 	Name     string // unique in the tenant: "alice"
-	Email    string
+	// DisplayName is the full name, for the salutation of mails; empty for the name.
+	DisplayName string
+	Email       string
+	Preferences // of the user's mails; empty for those of the user's account
 	// SubscribedAt is the time at which the user chose Subscribe to Task; zero if not subscribed. It applies to later
 	// notices only.
 	SubscribedAt time.Time
@@ -52,16 +55,25 @@ func (u KeyUser) Check() error {
 	if err := CheckUserName("name", u.Name); err != nil {
 		return err
 	}
+	if u.DisplayName != "" {
+		if err := CheckText("display_name", u.DisplayName); err != nil {
+			return err
+		}
+	}
+	if err := u.Preferences.Check(); err != nil {
+		return err
+	}
 	return CheckEmail("email", u.Email)
 }
 
 // An ITContact is a person who gets the hosting team's mail about the M-user. The first one is the designated contact.
 type ITContact struct {
-	ID        string
-	TenantID  string
-	Position  int // 1 is the designated contact
-	Name      string
-	Email     string
+	ID       string
+	TenantID string
+	Position int // 1 is the designated contact
+	Name     string
+	Email    string
+	Preferences
 	CreatedAt time.Time
 	Version   int64
 }
@@ -69,6 +81,9 @@ type ITContact struct {
 // Check returns an [ErrInvalid] if the contact is not valid.
 func (c ITContact) Check() error {
 	if err := CheckText("name", c.Name); err != nil {
+		return err
+	}
+	if err := c.Preferences.Check(); err != nil {
 		return err
 	}
 	return CheckEmail("email", c.Email)

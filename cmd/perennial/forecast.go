@@ -135,7 +135,7 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 			for _, ev := range cert.Events {
 				entries = append(entries, publish.CalendarEntry{
 					UID: fmt.Sprintf("%s-%s-%d@perennial", ev.Action, cert.Fingerprint[:32], ev.At.Unix()), At: ev.At,
-					Summary: fmt.Sprintf("%s: %s", headline(ev), cert.Subject),
+					Summary: fmt.Sprintf("%s: %s", planned(ev), cert.Subject),
 					Description: fmt.Sprintf("%s\nSerial number: %s\nSHA-256 fingerprint: %s\nValid until: %s (%.2f days "+
 						"left)\nPolicy: %s",
 						cert.Subject, cert.Serial, cert.Fingerprint, moment(cert.NotAfter), ev.DaysLeft, p.Name),
@@ -156,6 +156,17 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 		fmt.Fprintf(e.out, "  %s\n", verdict(cert))
 	}
 	return nil
+}
+
+// planned names an event of the future.
+func planned(ev eventJSON) string {
+	switch ev.Action {
+	case policy.Warn:
+		return "Warning goes out"
+	case policy.Renew:
+		return "Renewal planned"
+	}
+	return headline(ev)
 }
 
 // headline returns the notice's subject, or describes the event if there is no notice.

@@ -26,7 +26,7 @@ type importCmd struct {
 type importCheckCmd struct {
 	remote
 	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation, see perennial scope default), issuer (which renews its certificate; empty: the default one)."`
-	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
+	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no), display_name, language (en, de), zone."`
 	Arrangements  string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates  []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
 	Encoding      string   `help:"Encoding of the tables, such as windows-1252 (default: UTF-8)."`

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
-	"net/mail"
 	"net/url"
 
 	"github.com/perennial-pki/perennial/client"
@@ -85,6 +85,7 @@ func (c *tenantSetCmd) Run(e env) error {
 type userCmd struct {
 	Create      userCreateCmd      `cmd:"" help:"Add a key user."`
 	List        userListCmd        `cmd:"" help:"List key users."`
+	Set         userSetCmd         `cmd:"" help:"Change the full name, the address, or the language and time zone of mails."`
 	Delete      userDeleteCmd      `cmd:"" help:"Delete a key user with their tasks and tokens."`
 	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: get mails, starting with the next notice."`
 	Unsubscribe userUnsubscribeCmd `cmd:"" help:"Stop mails about tasks."`
@@ -99,11 +100,20 @@ type oneUser struct {
 
 type userCreateCmd struct {
 	oneUser
+	readerFlags
 	Email string `arg:""`
 }
 
+// readerFlags describe a key user as the reader of mails.
+type readerFlags struct {
+	DisplayName string `help:"Full name, for the salutation of mails."`
+	Language    string `enum:",en,de" default:"" help:"Language of mails: en or de (default: that of the user's account or of the installation)."`
+	Zone        string `placeholder:"NAME" help:"Time zone of mails, such as Europe/Berlin (default: that of the user's account, or UTC)."`
+}
+
 func (c *userCreateCmd) Run(e env) error {
-	u, err := post[client.KeyUser](&c.remote, in(c.Tenant, "key-users"), client.KeyUser{Name: c.Name, Email: c.Email})
+	u, err := post[client.KeyUser](&c.remote, in(c.Tenant, "key-users"), client.KeyUser{Name: c.Name, Email: c.Email,
+		DisplayName: c.DisplayName, Language: c.Language, Zone: c.Zone})
 	if err != nil {
 		return err
 	}
@@ -111,7 +121,36 @@ func (c *userCreateCmd) Run(e env) error {
 }
 
 func showUser(c *remote, e env, u client.KeyUser) error {
-	return c.show(e, u, "name", u.Name, "email", u.Email, "subscribed", when(u.SubscribedAt))
+	rows := []any{"name", u.Name}
+	for _, field := range []struct{ name, value string }{{"full name", u.DisplayName}, {"email", u.Email},
+		{"language", u.Language}, {"zone", u.Zone}} {
+		if field.value != "" {
+			rows = append(rows, field.name, field.value)
+		}
+	}
+	return c.show(e, u, append(rows, "subscribed", when(u.SubscribedAt))...)
+}
+
+type userSetCmd struct {
+	oneUser
+	readerFlags
+	Email string `help:"E-mail address."`
+}
+
+func (c *userSetCmd) Run(e env) error {
+	path := in(c.Tenant, "key-users", c.Name)
+	if _, err := change(&c.remote, path, func(u *client.KeyUserChange) error {
+		u.DisplayName, u.Email = cmp.Or(c.DisplayName, u.DisplayName), cmp.Or(c.Email, u.Email)
+		u.Language, u.Zone = cmp.Or(c.Language, u.Language), cmp.Or(c.Zone, u.Zone)
+		return nil
+	}); err != nil {
+		return err
+	}
+	u, err := get[client.KeyUser](&c.remote, path)
+	if err != nil {
+		return err
+	}
+	return showUser(&c.remote, e, u)
 }
 
 type userListCmd struct {
@@ -172,20 +211,18 @@ func (c *contactListCmd) Run(e env) error {
 type contactSetCmd struct {
 	remote
 	Tenant   string   `arg:""`
-	Contacts []string `arg:"" help:"Each as \"Name <address>\", the designated one first."`
+	Contacts []string `arg:"" help:"Each as \"Name <address>\", the designated one first. The language and the time zone of mails may follow: \"Ina Ivers <ina@example.com> de Europe/Berlin\"."`
 }
 
 func (c *contactSetCmd) Run(e env) error {
 	var contacts []client.ITContact
 	for _, text := range c.Contacts {
-		a, err := mail.ParseAddress(text)
+		contact, err := client.ParseContact(text)
 		if err != nil {
-			return fmt.Errorf("%q: write \"Ina Ivers <ina@example.com>\"", text)
+			return err
 		}
-		if a.Name == "" {
-			a.Name = a.Address
-		}
-		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
+		contact.Name = cmp.Or(contact.Name, contact.Email)
+		contacts = append(contacts, contact)
 	}
 	path := in(c.Tenant, "it-contacts")
 	current, err := c.exchange(client.Request{Method: http.MethodGet, Path: path})

@@ -108,7 +108,8 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 			return nil, err
 		}
 		if p.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{
-			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Issuer: p.issuer, Log: c.Log,
+			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Policy: &p.policy, Platform: s.Platform.notify(),
+			Issuer: p.issuer, Log: c.Log,
 		}); err != nil {
 			return nil, err
 		}

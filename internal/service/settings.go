@@ -24,6 +24,7 @@ type Settings struct {
 	Transport    Transport     `embed:""`
 	Certificates Certificates  `embed:""`
 	Mail         Mail          `embed:""`
+	Platform     Platform      `embed:""`
 	Audit        Audit         `embed:""`
 	Gateway      serve.Options `embed:""`
 	OIDC         OIDC          `embed:""`
@@ -106,8 +107,8 @@ func (q Quota) Check() error {
 type Mail struct {
 	SMTP          string   `name:"smtp" env:"PERENNIAL_SMTP" secret:"" placeholder:"URL" help:"Mail server: smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://... Mails wait until one is configured."`
 	SMTPCA        string   `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
-	MailFrom      string   `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
-	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Folder with templates of mails, instead of the built-in ones."`
+	MailFrom      string   `default:"perennial@localhost" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs. Without a name, it is named after --platform-name."`
+	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Folder with templates of mails, instead of the built-in ones (docs/mails.md)."`
 	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log, and for warnings about expiring tokens."`
 	MailRate      float64  `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
 }
@@ -168,13 +169,14 @@ func (s *Settings) check() error {
 			s.MessageLogRetention, lifecycle.LeastMessagesKept)
 	}
 	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check(),
-		s.SignIn.check(), s.Audit.check(), s.Mail.check())
+		s.SignIn.check(), s.Audit.check(), s.Mail.check(), s.Platform.check())
 }
 
 // fingerprint returns a short hash of the settings that all replicas should share. Addresses, files and secrets are not
 // among them.
 func (s *Settings) fingerprint() string {
-	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
+	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.Platform,
+		s.OIDC.Issuer,
 		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.OIDC.ACR,
 		s.OIDC.AMR, s.SignIn.SecondFactor, s.Ceilings, s.JobLease,
 		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout,

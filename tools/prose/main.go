@@ -56,7 +56,8 @@ var habits = []habit{
 }
 
 // globs select the files that are read.
-var globs = []string{"*.go", "*.templ", "*.md", "internal/*.txt", "internal/*.html", "*.txtar", "deploy/*.yml"}
+var globs = []string{"*.go", "*.templ", "*.md", "internal/*.txt", "internal/*.html", "internal/*.mail", "*.txtar",
+	"deploy/*.yml"}
 
 func main() {
 	exceptionsFile := flag.String("exceptions", "", "file of exceptions")
@@ -197,7 +198,7 @@ func mayBeWide(path, line string) bool {
 			url.MatchString(line)
 	}
 	switch filepath.Ext(path) {
-	case ".txt", ".html", ".yml":
+	case ".txt", ".html", ".mail", ".yml":
 		return true
 	case ".txtar":
 		return !strings.HasPrefix(line, "#")

@@ -98,7 +98,8 @@ func (b *batch) add(u *Unit) error {
 		if b.here.hasKeyUser(t, p.Name) {
 			return tenancy.Errorf(tenancy.ErrConflict, "a key user %s was added to %s in the meantime", p.Name, t.Name)
 		}
-		k := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email,
+		k := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: p.Name, DisplayName: p.DisplayName,
+			Email: p.Email, Preferences: p.Preferences,
 			UnsubscribeToken: rand.Text(), CreatedAt: b.now, Version: 1}
 		if p.Subscribed {
 			k.SubscribedAt = b.now
@@ -110,7 +111,7 @@ func (b *batch) add(u *Unit) error {
 	for _, p := range u.Contacts {
 		position++
 		c := tenancy.ITContact{ID: store.NewID(), TenantID: t.ID, Position: position, Name: p.Name, Email: p.Email,
-			CreatedAt: b.now, Version: 1}
+			Preferences: p.Preferences, CreatedAt: b.now, Version: 1}
 		b.rows.ITContacts = append(b.rows.ITContacts, c)
 		done.Contacts = append(done.Contacts, c.ID)
 	}

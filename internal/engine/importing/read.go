@@ -34,7 +34,8 @@ const maxProblems = 1000
 // Files is the content of an import. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
 type Files struct {
 	Tenants string // name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation)
-	People  string // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
+	// tenant, role (key-user, it-contact), name, email, subscribed (yes, no), display_name (of key users), language, zone
+	People string
 	// tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path,
 	// server_key_pin, identifies_by (separated by spaces)
 	Arrangements string
@@ -83,8 +84,10 @@ type Unit struct {
 // A Person is a key user or an IT contact.
 type Person struct {
 	Name, Email string
-	Subscribed  bool
-	line        int
+	DisplayName string `json:",omitempty"` // of a key user
+	tenancy.Preferences
+	Subscribed bool
+	line       int
 }
 
 // An Arrangement comes with its receiver.
@@ -269,9 +272,11 @@ func (r *reader) tenants(text string) {
 }
 
 func (r *reader) people(text string) {
-	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed"},
+	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed", "display_name",
+		"language", "zone"},
 		[]string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
-			p := Person{Name: cell("name"), Email: cell("email"), line: line}
+			p := Person{Name: cell("name"), Email: cell("email"), DisplayName: cell("display_name"), line: line,
+				Preferences: tenancy.Preferences{Language: strings.ToLower(cell("language")), Zone: cell("zone")}}
 			r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))
 			u := r.unit(cell("tenant"))
 			switch yes := strings.ToLower(cell("subscribed")); yes {
@@ -283,13 +288,17 @@ func (r *reader) people(text string) {
 			}
 			switch role := cell("role"); role {
 			case "key-user":
-				r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email}.Check())
+				r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email, DisplayName: p.DisplayName,
+					Preferences: p.Preferences}.Check())
 				if i := slices.IndexFunc(u.KeyUsers, func(o Person) bool { return o.Name == p.Name }); i >= 0 {
 					r.wrong(peopleFile, line, "the key user %s of %s is already in line %d", p.Name, u.Tenant, u.KeyUsers[i].line)
 				}
 				u.KeyUsers = append(u.KeyUsers, p)
 			case "it-contact":
-				r.check(peopleFile, line, tenancy.ITContact{Name: p.Name, Email: p.Email}.Check())
+				r.check(peopleFile, line, tenancy.ITContact{Name: p.Name, Email: p.Email, Preferences: p.Preferences}.Check())
+				if p.DisplayName != "" {
+					r.wrong(peopleFile, line, "display_name: write the full name of an IT contact as its name")
+				}
 				if p.Subscribed {
 					r.wrong(peopleFile, line, "subscribed: IT contacts have no tasks to subscribe to")
 				}

@@ -237,11 +237,16 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 	}
 }
 
-// toKeyUsers creates the tasks of all key users for a notice, and the mails of those who subscribed.
+// toKeyUsers creates the tasks of all key users for a notice, and the mails of those who subscribed. The task of
+// the notice that nothing is left to do is completed.
 func (e *Engine) toKeyUsers(b *batch, p audience, n tenancy.Notice, now time.Time) {
 	for _, u := range p.keyUsers {
-		b.tasks = append(b.tasks, tenancy.Task{ID: store.NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
-			State: tenancy.TaskOpen, Version: 1})
+		task := tenancy.Task{ID: store.NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
+			State: tenancy.TaskOpen, Version: 1}
+		if n.Kind == tenancy.Done { // it asks for nothing
+			task.State, task.CompletedAt = tenancy.TaskCompleted, now
+		}
+		b.tasks = append(b.tasks, task)
 		if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
 			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email}))
 		}

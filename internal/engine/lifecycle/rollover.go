@@ -44,7 +44,8 @@ func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time)
 const rollPage = 200
 
 // Roll updates every open roll-over as of now. It cuts over from generations that expire and where the evidence calls
-// for it, retires the generations that are no longer needed, and sends reminders about receivers that have not acted.
+// for it, retires the generations that are no longer needed, sends reminders about receivers that have not acted, and
+// reports the end of a roll-over.
 // Its cost is proportional to the number of open roll-overs.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
@@ -162,6 +163,9 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 		}
 	}
 	if err := e.remind(ctx, t, all, now); err != nil {
+		return nil, false, err
+	}
+	if err := e.conclude(ctx, t, all, inReach, now); err != nil {
 		return nil, false, err
 	}
 	for name, certs := range byCredential(inReach) {

@@ -15,6 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -29,6 +30,11 @@ type DelivererConfig struct {
 	Sender Sender
 	// BaseURL is the address of the service, for links. Optional: without it, mails have none.
 	BaseURL string
+	// Policy states when a certificate is renewed. Optional: without it, the mail about a new CA does not state when it
+	// issues the reader's next certificate.
+	Policy *policy.Policy
+	// Platform describes the sender. Optional: without a name, it is Perennial.
+	Platform Platform
 	// Issuer issues the next generations. Optional: without it, a warning does not state what changes for an imported
 	// certificate.
 	Issuer issuer.Issuer
@@ -37,13 +43,15 @@ type DelivererConfig struct {
 
 // A Deliverer composes queued mails, hands them to a mail server, and stores its answers.
 type Deliverer struct {
-	store   *store.Store
-	sender  Sender
-	baseURL string
-	issuer  issuer.Issuer // may be nil
-	log     *slog.Logger
-	ledger  ledger
-	doubt   doubt
+	store    *store.Store
+	sender   Sender
+	baseURL  string
+	platform Platform
+	policy   *policy.Policy // may be nil
+	issuer   issuer.Issuer  // may be nil
+	log      *slog.Logger
+	ledger   ledger
+	doubt    doubt
 }
 
 // NewDeliverer returns a deliverer. It returns an error that names a required dependency that is missing.
@@ -56,7 +64,8 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 	case c.Log == nil:
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
-	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, issuer: c.Issuer, log: c.Log}, nil
+	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
+		policy: c.Policy, issuer: c.Issuer, log: c.Log}, nil
 }
 
 // An answered mail is stored with its audit events.
@@ -291,7 +300,7 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 		certificateIDs = append(certificateIDs, n.CertificateID, n.SuccessorID)
 	}
 	all.chains = map[string][][]byte{}
-	var errs [8]error
+	var errs [11]error
 	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
 	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)
 	all.arrangements, errs[2] = d.store.ArrangementsOf(ctx, tenantIDs)
@@ -300,6 +309,9 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	all.inReach, errs[5] = d.store.InReachOf(ctx, tenantIDs)
 	all.evidence, errs[6] = d.evidence(ctx, all.arrangements)
 	all.authorities, errs[7] = d.store.Authorities(ctx)
+	all.contacts, errs[8] = d.store.ITContactsOf(ctx, tenantIDs)
+	all.preferences, errs[9] = d.store.PreferencesOf(ctx, tenantIDs)
+	all.threads, errs[10] = d.store.FirstMails(ctx, certificateIDs)
 	return all, errors.Join(errs[:]...)
 }
 
@@ -309,27 +321,34 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	old := all.certs[n.CertificateID]
 	l = Letter{
 		MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
+		Thread: all.thread(m, n), Platform: d.platform, Kind: n.Kind, Now: now, Purpose: old.Purpose,
 		Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
 		Designated: m.Designated, Reason: n.Reason,
 		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
 	}
-	if m.KeyUserID != "" && d.baseURL != "" {
-		for _, u := range all.users[t.ID] {
-			if u.ID == m.KeyUserID {
-				d.link(&l, n, u)
-			}
-		}
+	d.address(&l, all, m, n)
+	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {
+		return l, err
 	}
+	l.Subject = l.subject(n)
+	return l, nil
+}
+
+// fill adds what a letter is about.
+func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.Notice, t tenancy.Tenant,
+	old tenancy.Certificate, now time.Time) (err error) {
 	if n.Kind == tenancy.ByHand {
 		l.Issuer, l.Reason, l.Certificate = n.Reason, "", requested(n)
+		if name, found := strings.CutPrefix(l.Certificate, tenancy.Purpose("").Noun()); found {
+			l.Purpose = tenancy.Purpose(name)
+		}
 		if d.baseURL != "" {
 			l.RequestPage = fmt.Sprintf("%s/tenants/%s/certificates", d.baseURL, t.Name)
 		}
-		return l, nil
+		return nil
 	}
 	if isAboutWatched(n.Kind) {
-		err = d.watched(&l, n, all.receivers[t.ID])
-		return l, err
+		return d.watched(l, n, all.receivers[t.ID])
 	}
 	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
 		switch n.Kind {
@@ -338,7 +357,7 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		case tenancy.TokensEnd:
 			l.Tokens, l.Reason = strings.Split(n.Reason, "\n"), ""
 		}
-		return l, nil
+		return nil
 	}
 	if n.Kind == tenancy.Differs {
 		l.Differences, l.Reason = n.Reason, ""
@@ -347,33 +366,28 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	switch {
 	case n.Kind == tenancy.NewAuthority:
 		if l.Authority, l.NewRoot, err = announced(all.authorities, n.SuccessorID); err != nil {
-			return l, err
+			return err
 		}
 		l.Changes, l.ChangesKnown = tenancy.Changes{Key: true, Issuer: true, Root: l.NewRoot != nil}, true
+		l.FirstOfCA = d.firstRenewal(old, n.DueAt, now)
 	case n.SuccessorID != "":
 		successor := all.certs[n.SuccessorID]
 		next := DetailsOf(successor)
 		l.New, wanted = &next, next.Generation
-		if err := d.changed(ctx, &l, all, old, successor); err != nil {
-			return l, err
+		if err := d.changed(ctx, l, all, old, successor); err != nil {
+			return err
 		}
 	default:
-		if err := d.expected(ctx, &l, all, t, old); err != nil {
-			return l, err
+		if err := d.expected(ctx, l, all, t, old); err != nil {
+			return err
 		}
 	}
 	concerned := map[tenancy.Purpose]bool{old.Purpose: true}
 	if n.Kind == tenancy.NewAuthority {
 		concerned = issuedByDefault(all.inReach[t.ID])
 	}
-	l.Arrangements = affected(&l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
-	return l, nil
-}
-
-// requested returns the certificate that a notice requests. Its subject begins with it.
-func requested(n tenancy.Notice) string {
-	certificate, _, _ := strings.Cut(n.Subject, " must be requested")
-	return certificate
+	l.Arrangements = affected(l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
+	return nil
 }
 
 // issuedByDefault returns the credentials whose newest generation is of the default issuer.

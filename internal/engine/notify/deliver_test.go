@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net/mail"
@@ -31,6 +30,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -126,8 +126,10 @@ func (w *world) queued() (ids []string) {
 
 func (w *world) deliverer(s Sender) *Deliverer {
 	w.t.Helper()
+	p, err := policy.Preset(policy.Default)
+	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Issuer: w.ca, Log: slog.New(slog.DiscardHandler)})
+		Policy: &p, Issuer: w.ca, Log: slog.New(slog.DiscardHandler)})
 	check(w.t, err)
 	return d
 }
@@ -261,6 +263,7 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 	}
 	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true,
+		contactName: "Eve", contactEmail: "eve@bank.example.com",
 		Page:   "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
 		Advice: "It is not known how it checks certificates."}
 	if len(alice.Arrangements) != 1 || alice.Arrangements[0] != want {
@@ -311,7 +314,7 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	letters := w.deliver(date(2026, 12, 16))
-	alice, known := letters["alice: crm-to-bank refuses the new certificate, 30 days left"]
+	alice, known := letters["alice: Acme: 1 partner system not ready, certificate expires 14 January 2027"]
 	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 || alice.New == nil ||
 		alice.New.Generation != 2 {
 		t.Fatalf("%+v", alice.Letter)
@@ -319,6 +322,7 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	got := alice.Arrangements[0]
 	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Refuses: true, Answer: "401",
+		contactName: "Eve", contactEmail: "eve@bank.example.com",
 		AnsweredAt: date(2026, 12, 2), Page: "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
 		Deadline: alice.Old.NotAfter, Advice: got.Advice}
 	if got != want {
@@ -345,7 +349,8 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 		check(t, err)
 		check(t, w.Announce(t.Context(), announced))
 		letters := w.deliver(announced)
-		alice, known := letters["alice: A new CA will issue your certificates from 19 April 2026 on"]
+		alice, known := letters["alice: Perennial: new issuing CA from 19 April 2026; your first certificate of it: "+
+			"1 December 2026"]
 		if !known {
 			t.Fatalf("letters %v", letters)
 		}
@@ -381,16 +386,20 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 
 func TestNoMailContainsAPrivateKey(t *testing.T) {
 	w := worldOf(t, []string{"team@p.example.com"})
-	w.arrange("bank")
+	bank := w.arrange("bank")
 	_, err := w.ca.Announce(t.Context(), installed, issuer.Succession{NewRoot: true})
 	check(t, err)
 	var sender answers
 	for _, at := range []time.Time{installed, date(2026, 11, 1), date(2026, 12, 1), date(2026, 12, 16),
-		date(2027, 1, 13)} {
+		date(2027, 1, 13), date(2027, 1, 15)} {
 		check(t, w.Tick(t.Context(), at))
 		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
 	}
-	last := date(2027, 1, 13)
+	last := date(2027, 1, 16)
+	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", last)
+	check(t, err)
+	w.sees(bank, 3, rollover.Accepted, last)
+	check(t, w.Tick(t.Context(), last))
 	_, _, err = w.AddCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: "bank", Issuer: "bank-ca"},
 		"test", last)
 	check(t, err)
@@ -458,13 +467,9 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 			check(t, err)
 			texts = append(texts, content.Bytes())
 			attached++
-			block, rest := pem.Decode(content.Bytes())
-			der := content.Bytes()
-			if block != nil {
-				der = block.Bytes
-			}
-			if _, err := x509.ParseCertificate(der); err != nil || len(bytes.TrimSpace(rest)) > 0 && block != nil {
-				t.Errorf("%s is not one certificate: %v", file.Name, err)
+			certs, err := certfile.Parse(content.Bytes(), "")
+			if err != nil || len(certs) > 1 != strings.HasPrefix(file.Name, "new-ca-") {
+				t.Errorf("%s has %d certificates: %v", file.Name, len(certs), err)
 			}
 		}
 		for _, text := range texts {

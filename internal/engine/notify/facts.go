@@ -22,6 +22,9 @@ type records struct {
 	arrangements map[string][]tenancy.Arrangement // by tenant ID
 	receivers    map[string][]tenancy.Receiver    // by tenant ID
 	users        map[string][]tenancy.KeyUser     // by tenant ID
+	contacts     map[string][]tenancy.ITContact   // by tenant ID
+	preferences  map[string]tenancy.Preferences   // of the accounts of key users, by the ID of the key user
+	threads      map[string][]tenancy.Mail        // the first to each reader, by the ID of the notice's certificate
 	certs        map[string]tenancy.Certificate
 	inReach      map[string][]tenancy.Certificate // by tenant ID, the oldest first
 	evidence     map[string][]standing.Evidence   // by arrangement ID
@@ -150,13 +153,14 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		}
 		s := standing.Assemble(t, a, all.inReach[t.ID], all.evidence[a.ID])
 		risk, at := s.Rollover.Risk(now)
-		if kind == tenancy.Unready && !at {
+		if kind == tenancy.Unready && !at || kind == tenancy.Over && s.Rollover.Proved(wanted) {
 			continue
 		}
 		r := byID[a.ReceiverID]
 		one := Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint,
 			Contact: contact(r), Switched: a.Generation >= wanted, Immediate: a.Strategy == tenancy.Immediate,
-			Checks: checks(a.Egress.IdentifiesBy)}
+			Checks:      l.checks(a.Egress.IdentifiesBy),
+			contactName: r.ContactName, contactEmail: r.ContactEmail}
 		if baseURL != "" {
 			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)
 		}
@@ -176,14 +180,15 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		one.Accepts, one.Refuses = known.Verdict == rollover.Accepted, known.Verdict == rollover.Refused
 		one.Unasked = !s.Rollover.UnaskedAt.IsZero()
 		// A renewal leaves a receiver without another certificate if the old one was revoked or has expired.
-		one.Exposed = one.Exposed || kind == tenancy.Renewed && !at && !one.Accepts && !one.Unasked
+		one.Exposed = one.Exposed || (kind == tenancy.Renewed || kind == tenancy.Over) && !at && !one.Accepts && !one.Unasked
 		one.Claimed = known.ClaimedBy == rollover.Person
 		for _, e := range all.evidence[a.ID] {
 			if e.Generation == wanted && e.Verdict == known.Verdict {
 				one.Answer, one.AnsweredAt = e.Detail, e.VerdictAt
 			}
 		}
-		one.Advice = advice(kind, one)
+		said := adviceOf(kind, one)
+		one.Advice, one.Idle = l.advice(said, one), said.idle()
 		list = append(list, one)
 	}
 	return list
@@ -199,87 +204,3 @@ func contact(r tenancy.Receiver) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-// checkNames name what a receiver compares, to follow "it checks".
-var checkNames = map[tenancy.Identifier]string{
-	tenancy.ByCertificate: "the whole certificate", tenancy.ByIssuerSerial: "the issuer and the serial number",
-	tenancy.ByKey: "the public key", tenancy.BySubjectIssuer: "the subject and the issuer",
-	tenancy.BySubject: "the subject", tenancy.BySAN: "the subject alternative name",
-	tenancy.ByCA:         "only that a trusted CA has signed the certificate",
-	tenancy.ByNewestOnly: "the subject and the issuer, and accepts only the newest certificate",
-}
-
-func checks(by []tenancy.Identifier) string {
-	names := make([]string, len(by))
-	for i, id := range by {
-		names[i] = checkNames[id]
-	}
-	return strings.Join(names, ", and ")
-}
-
-// advice returns one or two sentences about a receiver: what is known about it, and the next step there. It states a
-// refusal only if this is proved.
-func advice(kind tenancy.NoticeKind, a Affected) string {
-	if kind == tenancy.Expiring {
-		switch {
-		case a.Unaffected:
-			return "Nothing to do: it checks " + a.Checks + ", which stays the same."
-		case a.Immediate:
-			return "It gets only the new certificate from that day on, so it must accept the new one by then."
-		case a.MustChange:
-			return "It checks " + a.Checks + ", so it will need a change."
-		case a.Checks != "":
-			return "It checks " + a.Checks + ". Whether it needs a change depends on the CAs that it trusts."
-		}
-		return "It is not known how it checks certificates."
-	}
-	if kind == tenancy.NewAuthority {
-		switch {
-		case a.Unaffected:
-			return "Nothing to do: it checks " + a.Checks + ", and does not depend on the new CA."
-		case a.MustChange && !a.DependsOnCA:
-			return "Nothing to do now: it checks " + a.Checks + ". It needs your next certificate when that is renewed."
-		case a.DependsOnCA:
-			return "It checks " + a.Checks + ", so it must trust the new CA."
-		}
-		return "It is not known how it checks certificates."
-	}
-	answer := ""
-	if a.Answer != "" {
-		answer = " (" + a.Answer + ")"
-	}
-	until := "messages are delivered with an older certificate until " + moment(a.Deadline) + "."
-	if a.Exposed {
-		until = "messages depend on it now."
-	}
-	switch {
-	case a.Unasked:
-		return "Nothing to do: it asks for no certificate."
-	case a.Accepts:
-		return "Nothing to do: it accepts the new certificate" + answer + "."
-	case a.Refuses && a.Claimed:
-		return "You reported the new certificate as installed, but the receiver still refuses it" + answer +
-			". Call its administrator: " + until
-	case a.Exposed && a.Refuses:
-		return "It gets only the new certificate and refuses it" + answer + ": messages fail until it is installed."
-	case a.Exposed && a.Unaffected:
-		return "It gets only the new certificate. It checks " + a.Checks + ", which stays the same. Test it to be sure."
-	case a.Exposed && a.MustChange:
-		return "It gets only the new certificate. It checks " + a.Checks + ", so the new one has to be installed today."
-	case a.Exposed:
-		return "It gets only the new certificate, and is not known to accept it. Test it, or have the certificate " +
-			"installed today."
-	case a.Refuses:
-		return "It refuses the new certificate" + answer + ". Call its administrator: " + until
-	case a.Claimed:
-		return "You reported the new certificate as installed, but nothing proves it yet. Test it; " + until
-	case a.Unaffected:
-		return "It checks " + a.Checks + ", which stays the same, so nothing has to be installed. It has not been tested " +
-			"yet: test it to be sure."
-	case a.MustChange:
-		return "It checks " + a.Checks + ", so the new one has to be installed: " + until
-	}
-	return "It is not known whether it accepts the new certificate. Test it; " + until
-}
-
-func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }

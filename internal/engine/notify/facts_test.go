@@ -42,7 +42,7 @@ func (w *world) rendered(l Addressed) string {
 func says(t *testing.T, mail string, texts ...string) {
 	t.Helper()
 	plain, html, _ := strings.Cut(mail, "\n")
-	html = strings.NewReplacer("<b>", "", "</b>", "").Replace(html)
+	html = strings.NewReplacer("<b>", "", "</b>", "", "&#39;", "'", "&#34;", `"`).Replace(html)
 	for _, text := range texts {
 		text, unwanted := strings.CutPrefix(text, "not ")
 		for form, body := range map[string]string{"text": plain, "HTML": html} {
@@ -81,15 +81,17 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	refuses := w.arrange("stern")
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
-		"You do not need to renew it yourself.", "The subject and the issuing CA will stay the same.",
-		"Nothing to do: it checks the subject, which stays the same.",
+		"You do not need to renew anything.", "The subject and the issuer stay the same.",
+		"Nothing to do at: crm-to-subject (subject.example.com)",
+		"crm-to-hasty (hasty.example.com): only the new one is used from 1 December 2026 on.",
+		"For the other systems, the present one stays in use until the partner accepts the new one",
 		"It checks the whole certificate, so it will need a change.",
 		"It gets only the new certificate from that day on, so it must accept the new one by then.",
-		"not From that moment on, only the new certificate is used.")
+		"not at once")
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	renewed := w.mails(date(2026, 12, 1))[renewedSubject]
-	says(t, renewed, "4 of 5 receivers are not known to accept the new certificate.",
-		"Messages to 1 of them depend on it now.", "The first deadline is 14 January 2027",
+	says(t, renewed, "4 of 5 systems are not known to accept it. The first deadline is 14 January 2027",
+		"Only the new certificate is used for crm-to-hasty (hasty.example.com).",
 		"It checks the subject, which stays the same, so nothing has to be installed.",
 		"It checks the whole certificate, so the new one has to be installed: messages are delivered with an "+
 			"older certificate until 14 January 2027",
@@ -99,9 +101,11 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	w.sees(refuses, 1, rollover.Accepted, date(2026, 12, 2))
 	w.sees(refuses, 2, rollover.Refused, date(2026, 12, 2))
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
-	reminder := w.mails(date(2026, 12, 16))["alice: crm-to-stern refuses the new certificate, 30 days left"]
-	says(t, reminder, "expires on 14 January 2027",
-		"It refuses the new certificate (the answer). Call its administrator: "+
+	const subject = "alice: Acme: 5 partner systems not ready, certificate expires 14 January 2027"
+	reminder := w.mails(date(2026, 12, 16))[subject]
+	says(t, reminder, "On 14 January 2027, 23:55 UTC, in 30 days, the old certificate of Acme expires, and 5 systems are "+
+		"not known to accept the new one.",
+		"It refuses the new certificate (the answer, 2 December 2026). Call its administrator: "+
 			"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked",
 		"https://p.example.com/tenants/acme")
 	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
@@ -109,25 +113,25 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	_, err := w.Observe(t.Context(), refuses.ID, "test", []standing.Observation{claim}, date(2026, 12, 20))
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2027, 1, 1)))
-	says(t, w.mails(date(2027, 1, 1))["alice: crm-to-stern refuses the new certificate, 14 days left"],
-		"You reported the new certificate as installed, but the receiver still refuses it (the answer).")
+	says(t, w.mails(date(2027, 1, 1))[subject],
+		"You reported the new certificate as installed, but the receiver still refuses it (the answer, 2 December 2026).")
 }
 
 func TestWithoutAnArrangementTheNewCertificateIsInUseAtOnce(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	letters := w.mails(date(2026, 11, 1))
-	for _, subject := range []string{"alice: Tenant Certificate is going to expire soon",
-		"Ina: M-user Certificate is going to expire soon"} {
-		says(t, letters[subject], "From that moment on, only the new certificate is used.",
-			"inform its administrator now that the certificate will be replaced on 1 December 2026, 00:00 UTC.")
-	}
+	says(t, letters["alice: Tenant Certificate is going to expire soon"], "There is nothing for you to do, unless a "+
+		"system outside Perennial knows this certificate. In that case, inform its administrator that it is replaced on "+
+		"1 December 2026, at once.")
+	says(t, letters["Ina: M-user Certificate is going to expire soon"], "On 1 December 2026 we replace the certificate "+
+		`of the technical user ("M-user")`, "The old one is not used after it.")
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	letters = w.mails(date(2026, 12, 1))
-	for _, subject := range []string{renewedSubject, "Ina: M-user Certificate has been renewed"} {
-		says(t, letters[subject], "The new certificate is in use now. The old one is no longer used.",
-			"send the attachment to its administrator today", "not old certificate is in use", "not expires on")
-	}
+	says(t, letters[renewedSubject], "From now on the new one is in use, and the old one is not used any more.",
+		"send its administrator the attachment today", "not old certificate is in use", "not expires on")
+	says(t, letters["Ina: M-user Certificate has been renewed"], "was replaced on 1 December 2026. The new one is in use "+
+		"now.", "enter the attached one today", "not expires on")
 }
 
 // Nothing in the mail about a compromised certificate claims that messages continue with it.
@@ -140,10 +144,10 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 		_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, reason, "test", now)
 		check(t, err)
 		mail := w.mails(now)[renewedSubject]
-		says(t, mail, why, "has been revoked", "1 of 1 receivers are not known to accept the new certificate.",
-			"Messages to 1 of them depend on it now.", "It gets only the new certificate, and is not known to accept it.",
+		says(t, mail, "is revoked, because "+why, "Messages to 1 system may be refused until the new one is installed there.",
+			"There is no certificate to fall back on.", "It gets only the new certificate, and is not known to accept it.",
 			"remove the certificate with the serial number", "not older certificate", "not stays valid",
-			"not Ask its issuer", "not The old certificate is in use")
+			"not to revoke it", "not The old certificate is in use")
 	}
 	w := newWorld(t)
 	bank := w.arrange("bank")
@@ -151,12 +155,13 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", date(2026, 6, 2))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 2))[renewedSubject],
-		"renewed early by an operator (reissue). The old certificate stays valid.",
+		"Our team issued it before its time. The present one stays valid until",
 		"messages are delivered with an older certificate until")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
-	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "has been revoked",
-		"messages are delivered with an older certificate until", "not Messages to 1 of them depend on it now.")
+	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
+		"Other systems still get an older certificate.", "messages are delivered with an older certificate until",
+		"not may be refused until")
 }
 
 // suggesting is a CA that wants every certificate to be renewed.
@@ -173,9 +178,10 @@ func TestTheMailAboutARenewalThatTheCASuggestsDoesNotPromiseTheOldCertificate(t 
 		"test", now)
 	check(t, err)
 	check(t, w.FollowHints(t.Context(), now.AddDate(0, 0, 1)))
-	says(t, w.mails(now.AddDate(0, 0, 1))["alice: Certificate bank has been renewed"], "has been renewed early, because",
-		"its CA suggested this. The CA may revoke the old certificate before it expires.",
-		"not by an operator", "not stays valid")
+	says(t, w.mails(now.AddDate(0, 0, 1))["alice: Certificate bank has been renewed"],
+		`Acme has a new certificate "bank".`,
+		"Its CA suggested to renew it early, and may revoke the old one before it expires.",
+		"not Our team", "not stays valid")
 }
 
 // The first renewal under a new CA carries its certificates, and does not call the issuer unchanged.
@@ -186,16 +192,16 @@ func TestTheFirstRenewalUnderANewCACarriesItsCertificates(t *testing.T) {
 		_, err := w.ca.Announce(t.Context(), installed.AddDate(0, 0, 1), issuer.Succession{NewRoot: newRoot})
 		check(t, err)
 		check(t, w.Tick(t.Context(), date(2026, 11, 1)))
-		expected := "The issuing CA changes, and its root stays the same."
+		expected := "This time the issuing CA changes."
 		certificates := 1
 		if newRoot {
-			expected, certificates = "The issuing CA and its root change.", 2
+			expected, certificates = "This time the issuing CA and its root change.", 2
 		}
 		says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"], expected,
-			"not will stay the same")
+			"not issuer stay the same")
 		check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 		letter := w.deliver(date(2026, 12, 1))[renewedSubject]
-		says(t, w.rendered(letter), "The issuer changes this time, so the receiver cannot confirm the new one")
+		says(t, w.rendered(letter), "The issuer changes this time, so the system cannot confirm the new one")
 		if len(letter.NewCAs) != certificates {
 			t.Errorf("a new root %v: %d CA certificates are attached, want %d", newRoot, len(letter.NewCAs), certificates)
 		}
@@ -213,7 +219,7 @@ func TestAMailThatIsForwardedNamesIssuerSubjectAndFingerprintAsTheProof(t *testi
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	letter := w.deliver(date(2026, 12, 1))[renewedSubject]
 	proof := []string{"A forwarded mail proves nothing.", "the same CA issues the certificates of other companies",
-		"must have both the subject", "Read the SHA-256 fingerprint to the administrator"}
+		"must have the subject", "Then read the SHA-256 fingerprint to the administrator"}
 	says(t, w.rendered(letter), append(proof, "The new one must have the same subject and issuer.",
 		"not cannot confirm")...)
 	for changes, want := range map[tenancy.Changes]string{
@@ -224,7 +230,7 @@ func TestAMailThatIsForwardedNamesIssuerSubjectAndFingerprintAsTheProof(t *testi
 		says(t, w.rendered(letter), append(proof, want, "not The new one must have the same subject and issuer.")...)
 	}
 	letter.ChangesKnown = false
-	says(t, w.rendered(letter), append(proof, "Compare them with those of the new one", "not this time")...)
+	says(t, w.rendered(letter), append(proof, "Compare them with those of the new one", "not his time")...)
 	letter.Kind = tenancy.Unready
 	says(t, w.rendered(letter), proof...)
 }
@@ -255,15 +261,15 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 		warning.Changes != want {
 		t.Errorf("the warning expects %+v of a foreign issuer %v", warning.Changes, warning.ForeignIssuer)
 	}
-	says(t, w.rendered(warning), "The issuing CA and its root change.",
+	says(t, w.rendered(warning), "This time the issuing CA and its root change.",
 		"It checks only that a trusted CA has signed the certificate, so it will need a change.",
 		"not stay the same", "not stays the same")
 	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
 	check(t, err)
 	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
 	says(t, w.rendered(letter),
-		"Ask its issuer to revoke it: CN=Old CA.", "We cannot revoke a certificate of another CA.",
-		"The issuing CA and its root change.", "not stay the same", "not stays the same")
+		"Ask CN=Old CA to revoke it. We cannot, because it is the certificate of another CA.",
+		"This time the issuing CA and its root change.", "not stay the same", "not stays the same")
 	if len(letter.NewCAs) != 2 {
 		t.Errorf("%d CA certificates are attached, want the issuing CA and its root", len(letter.NewCAs))
 	}
@@ -284,8 +290,7 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You reported the new certificate as " +
 			"installed, but the receiver still refuses it. Call its administrator: messages depend on it now."},
 		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You reported the new certificate as installed, but " +
-			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027, 00:00 " +
-			"UTC."},
+			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027."},
 		{tenancy.Renewed, Affected{Exposed: true, Unaffected: true, Checks: "the subject"}, "It gets only the new " +
 			"certificate. It checks the subject, which stays the same. Test it to be sure."},
 		{tenancy.NewAuthority, Affected{Unaffected: true, Checks: "the public key"}, "Nothing to do: it checks the public " +
@@ -311,17 +316,16 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.Renewed, Affected{Exposed: true}, "It gets only the new certificate, and is not known to accept it. " +
 			"Test it, or have the certificate installed today."},
 		{tenancy.Renewed, Affected{Refuses: true, Answer: "401", Deadline: deadline}, "It refuses the new certificate " +
-			"(401). Call its administrator: messages are delivered with an older certificate until 14 January 2027, 00:00 " +
-			"UTC."},
+			"(401). Call its administrator: messages are delivered with an older certificate until 14 January 2027."},
 		{tenancy.Renewed, Affected{Unaffected: true, Checks: "the subject"}, "It checks the subject, which stays the " +
 			"same, so nothing has to be installed. It has not been tested yet: test it to be sure."},
 		{tenancy.Renewed, Affected{MustChange: true, Checks: "the public key", Deadline: deadline}, "It checks the " +
 			"public key, so the new one has to be installed: messages are delivered with an older certificate until " +
-			"14 January 2027, 00:00 UTC."},
+			"14 January 2027."},
 		{tenancy.Renewed, Affected{Deadline: deadline}, "It is not known whether it accepts the new certificate. Test " +
-			"it; messages are delivered with an older certificate until 14 January 2027, 00:00 UTC."},
+			"it; messages are delivered with an older certificate until 14 January 2027."},
 	} {
-		if got := advice(c.kind, c.a); got != c.want {
+		if got := (Reader{}).advice(adviceOf(c.kind, c.a), c.a); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.a, got, c.want)
 		}
 	}
@@ -411,9 +415,9 @@ func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldB
 	_, err := w.ChangeCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: tenancy.ForTenant,
 		KeyType: tenancy.P384}, "test", now)
 	check(t, err)
-	says(t, w.mails(now)["alice: Tenant Certificate will change: key type"], "The next Tenant Certificate of",
-		"key type. It will be issued by 1 December 2026", "messages fall back to it until then", "crm-to-bank",
-		"Inform the administrators of the receivers.", "not held back")
+	says(t, w.mails(now)["alice: Tenant Certificate will change: key type"], "The next certificate of Acme will differ "+
+		"from the present one: key type. It will be issued by 1 December 2026", "messages fall back to it until then",
+		"crm-to-bank", "inform the administrators below", "not held back")
 
 	w = newWorld(t)
 	w.arrange("bank")
@@ -423,6 +427,6 @@ func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldB
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", now)
 	check(t, err)
 	mail := w.mails(now)["alice: Tenant Certificate has changed: key type"]
-	says(t, mail, "differs from the previous one", "key type. No notice announced this.", "It is held back until "+
+	says(t, mail, "differs from the present one: key type. No notice announced this", "held back until "+
 		"29 June 2026", "Ask the hosting team whether this change is intended.", "SHA-256", "not will differ")
 }

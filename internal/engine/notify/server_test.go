@@ -16,9 +16,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	texttemplate "text/template"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/notify/markup"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -242,11 +244,16 @@ func TestALetterThatCannotBeComposedIsNotSent(t *testing.T) {
 	}
 	p := newPatient(t, 9, "250 ok")
 	const broken = "{{index .Tokens 5}}"
+	own, err := markup.Parse(fstest.MapFS{"x.mail": {Data: []byte(broken)}}, "x.mail", nil, nil)
+	check(t, err)
+	fine := pair{texttemplate.Must(texttemplate.New("").Parse("")), htmltemplate.Must(htmltemplate.New("").Parse(""))}
+	badText, badHTML := fine, fine
+	badText.text = texttemplate.Must(texttemplate.New("").Parse(broken))
+	badHTML.html = htmltemplate.Must(htmltemplate.New("").Parse(broken))
 	for form, ts := range map[string]*Templates{
-		"text": {text: map[tenancy.NoticeKind]*texttemplate.Template{
-			tenancy.Renewed: texttemplate.Must(texttemplate.New("").Parse(broken))}, html: ts.html},
-		"html": {text: ts.text, html: map[tenancy.NoticeKind]*htmltemplate.Template{
-			tenancy.Renewed: htmltemplate.Must(htmltemplate.New("").Parse(broken))}},
+		"own":  {own: map[tenancy.NoticeKind]map[string]*markup.Template{tenancy.Renewed: {"en": own}}},
+		"text": {pairs: map[tenancy.NoticeKind]pair{tenancy.Renewed: badText}},
+		"html": {pairs: map[tenancy.NoticeKind]pair{tenancy.Renewed: badHTML}},
 	} {
 		if text, html, err := ts.render(tenancy.Renewed, letter("m1").Letter); err == nil || text+html != "" {
 			t.Errorf("%s: %v", form, err)
@@ -265,26 +272,38 @@ func TestALetterThatCannotBeComposedIsNotSent(t *testing.T) {
 	}
 }
 
-func TestAFolderOfTemplatesMayBeOlderThanAKindOfNotice(t *testing.T) {
+func TestAFolderOfTemplatesReplacesWhatItHas(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"expiring.txt", "expiring.html", "renewed.txt", "renewed.html", "unready.txt"} {
-		check(t, os.WriteFile(filepath.Join(dir, name), []byte("Ours: {{.Name}}"), 0o600))
+	write := func(name, text string) {
+		check(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
+	for _, name := range []string{"expiring.txt", "expiring.html"} { // as in earlier releases, for every language
+		write(name, "Ours: {{.Name}}")
+	}
+	write("de/renewed.mail", "Ours: {{.Name}}\n\n{{template \"footer\" .}}")
 	ts, err := LoadTemplates(dir)
 	check(t, err)
 	for _, kind := range noticeKinds {
-		text, html, err := ts.render(kind, Letter{Name: "alice", New: &Details{}, Authority: &Details{},
-			Watched: &WatchFacts{}})
-		check(t, err)
-		ours := kind == tenancy.Expiring || kind == tenancy.Renewed
-		if strings.HasPrefix(text, "Ours: alice") != (ours || kind == tenancy.Unready) ||
-			strings.HasPrefix(html, "Ours: alice") != ours {
-			t.Errorf("%s: %q and %q", kind, text[:20], html[:20])
+		for _, language := range tenancy.Languages() {
+			l := sampleLetter
+			l.Name, l.Language = "alice", language
+			text, html, err := ts.render(kind, l)
+			check(t, err)
+			ours := kind == tenancy.Expiring || kind == tenancy.Renewed && language == "de"
+			if strings.HasPrefix(text, "Ours: alice") != ours || strings.Contains(html, "Ours: alice") != ours {
+				t.Errorf("%s in %s: %q", kind, language, text[:20])
+			}
 		}
 	}
-	check(t, os.Remove(filepath.Join(dir, "renewed.html")))
-	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.html") {
-		t.Errorf("without the template of a renewal: %v", err)
+	check(t, os.Remove(filepath.Join(dir, "expiring.html")))
+	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "expiring.html") {
+		t.Errorf("a text file without its HTML file: %v", err)
+	}
+	check(t, os.Remove(filepath.Join(dir, "expiring.txt")))
+	write("de/renewed.mail", "{{.Nmae}}")
+	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "de/renewed.mail:1") {
+		t.Errorf("a misspelt name: %v", err)
 	}
 }
 
@@ -355,7 +374,8 @@ func TestDeadlinesOpenReceiversAndReasonsOfALetter(t *testing.T) {
 			t.Errorf("%+v: %q", r, got)
 		}
 	}
-	if got := moment(time.Date(2027, 1, 14, 1, 30, 0, 0, time.FixedZone("", 7200))); got != "13 January 2027, 23:30 UTC" {
+	at := time.Date(2027, 1, 14, 1, 30, 0, 0, time.FixedZone("", 7200))
+	if got := (Reader{}).Time(at); got != "13 January 2027, 23:30 UTC" {
 		t.Errorf("%q", got)
 	}
 }

@@ -13,6 +13,7 @@ type Text struct {
 	Address   string
 	Subject   string
 	Body      string
+	Language  string // of the text; may be empty
 	MessageID string // without angle brackets; the same when the mail is sent again
 	Date      time.Time
 }
@@ -32,6 +33,9 @@ func (s *Server) SendText(ctx context.Context, t Text) error {
 	m.SetDateWithValue(t.Date)
 	m.SetMessageIDWithValue(t.MessageID)
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5
+	if t.Language != "" {
+		m.SetGenHeader(gomail.HeaderContentLang, t.Language)
+	}
 	m.SetBodyString(gomail.TypeTextPlain, t.Body)
 	c := &conversation{server: s}
 	if err := c.connect(ctx); err != nil {

@@ -18,8 +18,9 @@ type WatchFacts struct {
 	Owner string // may be empty
 	// Alarm is the reason of an alarm; empty for a warning, and for an expected renewal.
 	Alarm tenancy.WatchAlarm
-	// Surprises state why a certificate was not expected, each to follow "it".
+	// Surprises state why a certificate was not expected, each to follow "it", and surprises are their codes.
 	Surprises []string
+	surprises []tenancy.WatchSurprise
 	// From and RenewsAt are the start of the window, and the owner's run; RenewsAt may be zero. Due is true if the owner
 	// may have renewed it already.
 	From, RenewsAt time.Time
@@ -31,7 +32,7 @@ type WatchFacts struct {
 	Page           string // the address of its page; empty without an address of the service
 }
 
-// OwnerName names the owner inside a sentence.
+// OwnerName names the owner inside an English sentence.
 func (f WatchFacts) OwnerName() string { return cmp.Or(f.Owner, "its owner") }
 
 // SystemAdvice states what a system needs that knows a watched certificate.
@@ -39,7 +40,15 @@ type SystemAdvice struct {
 	System   string
 	Contact  string // the administrator of the receiver of this name; may be empty
 	Survival tenancy.Survival
-	Advice   string
+	Advice   string // in English
+
+	by   []tenancy.Identifier
+	seen bool // a new certificate was seen
+}
+
+// Text returns the advice in a language.
+func (a SystemAdvice) Text(language string) string {
+	return Reader{Language: language}.systemAdvice(a)
 }
 
 // Advise states what each system needs. changes are those by a certificate that was seen; nil before that, and if they
@@ -61,47 +70,69 @@ func Advise(systems []tenancy.WatchedSystem, receivers []tenancy.Receiver, seen 
 		if changes == nil && a.Survival == tenancy.Survives {
 			a.Survival = tenancy.Unclear
 		}
-		a.Advice = systemAdvice(a.Survival, checks(s.IdentifiesBy), seen)
+		a.by, a.seen = s.IdentifiesBy, seen
+		a.Advice = a.Text(tenancy.English)
 		all = append(all, a)
 	}
 	return all
 }
 
-func systemAdvice(survival tenancy.Survival, checks string, seen bool) string {
+func (r Reader) systemAdvice(a SystemAdvice) string {
+	checks := r.checks(a.by)
+	text := r.german("It is not known how it checks certificates. If it compares the certificate, its fingerprint or its "+
+		"serial number, it will refuse the new one until that is installed.",
+		"Es ist nicht bekannt, wie es Zertifikate prüft. Vergleicht es das Zertifikat, den Fingerabdruck oder die "+
+			"Seriennummer, lehnt es das neue ab, bis das installiert ist.")
 	switch {
-	case survival == tenancy.Survives:
-		return "Nothing to do: it checks " + checks + ", and that stays the same."
-	case survival == tenancy.Fails && seen:
-		return "It checks " + checks + ", so the new certificate must be installed there now."
-	case survival == tenancy.Fails:
-		return "It checks " + checks + ", so it will refuse the new certificate until that is installed."
-	case checks != "" && seen:
-		return "It checks " + checks + ". Whether it needs a change depends on the CAs that it trusts."
+	case a.Survival == tenancy.Survives:
+		text = r.german("Nothing to do: it checks {checks}, and that stays the same.",
+			"Nichts zu tun: Es prüft {checks}, und das bleibt gleich.")
+	case a.Survival == tenancy.Fails && a.seen:
+		text = r.german("It checks {checks}, so the new certificate must be installed there now.",
+			"Es prüft {checks}, daher muss das neue Zertifikat dort jetzt installiert werden.")
+	case a.Survival == tenancy.Fails:
+		text = r.german("It checks {checks}, so it will refuse the new certificate until that is installed.",
+			"Es prüft {checks}, lehnt also das neue Zertifikat ab, bis das installiert ist.")
+	case checks != "" && a.seen:
+		text = r.german(adviceTexts[dependsOnTrust][0], adviceTexts[dependsOnTrust][1])
 	case checks != "":
-		return "It checks " + checks + ". It needs no change if the subject, the alternative names and the CA stay the " +
-			"same."
-	case seen:
-		return "It is not known how it checks certificates. If it compares the certificate, its fingerprint or its serial " +
-			"number, the new one must be installed there now."
+		text = r.german("It checks {checks}. It needs no change if the subject, the alternative names and the CA stay the "+
+			"same.", "Es prüft {checks}. Eine Änderung ist nicht nötig, wenn Subject, alternative Namen und CA gleich bleiben.")
+	case a.seen:
+		text = r.german("It is not known how it checks certificates. If it compares the certificate, its fingerprint or its "+
+			"serial number, the new one must be installed there now.",
+			"Es ist nicht bekannt, wie es Zertifikate prüft. Vergleicht es das Zertifikat, den Fingerabdruck oder die "+
+				"Seriennummer, muss das neue dort jetzt installiert werden.")
 	}
-	return "It is not known how it checks certificates. If it compares the certificate, its fingerprint or its serial " +
-		"number, it will refuse the new one until that is installed."
+	return strings.ReplaceAll(text, "{checks}", checks)
 }
 
-// surpriseTexts state why a certificate was not expected, to follow "it".
-var surpriseTexts = map[tenancy.WatchSurprise]string{
-	tenancy.SurpriseEarly:   "was issued earlier than the owner renews",
-	tenancy.SurpriseOlder:   "was not issued later than the known one",
-	tenancy.SurpriseSubject: "has another subject",
-	tenancy.SurpriseSAN:     "has other alternative names",
-	tenancy.SurpriseIssuer:  "was issued by another CA",
-	tenancy.SurpriseUsage:   "is for other uses (extended key usage)",
-	tenancy.SurpriseFuture:  "is not valid yet, for more than a day",
-	tenancy.SurpriseExpired: "has expired",
+// surpriseTexts state why a certificate was not expected, to follow "it", in English and in German.
+var surpriseTexts = map[tenancy.WatchSurprise][2]string{
+	tenancy.SurpriseEarly: {"was issued earlier than the owner renews",
+		"wurde früher ausgestellt, als der Besitzer erneuert"},
+	tenancy.SurpriseOlder: {"was not issued later than the known one",
+		"wurde nicht später ausgestellt als das bekannte"},
+	tenancy.SurpriseSubject: {"has another subject", "hat ein anderes Subject"},
+	tenancy.SurpriseSAN:     {"has other alternative names", "hat andere alternative Namen"},
+	tenancy.SurpriseIssuer:  {"was issued by another CA", "wurde von einer anderen CA ausgestellt"},
+	tenancy.SurpriseUsage:   {"is for other uses (extended key usage)", "ist für andere Zwecke (Extended Key Usage)"},
+	tenancy.SurpriseFuture: {"is not valid yet, for more than a day",
+		"ist noch nicht gültig, und das für mehr als einen Tag"},
+	tenancy.SurpriseExpired: {"has expired", "ist abgelaufen"},
 }
 
 // SurpriseText states why a certificate was not expected, to follow "it".
-func SurpriseText(s tenancy.WatchSurprise) string { return surpriseTexts[s] }
+func SurpriseText(s tenancy.WatchSurprise) string { return surpriseTexts[s][0] }
+
+// SurprisesIn states why a certificate was not expected, each as a short sentence in a language.
+func (f WatchFacts) SurprisesIn(language string) (all []string) {
+	r := Reader{Language: language}
+	for _, s := range f.surprises {
+		all = append(all, r.german("it ", "Es ")+r.german(surpriseTexts[s][0], surpriseTexts[s][1]))
+	}
+	return all
+}
 
 // watched fills in a letter about a watched certificate from the report of its notice.
 func (d *Deliverer) watched(l *Letter, n tenancy.Notice, receivers []tenancy.Receiver) error {
@@ -115,7 +146,7 @@ func (d *Deliverer) watched(l *Letter, n tenancy.Notice, receivers []tenancy.Rec
 		Systems: Advise(r.Systems, receivers, r.New != nil, r.Changes), Source: r.Source.Address, Since: r.Since,
 		LookError: r.LookError}
 	for _, s := range r.Surprises {
-		f.Surprises = append(f.Surprises, surpriseTexts[s])
+		f.Surprises, f.surprises = append(f.Surprises, SurpriseText(s)), append(f.surprises, s)
 	}
 	if r.New != nil {
 		next := watchedDetails(r.New)
@@ -146,26 +177,4 @@ func watchedDetails(der []byte) Details {
 // isAboutWatched reports whether a notice has a [tenancy.WatchReport].
 func isAboutWatched(kind tenancy.NoticeKind) bool {
 	return slices.Contains([]tenancy.NoticeKind{tenancy.WatchExpected, tenancy.WatchRenewed, tenancy.WatchAlarmed}, kind)
-}
-
-// Same lists the parts of a certificate that systems compare and that stay the same, for a sentence.
-func (l Letter) Same() string {
-	var parts []string
-	for _, p := range []struct {
-		name    string
-		changed bool
-	}{
-		{"the public key", l.Changes.Key}, {"the subject", l.Changes.Subject},
-		{"the alternative names", l.Changes.SAN}, {"the issuing CA", l.Changes.Issuer},
-	} {
-		if !p.changed {
-			parts = append(parts, p.name)
-		}
-	}
-	switch n := len(parts); n {
-	case 0, 1:
-		return strings.Join(parts, "")
-	default:
-		return strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
-	}
 }

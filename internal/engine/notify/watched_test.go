@@ -99,7 +99,7 @@ func (w watch) one(subject string, now time.Time) (l Letter, bodies []string) {
 			w.t.Errorf("a long line in %q: %s", subject, line)
 		}
 	}
-	strip := strings.NewReplacer("<b>", "", "</b>", "", "<li>", "", "</li>", "", "&#39;", "'")
+	strip := strings.NewReplacer("<b>", "", "</b>", "", "</li>", "", "&#39;", "'", "&#34;", `"`)
 	for _, body := range []string{text, strip.Replace(html)} {
 		body = strings.Join(strings.Fields(body), " ")
 		if strings.Contains(body, "<no value>") || strings.Contains(body, " . ") || strings.Contains(body, "January 0001") {
@@ -127,7 +127,7 @@ func TestAWarningAboutAWatchedCertificateNamesTheDayTheSystemsAndWhatToDo(t *tes
 	on := w.watch("")
 	on.advance(date(2026, 10, 1))
 	l, bodies := on.one("The certificate acme-c4c is going to be renewed", date(2026, 10, 1))
-	on.contains(bodies, "expected to be renewed by SAP on 1 November 2026, 00:00 UTC",
+	on.contains(bodies, "SAP is expected to renew the certificate acme-c4c on 1 November 2026.",
 		"bank: It checks the whole certificate, so it will refuse the new certificate until that is installed.",
 		"Administrator: Eve, eve@bank.example.com",
 		"portal: It checks the subject and the issuer. It needs no change if the subject, the alternative names and the CA "+
@@ -170,7 +170,7 @@ func TestTheMailAboutARenewalStatesWhatChangesAndCarriesTheCertificate(t *testin
 	for _, f := range m.GetAttachments() {
 		names = append(names, f.Name)
 	}
-	if strings.Join(names, " ") != "acme-c4c.pem acme-c4c.cer" {
+	if want := "acme-c4c-until-2027-11-06-" + l.New.Fingerprint[:8] + ".pem"; strings.Join(names, " ") != want {
 		t.Errorf("attached: %v", names)
 	}
 }
@@ -188,19 +188,19 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 	check(t, err)
 	check(t, on.watching.Missed(t.Context(), w.acme, v, errors.New("connection refused"), date(2026, 10, 5)))
 	_, bodies := on.one("The source of the certificate acme-c4c cannot be read", date(2026, 10, 5))
-	on.contains(bodies, "cannot be read since 2 October 2026, 00:00 UTC", "Reason: connection refused",
-		"Correct the address of the source")
+	on.contains(bodies, "cannot be read since 2 October 2026, 00:00 UTC", "connection refused",
+		"correct the address of the source")
 
 	on.through(tenancy.WatchAlarmed)
 	_, bodies = on.one("The certificate acme-c4c has not been renewed as expected", date(2026, 11, 5))
-	on.contains(bodies, "to be renewed by SAP on 1 November 2026, 00:00 UTC",
+	on.contains(bodies, "to be renewed by SAP on 1 November 2026.",
 		"No new one was seen. It expires on 25 December 2026",
 		"Ask SAP whether the certificate was renewed")
 
 	on.seen("globex", date(2026, 11, 6), date(2026, 11, 6))
 	l, bodies := on.one("An unexpected certificate was seen for acme-c4c", date(2026, 11, 6))
-	on.contains(bodies, "it is not the expected one:", "it has another subject", "CN=globex", "CN=acme",
-		"Ask SAP whether the new certificate is genuine")
+	on.contains(bodies, "it is not the expected one.", "it has another subject", "CN=globex", "CN=acme",
+		"Ask SAP, over a channel that you know, whether the new certificate is genuine")
 	for _, body := range bodies {
 		if !strings.Contains(strings.ToLower(body), "your systems, if the new certificate is genuine") {
 			t.Error("the mail asks for the installation of a certificate that may be forged")

@@ -52,6 +52,28 @@ func (r Reader) Accounts(ctx context.Context, after string, limit int) ([]tenanc
 	return list(ctx, r, scanAccount, "SELECT "+accountColumns+"WHERE a.name > ? ORDER BY a.name LIMIT ?", after, limit)
 }
 
+// PreferencesOf reads the preferences of the accounts of key users, by the ID of the key user. If a key user has
+// several accounts, those of the first by name count.
+func (r Reader) PreferencesOf(ctx context.Context, tenantIDs []string) (map[string]tenancy.Preferences, error) {
+	type preferences struct {
+		user, tenant string
+		tenancy.Preferences
+	}
+	all, err := groupBy(ctx, r, func(s row) (p preferences, err error) {
+		err = s.Scan(&p.user, &p.tenant, &p.Language, &p.Zone)
+		return p, err
+	}, func(p preferences) string { return p.tenant },
+		"SELECT key_user_id, tenant_id, language, zone FROM accounts WHERE key_user_id <> '' AND tenant_id ", tenantIDs,
+		" ORDER BY name")
+	byUser := map[string]tenancy.Preferences{}
+	for _, list := range all {
+		for _, p := range list {
+			byUser[p.user] = byUser[p.user].Or(p.Preferences)
+		}
+	}
+	return byUser, err
+}
+
 // CreateAccount stores an account. It returns [tenancy.ErrConflict] if its name is taken or its origin has created one.
 func (t *Tx) CreateAccount(ctx context.Context, a tenancy.Account) error {
 	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, origin, zone, "+

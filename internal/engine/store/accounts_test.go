@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,30 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
+
+func TestPreferencesOfKeyUsersAreThoseOfTheirAccounts(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var failures []error
+			for i, a := range []tenancy.Account{
+				{Name: "olga", Role: tenancy.RoleOperator, Language: "de"},
+				{Name: "a", Role: tenancy.RoleKeyUser, TenantID: "t1", KeyUserID: "u1", Zone: "Europe/Berlin"},
+				{Name: "b", Role: tenancy.RoleKeyUser, TenantID: "t1", KeyUserID: "u1", Language: "de", Zone: "UTC"},
+				{Name: "c", Role: tenancy.RoleKeyUser, TenantID: "t2", KeyUserID: "u2", Language: "en"},
+			} {
+				a.ID, a.Origin, a.CreatedAt = "account-"+a.Name, "token "+a.Name, now.Add(time.Duration(i))
+				failures = append(failures, tx.CreateAccount(ctx, a))
+			}
+			return errors.Join(failures...)
+		}))
+		got, err := s.PreferencesOf(t.Context(), []string{"t1", "t3"})
+		must(t, err)
+		want := map[string]tenancy.Preferences{"u1": {Language: "de", Zone: "Europe/Berlin"}}
+		if !maps.Equal(got, want) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
 
 func TestAnAccountIsDeletedWithItsSessionsAndPasskeys(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {

@@ -7,10 +7,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const itContactColumns = "id, tenant_id, position, name, email, created_at, version"
+const itContactColumns = "id, tenant_id, position, name, email, language, zone, created_at, version"
 
 func scanITContact(s row) (c tenancy.ITContact, err error) {
-	err = s.Scan(&c.ID, &c.TenantID, &c.Position, &c.Name, &c.Email, instant{&c.CreatedAt}, &c.Version)
+	err = s.Scan(&c.ID, &c.TenantID, &c.Position, &c.Name, &c.Email, &c.Language, &c.Zone,
+		instant{&c.CreatedAt}, &c.Version)
 	return c, err
 }
 
@@ -40,13 +41,14 @@ func (t *Tx) SetITContacts(ctx context.Context, tenantID string, contacts []tena
 }
 
 var insertITContacts = bulkInsert("it_contacts", "id text", "tenant_id text", "position bigint", "name text",
-	"email text", "created_at bigint", "version bigint")
+	"email text", "language text", "zone text", "created_at bigint", "version bigint")
 
 // AddITContacts stores new IT contacts. It returns [tenancy.ErrConflict] if a position is taken.
 func (t *Tx) AddITContacts(ctx context.Context, contacts ...tenancy.ITContact) error {
 	_, err := insertITContacts.write(ctx, t, len(contacts), func(i int) []any {
 		c := &contacts[i]
-		return []any{c.ID, c.TenantID, int64(c.Position), c.Name, c.Email, micros(c.CreatedAt), c.Version}
+		return []any{c.ID, c.TenantID, int64(c.Position), c.Name, c.Email, c.Language, c.Zone,
+			micros(c.CreatedAt), c.Version}
 	})
 	return err
 }

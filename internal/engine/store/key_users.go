@@ -6,11 +6,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const keyUserColumns = "id, tenant_id, name, email, subscribed_at, unsubscribe_token, created_at, version"
+const keyUserColumns = "id, tenant_id, name, display_name, email, language, zone, subscribed_at, unsubscribe_token, " +
+	"created_at, version"
 
 func scanKeyUser(s row) (u tenancy.KeyUser, err error) {
-	err = s.Scan(&u.ID, &u.TenantID, &u.Name, &u.Email, instant{&u.SubscribedAt}, &u.UnsubscribeToken,
-		instant{&u.CreatedAt}, &u.Version)
+	err = s.Scan(&u.ID, &u.TenantID, &u.Name, &u.DisplayName, &u.Email, &u.Language, &u.Zone, instant{&u.SubscribedAt},
+		&u.UnsubscribeToken, instant{&u.CreatedAt}, &u.Version)
 	return u, err
 }
 
@@ -44,23 +45,25 @@ func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string]
 	}, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-var insertKeyUsers = bulkInsert("key_users", "id text", "tenant_id text", "name text", "email text",
-	"subscribed_at bigint", "unsubscribe_token text", "created_at bigint", "version bigint")
+var insertKeyUsers = bulkInsert("key_users", "id text", "tenant_id text", "name text", "display_name text",
+	"email text", "language text", "zone text", "subscribed_at bigint", "unsubscribe_token text", "created_at bigint",
+	"version bigint")
 
 // CreateKeyUsers stores new key users. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateKeyUsers(ctx context.Context, users ...tenancy.KeyUser) error {
 	_, err := insertKeyUsers.write(ctx, t, len(users), func(i int) []any {
 		u := &users[i]
-		return []any{u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt),
-			u.Version}
+		return []any{u.ID, u.TenantID, u.Name, u.DisplayName, u.Email, u.Language, u.Zone, micros(u.SubscribedAt),
+			u.UnsubscribeToken, micros(u.CreatedAt), u.Version}
 	})
 	return err
 }
 
-// UpdateKeyUser stores a change of the address or of the subscription with its token.
+// UpdateKeyUser stores a change of the full name, the address, the preferences, or the subscription with its token.
 func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
-	return t.execOne(ctx, "UPDATE key_users SET email = ?, subscribed_at = ?, unsubscribe_token = ?, version = "+
-		"version + 1 WHERE id = ? AND version = ?", u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, u.ID, u.Version)
+	return t.execOne(ctx, "UPDATE key_users SET display_name = ?, email = ?, language = ?, zone = ?, subscribed_at = ?, "+
+		"unsubscribe_token = ?, version = version + 1 WHERE id = ? AND version = ?", u.DisplayName, u.Email, u.Language,
+		u.Zone, micros(u.SubscribedAt), u.UnsubscribeToken, u.ID, u.Version)
 }
 
 // DeleteKeyUser deletes a key user with the user's tasks and tokens.

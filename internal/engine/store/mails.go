@@ -76,6 +76,38 @@ func (r Reader) MailsOf(ctx context.Context, keyUserID string, limit int) ([]ten
 		"key_users WHERE id = ?) AND m.key_user_id = ? ORDER BY m.id DESC LIMIT ?", keyUserID, keyUserID, limit)
 }
 
+// FirstMails reads the first mail to each reader of the notices about certificates, by the ID of the certificate. Only
+// the reader and the Message-ID of a mail are filled in.
+func (r Reader) FirstMails(ctx context.Context, certificateIDs []string) (map[string][]tenancy.Mail, error) {
+	type first struct {
+		certificate string
+		mail        tenancy.Mail
+	}
+	all, err := groupBy(ctx, r, func(s row) (f first, err error) {
+		err = s.Scan(&f.certificate, &f.mail.KeyUserID, &f.mail.Address, &f.mail.MessageID)
+		return f, err
+	}, func(f first) string { return f.certificate },
+		"SELECT n.certificate_id, m.key_user_id, m.address, m.message_id FROM notices n JOIN mails m ON "+
+			"m.tenant_id = n.tenant_id AND m.notice_id = n.id WHERE n.certificate_id <> '' AND n.certificate_id ",
+		certificateIDs, " ORDER BY m.id")
+	mails := map[string][]tenancy.Mail{}
+	type reader struct{ certificate, user, address string }
+	seen := map[reader]bool{}
+	for id, list := range all {
+		for _, f := range list {
+			key := reader{id, f.mail.KeyUserID, f.mail.Address}
+			if f.mail.KeyUserID != "" { // the address of a key user may change
+				key.address = ""
+			}
+			if !seen[key] {
+				seen[key] = true
+				mails[id] = append(mails[id], f.mail)
+			}
+		}
+	}
+	return mails, err
+}
+
 // UpdateMail stores the result of an attempt to deliver a mail.
 func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
 	return t.execOne(ctx, "UPDATE mails SET state = ?, attempts = ?, last_error = ?, sent_at = ? WHERE id = ?", m.State,

@@ -86,7 +86,8 @@ func (s *server) changeTenant(ctx context.Context, in *struct {
 
 func viewKeyUser(u tenancy.KeyUser) client.KeyUser {
 	return client.KeyUser{
-		Name: u.Name, Email: u.Email, SubscribedAt: u.SubscribedAt, CreatedAt: u.CreatedAt,
+		Name: u.Name, DisplayName: u.DisplayName, Email: u.Email, Language: u.Language, Zone: u.Zone,
+		SubscribedAt: u.SubscribedAt, CreatedAt: u.CreatedAt,
 	}
 }
 
@@ -119,7 +120,7 @@ func registerPeople(r *router) {
 	}, (*server).getKeyUser)
 	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}",
-		summary: "Change the e-mail address of a key user",
+		summary: "Change the full name, the e-mail address and the preferences of a key user",
 		access:  members,
 	}, (*server).changeKeyUser)
 	register(r, endpoint{
@@ -170,7 +171,8 @@ func (s *server) createKeyUser(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
+	u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, DisplayName: in.Body.DisplayName,
+		Email: in.Body.Email, Preferences: tenancy.Preferences{Language: in.Body.Language, Zone: in.Body.Zone},
 		UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
 	if err := u.Check(); err != nil {
 		return nil, err
@@ -189,9 +191,7 @@ func (s *server) getKeyUser(ctx context.Context, in *OneKeyUser) (*Entity[client
 func (s *server) changeKeyUser(ctx context.Context, in *struct {
 	OneKeyUser
 	Guarded
-	Body struct {
-		Email string `json:"email"`
-	}
+	Body client.KeyUserChange
 }) (*Entity[client.KeyUser], error) {
 	t, u, err := s.keyUser(ctx, in.OneKeyUser)
 	if err != nil {
@@ -203,7 +203,8 @@ func (s *server) changeKeyUser(ctx context.Context, in *struct {
 	if u.Email != in.Body.Email { // links in the mails to the old address must not work for the new one
 		u.UnsubscribeToken = rand.Text()
 	}
-	u.Email = in.Body.Email
+	u.DisplayName, u.Email = in.Body.DisplayName, in.Body.Email
+	u.Preferences = tenancy.Preferences{Language: in.Body.Language, Zone: in.Body.Zone}
 	if err := u.Check(); err != nil {
 		return nil, err
 	}
@@ -281,7 +282,7 @@ func (s *server) setITContacts(ctx context.Context, in *struct {
 	var contacts []tenancy.ITContact
 	for _, c := range in.Body {
 		contact := tenancy.ITContact{ID: store.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
-			CreatedAt: s.now(), Version: version + 1}
+			Preferences: tenancy.Preferences{Language: c.Language, Zone: c.Zone}, CreatedAt: s.now(), Version: version + 1}
 		if err := contact.Check(); err != nil {
 			return nil, err
 		}
@@ -310,7 +311,7 @@ type Contacts struct {
 func viewContacts(contacts []tenancy.ITContact) *Contacts {
 	list := pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) client.ITContact {
 		return client.ITContact{
-			Name: c.Name, Email: c.Email,
+			Name: c.Name, Email: c.Email, Language: c.Language, Zone: c.Zone,
 		}
 	})
 	return &Contacts{etag(listVersion(contacts)), list.Body}

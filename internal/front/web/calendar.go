@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/publish"
@@ -58,47 +60,124 @@ func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err er
 		if r.Warn+r.Renew > 0 {
 			entries = append(entries, publish.CalendarEntry{
 				UID: c.calendarUID("run-" + r.RunDate.UTC().Format("20060102T150405Z")), At: r.RunDate,
-				Summary: v.T("Run (renewals: %d, warnings: %d)", r.Renew, r.Warn), Description: c.baseURL + "/forecast",
+				Summary: v.T("Certificate run (renewals: %d, warnings: %d)", r.Renew, r.Warn),
+				URL:     c.baseURL + "/forecast", Description: c.baseURL + "/forecast",
 			})
 		}
 	}
 	return entries, err
 }
 
+// tenantEntries returns what the people of a tenant have to do, and when.
 func (c *console) tenantEntries(v *view, tenant string) (entries []publish.CalendarEntry, err error) {
 	f, err := get[client.TenantForecast](c, v, in(tenant, "forecast"))
 	if err != nil {
 		return nil, err
 	}
+	t, err := get[client.Tenant](c, v, in(tenant))
+	if err != nil {
+		return nil, err
+	}
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(tenant, "rollovers"))
+	if err != nil {
+		return nil, err
+	}
 	for _, cert := range f.Certificates {
+		systems := 0
+		if cert.Purpose == tenancy.ForTenant {
+			systems = len(rollovers.Items)
+		}
 		for _, e := range cert.Events {
-			summary := v.T("%s: renewal", v.purpose(cert.Purpose))
-			if e.Action == policy.Warn {
-				summary = v.T("%s: warning, renewal in the next run", v.purpose(cert.Purpose))
-			}
-			entries = append(entries, publish.CalendarEntry{
-				UID: c.calendarUID(fmt.Sprintf("%s-%s-%d-%s", tenant, cert.Purpose, cert.Generation, e.Action)), At: e.At,
-				Summary: summary, Description: c.baseURL + in(tenant, "certificates"),
-			})
+			entries = append(entries, c.renewalEntry(v, t, cert, e, systems))
 		}
 	}
 	watched, err := c.watchedEntries(v, tenant)
 	if err != nil {
 		return nil, err
 	}
-	entries = append(entries, watched...)
-	rollovers, err := get[client.Page[client.Rollover]](c, v, in(tenant, "rollovers"))
-	for _, r := range rollovers.Items {
-		if r.AtRisk && !r.Exposed {
-			entries = append(entries, publish.CalendarEntry{
-				UID:         c.calendarUID(fmt.Sprintf("%s-wanted-%d", strings.ReplaceAll(r.Arrangement, "/", "-"), r.Wanted)),
-				At:          r.Deadline,
-				Summary:     v.T("%s: deadline for the new certificate (%s)", short(r.Arrangement), v.rolling(r).word),
-				Description: c.baseURL + arrangementPath(r.Arrangement),
-			})
+	return slices.Concat(entries, watched, c.deadlineEntries(v, t, rollovers.Items)), nil
+}
+
+// renewalEntry returns the entry for a warning or a renewal. systems is the number of systems that know the
+// certificate.
+func (c *console) renewalEntry(v *view, t client.Tenant, cert client.CertificateForecast, e client.ForecastEvent,
+	systems int) publish.CalendarEntry {
+	page := c.baseURL + in(t.Name, "certificates")
+	entry := publish.CalendarEntry{
+		UID: c.calendarUID(fmt.Sprintf("%s-%s-%d-%s", t.Name, cert.Purpose, cert.Generation, e.Action)),
+		At:  e.At.In(v.zone), AllDay: true, URL: page,
+	}
+	what := t.DisplayName
+	if cert.Purpose != tenancy.ForTenant {
+		what += ", " + v.purpose(cert.Purpose)
+	}
+	switch {
+	case e.Action == policy.Expired:
+		entry.Summary = v.T("%s: the certificate expires without a renewal", what)
+		entry.Description = v.T("It is not renewed in time. Renew it by hand now.")
+	case e.Action == policy.Warn && systems > 0:
+		entry.Summary = v.T("%s: inform the administrators of your receivers (%d), renewal soon", what, systems)
+		entry.Description = v.T("You get a task with the date of the renewal and the receivers that are concerned.")
+	case e.Action == policy.Warn:
+		entry.Summary = v.T("%s: warning, renewal soon", what)
+		entry.Description = v.T("You get a task with the date of the renewal.")
+	case systems > 0:
+		entry.Summary = v.T("%s: new certificate today, send it to the administrators of your receivers (%d)", what, systems)
+		entry.Description = v.T("The certificate is renewed on this day. You get a task that states which receivers still " +
+			"have to install it, and until when.")
+	default:
+		entry.Summary = v.T("%s: new certificate today", what)
+		entry.Description = v.T("The certificate is renewed on this day.")
+	}
+	entry.Description += "\n" + page
+	return entry
+}
+
+// deadlineEntries returns one entry for each deadline of a tenant, on the last working day before it. It stays, without
+// an alarm, when every receiver is ready.
+func (c *console) deadlineEntries(v *view, t client.Tenant, all []client.Rollover) (entries []publish.CalendarEntry) {
+	type deadline struct {
+		at     time.Time
+		wanted int
+	}
+	open, systems := map[deadline]int{}, map[deadline]int{}
+	var order []deadline
+	for _, r := range all {
+		d := deadline{r.Deadline.UTC(), r.Wanted}
+		if !r.AtRisk {
+			n := len(r.Generations)
+			if n < 2 { // no roll-over is open
+				continue
+			}
+			d = deadline{r.Generations[n-2].NotAfter.UTC(), r.Generations[n-1].Generation}
+		}
+		if r.Exposed || !d.at.After(v.now) {
+			continue
+		}
+		if systems[d]++; systems[d] == 1 {
+			order = append(order, d)
+		}
+		if r.AtRisk {
+			open[d]++
 		}
 	}
-	return entries, err
+	page := c.baseURL + in(t.Name, "rollovers")
+	for _, d := range order {
+		e := publish.CalendarEntry{
+			UID: c.calendarUID(fmt.Sprintf("%s-wanted-%d-%s", t.Name, d.wanted, d.at.Format("20060102"))),
+			At:  publish.LastWorkday(d.at.In(v.zone)), AllDay: true, URL: page, RemindDays: []int{7, 1},
+			Summary: v.T("DEADLINE %s: receivers without the new certificate: %d of %d", t.DisplayName, open[d], systems[d]),
+			Description: v.T("On %s, the certificate expires that these receivers are known to accept. After that, a receiver "+
+				"that does not accept the new one refuses your messages.", v.Day(d.at)) + "\n" + page,
+		}
+		if open[d] == 0 {
+			e.Ready = true
+			e.Summary = v.T("Ready: every receiver of %s accepts the new certificate", t.DisplayName)
+			e.Description = v.T("Nothing is left to do.") + "\n" + page
+		}
+		entries = append(entries, e)
+	}
+	return entries
 }
 
 // watchedEntries returns the renewals that the owners of watched certificates are expected to make.
@@ -113,7 +192,8 @@ func (c *console) watchedEntries(v *view, tenant string) (entries []publish.Cale
 			summary = v.T("%s: renewal by %s", w.Name, w.Owner)
 		}
 		entries = append(entries, publish.CalendarEntry{
-			UID: c.calendarUID(fmt.Sprintf("%s-watched-%s-%s", tenant, w.Name, w.Newest.Fingerprint[:16])), At: renewalDay(w),
+			UID: c.calendarUID(fmt.Sprintf("%s-watched-%s-%s", tenant, w.Name, w.Newest.Fingerprint[:16])),
+			At:  renewalDay(w).In(v.zone), AllDay: true, URL: c.baseURL + in(tenant, "watched", w.Name),
 			Summary: summary, Description: v.expected(w) + "\n" + c.baseURL + in(tenant, "watched", w.Name),
 		})
 	}

@@ -18,6 +18,7 @@ var germanTenant = []translation{
 	},
 	{"Answered by %s", "Beantwortet von %s"},
 	{"Arrangements", "Vereinbarungen"},
+	{"As in the account", "Wie im Konto"},
 	{
 		"Bars: validity. Line: today. Dots: cut-overs. Triangles: next actions of the background job.",
 		"Balken: Gültigkeit. Linie: heute. Punkte: Umstellungen. Dreiecke: nächste Aktionen des Hintergrundjobs.",
@@ -36,8 +37,16 @@ var germanTenant = []translation{
 			"Unterbrechung zugestellt.",
 	},
 	{"Field", "Feld"},
-	{"For example Ina Ivers <ina@example.com>", "Zum Beispiel Ina Ivers <ina@example.com>"},
+	{
+		"For example Europe/Berlin. Empty: as in the account, or UTC",
+		"Zum Beispiel Europe/Berlin. Leer: wie im Konto oder UTC",
+	},
+	{
+		"For example Ina Ivers <ina@example.com>. The language and the time zone of mails may follow: de Europe/Berlin",
+		"Zum Beispiel Ina Ivers <ina@example.com>. Sprache und Zeitzone der Mails können folgen: de Europe/Berlin",
+	},
 	{"From now on you get a mail for every new task.", "Ab jetzt erhalten Sie zu jeder neuen Aufgabe eine Mail."},
+	{"Full name", "Vollständiger Name"},
 	{"Generation %d", "Generation %d"},
 	{
 		"Generation %d has been issued. Receivers that accept only the old certificate need it now.",
@@ -75,6 +84,7 @@ var germanTenant = []translation{
 		"Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.",
 		"Zeile %d: Schreiben Sie Name und Adresse, zum Beispiel Ina Ivers <ina@example.com>.",
 	},
+	{"Language of mails", "Sprache der Mails"},
 	{"Lost", "Verloren"},
 	{"Lowercase letters and digits, for example alice", "Kleinbuchstaben und Ziffern, zum Beispiel alice"},
 	{"Mail", "Mail"},
@@ -127,6 +137,7 @@ var germanTenant = []translation{
 		"Gespeichert. Die Antwort gilt ab der nächsten Benachrichtigung.",
 	},
 	{"Serial number", "Seriennummer"},
+	{"Time zone of mails", "Zeitzone der Mails"},
 	{"hexadecimal", "hexadezimal"},
 	{"decimal", "dezimal"},
 	{"Copy", "Kopieren"},

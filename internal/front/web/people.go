@@ -17,6 +17,11 @@ func (v *view) personInputs() []input {
 		{name: "name", label: v.T("Name"), required: true, attributes: plain,
 			hint: v.T("Lowercase letters and digits, for example alice")},
 		{name: "email", label: v.T("E-mail"), kind: "email", required: true},
+		{name: "display_name", label: v.T("Full name")},
+		{name: "language", label: v.T("Language of mails"), kind: "select", options: []option{{"", v.T("As in the account")},
+			{"en", "English"}, {"de", "Deutsch"}}},
+		{name: "zone", label: v.T("Time zone of mails"), attributes: plain,
+			hint: v.T("For example Europe/Berlin. Empty: as in the account, or UTC")},
 		{name: "invite", label: v.T("Create a token with which the person can create an account"), kind: "check",
 			stored: "yes"},
 	}
@@ -25,7 +30,8 @@ func (v *view) personInputs() []input {
 // contactInputs returns the field for the IT contacts.
 func (v *view) contactInputs(stored string) []input {
 	return []input{{name: "contacts", label: v.T("IT contacts, one per line"), kind: "textarea", rows: 4, stored: stored,
-		hint: v.T("For example Ina Ivers <ina@example.com>"), attributes: plain}}
+		hint: v.T("For example Ina Ivers <ina@example.com>. The language and the time zone of mails may follow: " +
+			"de Europe/Berlin"), attributes: plain}}
 }
 
 func (c *console) invitePerson(v *view) error { return c.showInvitation(v, v.r.PathValue("user")) }

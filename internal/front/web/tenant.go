@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -354,10 +353,7 @@ func (c *console) people(v *view) error {
 	}
 	lines := make([]string, len(contacts.Items))
 	for i, one := range contacts.Items {
-		lines[i] = (&mail.Address{Name: one.Name, Address: one.Email}).String()
-		if !strings.ContainsAny(one.Name, "\"<>@,;:\\()[]") { // readable in any script
-			lines[i] = one.Name + " <" + one.Email + ">"
-		}
+		lines[i] = one.String()
 	}
 	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), etag))
 }
@@ -372,12 +368,12 @@ func (c *console) setContacts(v *view) error {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		a, err := mail.ParseAddress(line)
-		if err != nil || a.Name == "" {
+		contact, err := client.ParseContact(line)
+		if err != nil || contact.Name == "" {
 			return invalid("contacts", v.T("Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.",
 				n))
 		}
-		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
+		contacts = append(contacts, contact)
 	}
 	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "it-contacts"), Body: contacts,
 		IfMatch: v.r.PostFormValue("etag")}); err != nil {
@@ -397,7 +393,9 @@ func (c *console) removePerson(v *view) error {
 // addPerson adds a key user, and invites the person if the reader asks for it.
 func (c *console) addPerson(v *view) error {
 	name := v.r.PathValue("tenant")
-	body := client.KeyUser{Name: v.r.PostFormValue("name"), Email: v.r.PostFormValue("email")}
+	f := v.r.PostFormValue
+	body := client.KeyUser{Name: f("name"), Email: f("email"), DisplayName: f("display_name"), Language: f("language"),
+		Zone: f("zone")}
 	if _, err := post[client.KeyUser](c, v, in(name, "key-users"), body); err != nil {
 		return err
 	}

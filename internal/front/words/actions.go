@@ -31,6 +31,8 @@ var actions = map[string]translation{
 	"arrangement.newest-only":   {"receiver accepts only the newest one", "Empfänger nimmt nur das neueste an"},
 	"arrangement.refused":       {"receiver refuses the certificate", "Empfänger lehnt das Zertifikat ab"},
 	"arrangements.at-risk":      {"receivers at risk", "Empfänger gefährdet"},
+	"arrangements.ready":        {"every receiver accepts the new certificate", "jeder Empfänger nimmt das neue Zertifikat an"},
+	"arrangements.unready":      {"the old certificate expired before receivers were ready", "altes Zertifikat abgelaufen, Empfänger nicht bereit"},
 	"authority.announced":       {"CA announced", "CA angekündigt"},
 	"authority.brought-forward": {"CA brought forward", "CA vorgezogen"},
 	"authority.exported":        {"key of a root exported", "Schlüssel einer Root exportiert"},

@@ -16,6 +16,10 @@ var germanAPI = []translation{
 	},
 	{"%q is too short: search for at least %d characters", "%q ist zu kurz: Suchen Sie nach mindestens %d Zeichen"},
 	{"%s %s already exists", "%s %s gibt es schon"},
+	{
+		"%s has an account already: ask an operator for another token",
+		"%s hat schon ein Konto: Bitten Sie einen Operator um ein anderes Token",
+	},
 	{"%s has been renewed", "%s wurde erneuert"},
 	{"%s has no credential %s", "%s hat kein Credential %s"},
 	{"%s has no credential %s: add it first", "%s hat kein Credential %s: Fügen Sie es zuerst hinzu"},

@@ -103,6 +103,7 @@ type Mail struct {
 	From         string   `yaml:"from"`
 	To           []string `yaml:"to"`
 	CA           string   `yaml:"ca"`
+	Language     string   `yaml:"language"` // en or de; empty for en
 }
 
 type documentPartner struct {
@@ -260,6 +261,9 @@ func (m Mail) check() error {
 		return nil
 	case m.Server == "" || m.From == "" || len(m.To) == 0:
 		return errors.New("mail: server, from and to go together")
+	}
+	if err := checkLanguage(m.Language); err != nil {
+		return err
 	}
 	if _, err := m.open(); err != nil {
 		return err

@@ -58,59 +58,6 @@ func (v Sighting) sentence(c *x509.Certificate) string {
 	return fmt.Sprintf("%s has a new certificate (valid until %s): accepted, because %s", v.Partner, until, v.Reason)
 }
 
-// subject is that of a mail about sightings.
-func subject(all []Sighting) string {
-	held := 0
-	for _, v := range all {
-		if v.Standing == Held {
-			held++
-		}
-	}
-	switch {
-	case len(all) == 1 && held == 1:
-		return "Action needed: decide about a new certificate of " + all[0].Partner
-	case held > 0:
-		return fmt.Sprintf("Action needed: decide about %d of %d new certificates of partners", held, len(all))
-	case len(all) == 1:
-		return all[0].Partner + " has renewed its certificate: accepted, nothing to do"
-	}
-	return fmt.Sprintf("%d partners' certificates were renewed: accepted, nothing to do", len(all))
-}
-
-// body is that of a mail about sightings: what has happened, what to do, how to check, and the data last.
-func body(all []Sighting, config string) string {
-	var b strings.Builder
-	for _, v := range all {
-		c, err := v.certificate()
-		if err != nil {
-			continue
-		}
-		fingerprint := certfile.Fingerprint(c.Raw)
-		short := fingerprint[:16]
-		fmt.Fprintf(&b, "%s.\n\n", v.sentence(c))
-		if v.Standing == Held {
-			fmt.Fprintf(&b, "Please ask %s, over a channel that you know, whether this certificate is theirs.\n"+
-				"Then run one of:\n\n    perennial guard accept %[2]s --config %[3]s\n"+
-				"    perennial guard refuse %[2]s --config %[3]s\n\n", v.Partner, short, config)
-		} else {
-			fmt.Fprintf(&b, "You have nothing to do: both certificates are accepted until the old one expires.\n"+
-				"If this is not a renewal that you expect, run:\n\n    perennial guard refuse %s --config %s\n\n", short, config)
-		}
-		if was, err := x509.ParseCertificate(v.Was); err == nil {
-			fmt.Fprintf(&b, "Was: %s\n", data(was))
-		}
-		fmt.Fprintf(&b, "Is:  %s\n     SHA-256 %s\n\n", data(c), fingerprint)
-	}
-	b.WriteString("-- \nSent by the guard in front of your system. It never asks for passwords or keys.\n")
-	return b.String()
-}
-
-// data describes a certificate in a line of a mail.
-func data(c *x509.Certificate) string {
-	return fmt.Sprintf("serial %s, subject %s, issued by %s, valid until %s", certfile.Serial(c),
-		shown(c.RawSubject), shown(c.RawIssuer), moment(c.NotAfter))
-}
-
 // mostShown limits a name in a log or a mail, in characters.
 const mostShown = 200
 
@@ -182,8 +129,9 @@ func (s *Service) mailTo(ctx context.Context, c Config, to string) error {
 		fmt.Fprintf(content, " %s %s %s", v.Partner, certfile.Fingerprint(v.DER), v.Standing)
 	}
 	id := hex.EncodeToString(content.Sum(nil))[:32] + "@" + c.Mail.domain()
-	err = server.SendText(ctx, notify.Text{Address: to, Subject: subject(all), Body: body(all, c.Path), MessageID: id,
-		Date: s.now()})
+	l := letter{sightings: all, config: c.Path, language: c.Mail.Language}
+	err = server.SendText(ctx, notify.Text{Address: to, Subject: l.subject(), Body: l.body(), MessageID: id,
+		Language: c.Mail.Language, Date: s.now()})
 	refusal := (*notify.Refusal)(nil)
 	switch {
 	case errors.As(err, &refusal) && refusal.Final:

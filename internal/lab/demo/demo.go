@@ -392,8 +392,11 @@ func (s *story) tellRun(ctx context.Context, r tenancy.Run) error {
 }
 
 func attached(m received) string {
-	if len(m.attachments) == 0 {
+	switch len(m.attachments) {
+	case 0:
 		return ""
+	case 1:
+		return ", 1 attachment"
 	}
 	return fmt.Sprintf(", %d attachments", len(m.attachments))
 }
@@ -439,7 +442,7 @@ func (s *story) theRepair(ctx context.Context) error {
 	}
 	s.at(s.clock().Add(time.Hour))
 	for name, content := range s.mailboxes.latest("alice@acme.example.com").attachments {
-		if !strings.HasSuffix(name, ".cer") {
+		if !strings.HasSuffix(name, ".pem") || strings.HasPrefix(name, "new-ca") {
 			continue
 		}
 		certs, err := certfile.Parse(content, "")

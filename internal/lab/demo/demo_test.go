@@ -19,7 +19,7 @@ func TestTheStoryTakesItsCourseUnderEveryPolicy(t *testing.T) {
 			for _, want := range []string{
 				"messages: erp 200 OK, shop 200 OK, bank 401 Unauthorized",
 				`task for carol: "Tenant Certificate has been renewed"`,
-				`mail to alice@acme.example.com: "Tenant Certificate has been renewed", 2 attachments`,
+				`mail to alice@acme.example.com: "Tenant Certificate has been renewed", 1 attachment`,
 				`mail to ina@acme.example.com: "M-user Certificate has been renewed"`,
 				"entries, verified",
 			} {

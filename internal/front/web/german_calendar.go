@@ -1,0 +1,48 @@
+package web
+
+// germanCalendar holds the German texts of the calendars.
+var germanCalendar = []translation{
+	{
+		"%s: inform the administrators of your receivers (%d), renewal soon",
+		"%s: Ansprechpartner der Empfänger informieren (%d), Erneuerung bald",
+	},
+	{"%s: new certificate today", "%s: heute neues Zertifikat"},
+	{
+		"%s: new certificate today, send it to the administrators of your receivers (%d)",
+		"%s: heute neues Zertifikat, an die Ansprechpartner der Empfänger schicken (%d)",
+	},
+	{"%s: the certificate expires without a renewal", "%s: Das Zertifikat läuft ohne Erneuerung ab"},
+	{"%s: warning, renewal soon", "%s: Warnung, Erneuerung bald"},
+	{"Certificate run (renewals: %d, warnings: %d)", "Zertifikatslauf (Erneuerungen: %d, Warnungen: %d)"},
+	{
+		"DEADLINE %s: receivers without the new certificate: %d of %d",
+		"FRIST %s: Empfänger ohne das neue Zertifikat: %d von %d",
+	},
+	{
+		"It is not renewed in time. Renew it by hand now.",
+		"Es wird nicht rechtzeitig erneuert. Erneuern Sie es jetzt manuell.",
+	},
+	{"Nothing is left to do.", "Es ist nichts mehr zu tun."},
+	{
+		"On %s, the certificate expires that these receivers are known to accept. After that, a receiver that does not " +
+			"accept the new one refuses your messages.",
+		"Am %s läuft das Zertifikat ab, von dem bekannt ist, dass diese Empfänger es akzeptieren. Danach lehnt ein " +
+			"Empfänger, der das neue nicht akzeptiert, Ihre Nachrichten ab.",
+	},
+	{
+		"Ready: every receiver of %s accepts the new certificate",
+		"Bereit: Alle Empfänger von %s akzeptieren das neue Zertifikat",
+	},
+	{"The certificate is renewed on this day.", "Das Zertifikat wird an diesem Tag erneuert."},
+	{
+		"The certificate is renewed on this day. You get a task that states which receivers still have to install it, and " +
+			"until when.",
+		"Das Zertifikat wird an diesem Tag erneuert. Sie erhalten eine Aufgabe, in der steht, welche Empfänger es noch " +
+			"installieren müssen, und bis wann.",
+	},
+	{"You get a task with the date of the renewal.", "Sie erhalten eine Aufgabe mit dem Tag der Erneuerung."},
+	{
+		"You get a task with the date of the renewal and the receivers that are concerned.",
+		"Sie erhalten eine Aufgabe mit dem Tag der Erneuerung und den betroffenen Empfängern.",
+	},
+}
