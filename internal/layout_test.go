@@ -11,7 +11,7 @@ import (
 const module = "github.com/perennial-pki/perennial/"
 
 // pure are the packages without I/O, clock and goroutines. Every package may import them.
-var pure = []string{"tenancy", "policy", "rollover", "acceptance"}
+var pure = []string{"tenancy", "policy", "rollover", "acceptance", "webhook"}
 
 // layout lists which packages of ours a package may import besides the pure ones. Its order is from the bottom up: a
 // line names only what stands above it. "x/..." stands for x and everything below it. The first line that fits counts.
@@ -23,6 +23,7 @@ var layout = []struct {
 	{"policy", nil},
 	{"rollover", nil},
 	{"acceptance", nil},
+	{"webhook", nil},
 	{"guard", nil},
 	{"client", nil},
 	{"docs", nil},
