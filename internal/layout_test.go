@@ -46,6 +46,7 @@ var layout = []struct {
 	}},
 	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile",
 		"internal/keys/issuer"}},
+	{"internal/engine/webhooks", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},
@@ -66,6 +67,7 @@ var layout = []struct {
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
 		"internal/engine/notify", "internal/keys/certfile", "internal/yamlfile"}},
 
+	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks"}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
 	{"internal/egress/lookout", []string{"internal/egress/outbound", "internal/engine/store", "internal/engine/watching",
