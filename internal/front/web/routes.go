@@ -60,6 +60,8 @@ func pageTable() []page {
 		{path: "/forecast", name: "forecast", who: operators, menu: "Forecast", show: (*console).forecast},
 		{path: "/forecast/{date}", name: "forecast-run", who: operators, show: (*console).forecastRun},
 		{path: "/deliveries", name: "mails", who: operators, menu: "Mails", show: (*console).deliveries},
+		{path: "/webhooks", name: "webhooks", who: operators, menu: "Webhooks", show: (*console).webhooks},
+		{path: "/webhooks/{webhook}", name: "webhook", who: operators, show: (*console).webhook},
 		{path: "/parked", name: "parked", who: operators, show: (*console).parked},
 		{path: "/authorities", name: "authorities", who: operators, menu: "CA", show: (*console).authorities},
 		{path: guardPath, name: "guard", who: operators, menu: "Guard", show: (*console).guarded, guard: true},
@@ -84,6 +86,9 @@ func pageTable() []page {
 		{path: tenantPages + "/mail-check", name: "mail-check", who: signedIn, show: (*console).mailCheck},
 		{path: tenantPages + "/scope", name: "scope", who: signedIn, menu: "Business Configuration", show: (*console).scope},
 		{path: tenantPages + "/people", name: "people", who: signedIn, menu: "People", show: (*console).people},
+		{path: tenantPages + "/webhooks", name: "tenant-webhooks", who: signedIn, menu: "Webhooks",
+			show: (*console).webhooks},
+		{path: tenantPages + "/webhooks/{webhook}", name: "tenant-webhook", who: signedIn, show: (*console).webhook},
 		{path: tenantPages + "/log", name: "tenant-log", who: signedIn, menu: "Audit log", show: (*console).events},
 	}
 }
@@ -163,6 +168,7 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
+	table = append(append(table, webhookRoutes("", operators)...), webhookRoutes(tenantPages, signedIn)...)
 	if c.guard {
 		table = append(table, route{"POST " + guardPath + "/certificates/{fingerprint}/decision", operators,
 			(*console).decideGuarded})
@@ -183,6 +189,20 @@ func (c *console) routeTable() []route {
 		}...)
 	}
 	return table
+}
+
+// webhookRoutes lists the forms of the webhooks of the installation, or of a tenant.
+func webhookRoutes(below string, who audience) []route {
+	const one = "/webhooks/{webhook}"
+	return []route{
+		{"POST " + below + "/webhooks", who, (*console).createWebhook},
+		{"POST " + below + one + "/test", who, (*console).testWebhook},
+		{"POST " + below + one + "/rotate", who, (*console).rotateWebhook},
+		{"POST " + below + one + "/switch", who, (*console).switchWebhook},
+		{"POST " + below + one + "/replay", who, (*console).replayDead},
+		{"POST " + below + one + "/deliveries/{delivery}/replay", who, (*console).replayDelivery},
+		{"POST " + below + one + "/delete", who, (*console).deleteWebhook},
+	}
 }
 
 func (c *console) routes() {
