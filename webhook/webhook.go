@@ -23,7 +23,7 @@ type Event struct {
 	// Source is the base URL of the installation.
 	Source string
 	Type   Type
-	// Subject is what the event is about, such as acme/crm-to-erp. It has the form of an object in the audit log.
+	// Subject names the object of the event, such as acme/crm-to-erp, in the form of the audit log.
 	Subject string
 	Time    time.Time
 	Data    Data

@@ -34,7 +34,7 @@ const (
 	maxAnswer = 4 << 10
 )
 
-// requests counts requests by their outcome. The endpoints are those of tenants, so they are no label.
+// requests counts requests by their outcome. It has no label for the endpoint, because tenants choose it.
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_webhook_requests_total",
 	Help: "Requests to endpoints of webhooks: accepted (2xx), refused (another status), or failed (no answer)."},
 	[]string{"outcome"})

@@ -25,7 +25,8 @@ func (t *Tx) AddDeliveries(ctx context.Context, all []tenancy.WebhookDelivery) e
 	_, err := insertDeliveries.write(ctx, t, len(all), func(i int) []any {
 		d := &all[i]
 		return []any{d.ID, d.WebhookID, d.TenantID, d.EventID, d.Type, d.Subject, d.Payload, string(d.State),
-			int64(d.Attempts), micros(d.NextAt), int64(d.Status), storable(d.LastError), micros(d.CreatedAt), micros(d.QueuedAt), micros(d.EndedAt)}
+			int64(d.Attempts), micros(d.NextAt), int64(d.Status), storable(d.LastError), micros(d.CreatedAt),
+			micros(d.QueuedAt), micros(d.EndedAt)}
 	})
 	return err
 }
@@ -101,8 +102,8 @@ func (r Reader) TotalDeliveries(ctx context.Context) (DeliveryTotals, error) {
 // RecordDelivery stores the outcome of an attempt. A delivery that was deleted in the meantime stays deleted.
 func (t *Tx) RecordDelivery(ctx context.Context, d tenancy.WebhookDelivery) error {
 	_, err := t.exec(ctx, "UPDATE webhook_deliveries SET state = ?, attempts = ?, next_at = ?, status = ?, "+
-		"last_error = ?, ended_at = ? WHERE id = ?", string(d.State), d.Attempts, micros(d.NextAt), d.Status, storable(d.LastError),
-		micros(d.EndedAt), d.ID)
+		"last_error = ?, ended_at = ? WHERE id = ?", string(d.State), d.Attempts, micros(d.NextAt), d.Status,
+		storable(d.LastError), micros(d.EndedAt), d.ID)
 	return err
 }
 

@@ -41,7 +41,7 @@ type detail struct {
 	FetchedAt        time.Time `json:"fetched_at"`
 }
 
-// facts are what is known of an audit event.
+// facts holds an audit event with its detail.
 type facts struct {
 	tenancy.Event
 	detail
@@ -275,8 +275,8 @@ func watchedSeen(f facts) []made {
 
 func feedSilent(f facts) []made {
 	a := f.arrangement()
-	c := f.common(webhook.Warning, f.arrangementPage(a), "The feed of %s has not been fetched for 7 days, so the receiver "+
-		"may miss the next certificate", f.Object)
+	c := f.common(webhook.Warning, f.arrangementPage(a), "The feed of %s has not been fetched for 7 days, so the "+
+		"receiver may miss the next certificate", f.Object)
 	return one(webhook.FeedSilent, &webhook.FeedSilentData{Common: opens(c, "feed:"+f.Object), Arrangement: a,
 		FetchedAt: f.FetchedAt})
 }

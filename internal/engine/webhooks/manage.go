@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/webhook"
 )
 
-// Settings are what people set of a webhook.
+// Settings holds the properties of a webhook that people set.
 type Settings struct {
 	Name   string
 	Format webhook.Format

@@ -360,8 +360,9 @@ func TestAnEndpointIsAskedNotBeforeTheTimeThatItNames(t *testing.T) {
 		t.Errorf("attempts after %v", got)
 	}
 	for _, wanted := range []time.Duration{1000 * time.Hour, -time.Hour} { // an endpoint cannot stop its own retries
-		_, health := failed(tenancy.WebhookDelivery{Attempts: 1, QueuedAt: f.now}, tenancy.WebhookHealth{}, Answer{Status: 503,
-			RetryAfter: wanted}, errors.New("x"), f.now)
+		answer := Answer{Status: 503, RetryAfter: wanted}
+		_, health := failed(tenancy.WebhookDelivery{Attempts: 1, QueuedAt: f.now}, tenancy.WebhookHealth{}, answer,
+			errors.New("x"), f.now)
 		if pause := health.RetryAt.Sub(f.now); pause < 5*time.Second || pause > mostPause {
 			t.Errorf("Retry-After %v gives a pause of %v", wanted, pause)
 		}

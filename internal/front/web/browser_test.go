@@ -261,7 +261,8 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	c.newWebhook(c.signIn("olga"), "/webhooks", "chat")
 	c.newWebhook(c.signIn("alice"), "/tenants/acme/webhooks", "chat")
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
-		"{webhook}", "chat", "{watched}", "acme-c4c", "/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
+		"{webhook}", "chat", "{watched}", "acme-c4c",
+		"/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "")
 	queries := map[string]string{"mail-check": "?user=bob"}
 	of := map[string][][2]string{
