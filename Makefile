@@ -104,6 +104,9 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzPassedOn -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzReadCheck -fuzztime $(FUZZ)
 	$(GO) test ./internal/feed -run '^$$' -fuzz FuzzVerify -fuzztime $(FUZZ)
+	$(GO) test ./webhook -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
+	$(GO) test ./webhook -run '^$$' -fuzz FuzzTemplate -fuzztime $(FUZZ)
+	$(GO) test ./webhook -run '^$$' -fuzz FuzzVerify -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/engine/lifecycle -run Invariant -rapid.checks=400 -timeout 60m

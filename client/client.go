@@ -227,7 +227,11 @@ func List[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 
 // TenantPath returns the path of something that belongs to a tenant, such as TenantPath("acme", "receivers", "erp").
 func TenantPath(tenant string, parts ...string) string {
-	path := "/tenants/" + url.PathEscape(tenant)
+	return joined("/tenants/"+url.PathEscape(tenant), parts)
+}
+
+// joined appends the parts of a path, escaped.
+func joined(path string, parts []string) string {
 	for _, p := range parts {
 		path += "/" + url.PathEscape(p)
 	}

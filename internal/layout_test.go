@@ -11,7 +11,7 @@ import (
 const module = "github.com/perennial-pki/perennial/"
 
 // pure are the packages without I/O, clock and goroutines. Every package may import them.
-var pure = []string{"tenancy", "policy", "rollover", "acceptance"}
+var pure = []string{"tenancy", "policy", "rollover", "acceptance", "webhook"}
 
 // layout lists which packages of ours a package may import besides the pure ones. Its order is from the bottom up: a
 // line names only what stands above it. "x/..." stands for x and everything below it. The first line that fits counts.
@@ -23,6 +23,7 @@ var layout = []struct {
 	{"policy", nil},
 	{"rollover", nil},
 	{"acceptance", nil},
+	{"webhook", nil},
 	{"guard", nil},
 	{"client", nil},
 	{"docs", nil},
@@ -46,6 +47,7 @@ var layout = []struct {
 	{"internal/engine/notify/markup", nil},
 	{"internal/engine/notify", []string{"internal/engine/notify/markup", "internal/engine/standing",
 		"internal/engine/store", "internal/keys/certfile", "internal/keys/issuer"}},
+	{"internal/engine/webhooks", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},
@@ -66,6 +68,7 @@ var layout = []struct {
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
 		"internal/engine/notify", "internal/keys/certfile", "internal/yamlfile"}},
 
+	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks"}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
 	{"internal/egress/lookout", []string{"internal/egress/outbound", "internal/engine/store", "internal/engine/watching",

@@ -57,6 +57,7 @@ type cli struct {
 	Run         runCmd         `cmd:"" group:"Client" help:"Runs of the background job."`
 	Parked      parkedCmd      `cmd:"" group:"Client" help:"Messages that wait for delivery, and the quotas of tenants."`
 	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and their delivery."`
+	Webhook     webhookCmd     `cmd:"" group:"Client" help:"Webhooks: events for programs, chats, alerting and tickets."`
 	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`

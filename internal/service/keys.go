@@ -11,6 +11,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -156,6 +157,9 @@ func RotateKeys(ctx context.Context, d Database, now time.Time, log *slog.Logger
 	}
 	if r.Resealed, err = lifecycle.Reseal(ctx, s, keys, progress); err != nil {
 		return r, fmt.Errorf("after %d keys: %w (the old key still opens the rest: run this again)", r.Resealed, err)
+	}
+	if err := webhooks.Reseal(ctx, s, keys); err != nil {
+		return r, fmt.Errorf("%w (the old key still opens the rest: run this again)", err)
 	}
 	sealed, err := sealKeyCheck(keys)
 	if err != nil {

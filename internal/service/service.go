@@ -27,6 +27,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/lookout"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/poster"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/egress/workload"
@@ -34,6 +35,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
@@ -74,6 +76,7 @@ type Service struct {
 	guard      *guard.Service // nil if there is none
 	guarding   sync.WaitGroup // while it runs
 	pki        *serve.Side    // nil if there is none
+	webhooks   *webhooks.Webhooks
 	queue      *jobs.Jobs
 	firstToken string
 	// started reports that Run was called. Run stops the jobs and the gateway itself. Only Run and Close use it.
@@ -119,6 +122,9 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	}
 	if s.core.store.Engine() == store.Postgres {
 		log.Watch(s.ending, outage(s.core.store))
+	}
+	if err := s.openWebhooks(); err != nil {
+		return nil, err
 	}
 	s.settings.Certificates.TrustDomain = s.core.rules.TrustDomain // for senders' certificates
 	config, err := transport.config(s.core.issuer, s.now)
@@ -173,6 +179,7 @@ func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*
 		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
 		Prober:   prober.New(s.core.engine, s.core.store, s.network, s.now),
 		Watcher:  lookout.New(s.core.store, s.watching(), s.network, s.now, s.log),
+		Webhooks: s.webhooks,
 		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,
 	})
 }
@@ -194,9 +201,9 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.authority, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
-		Ceilings: tenancy.Ceilings(s.settings.Ceilings),
-		Quota:    tenancy.ParkedQuota(s.settings.Quota),
-		Collectors: append(slices.Concat(gateway.Collectors(), control.Collectors(), kms.Collectors()),
+		Webhooks: s.webhooks, Ceilings: tenancy.Ceilings(s.settings.Ceilings),
+		Quota: tenancy.ParkedQuota(s.settings.Quota),
+		Collectors: append(slices.Concat(gateway.Collectors(), control.Collectors(), kms.Collectors(), poster.Collectors()),
 			info(version, s.core.rules, s.settings.fingerprint())),
 		RootServes: s.settings.Transport.TLS == "self",
 		Now:        s.now, Log: s.log, Version: version,

@@ -1,5 +1,5 @@
 // Package jobs runs the background work on River, in the same database: a tick that executes run dates, parts of runs,
-// imports, and the delivery of mails.
+// imports, and the delivery of mails and of events for webhooks.
 //
 // It promises that queued work starts only after its transaction has committed. Failed work is retried with growing
 // pauses until it succeeds or has no attempts left. If this process dies, another replica continues its work (on
@@ -80,6 +80,8 @@ type Config struct {
 	// Prober and Watcher run at every tick. Optional.
 	Prober  Prober
 	Watcher Watcher
+	// Webhooks delivers to webhooks. Optional.
+	Webhooks Webhooks
 	// Importer is nil if this service does not import.
 	Importer Importer
 	// Lease is the time after which a running job is considered lost; 0 for ten minutes.
@@ -242,6 +244,9 @@ func (w *tickWorker) tick(ctx context.Context) error {
 	if w.config.Watcher != nil {
 		err = errors.Join(err, w.config.Watcher.Watch(ctx))
 	}
+	if w.config.Webhooks != nil {
+		err = errors.Join(err, w.config.Webhooks.Prune(ctx, w.config.Now()))
+	}
 	return errors.Join(err, w.config.Engine.Prune(ctx, w.config.Now()))
 }
 
@@ -362,11 +367,12 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
 	river.AddWorker(workers, &importWorker{config: &j.config})
 	river.AddWorker(workers, &partWorker{config: &j.config})
+	river.AddWorker(workers, &webhookWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
 		Logger:  quiet(config.Log),
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2},
-			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
+			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}, webhookQueue: {MaxWorkers: webhookWorkers}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one

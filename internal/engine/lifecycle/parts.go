@@ -133,7 +133,11 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 		// Also after the context has ended: the next tick need not wait until the claim expires.
 		release := context.WithoutCancel(ctx)
 		err = errors.Join(err, e.store.InTx(release, func(tx *store.Tx) error {
-			return tx.ReleasePart(release, p, failed, why.Error())
+			// A part that was interrupted, because the service stops or the time is over, has not failed.
+			if err := tx.ReleasePart(release, p, failed, why.Error()); err != nil || ctx.Err() != nil {
+				return err
+			}
+			return recordFailure(release, tx, runDate, failed, why, now)
 		}))
 		return fmt.Errorf("%s: %w", p, err)
 	}
@@ -153,6 +157,17 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 			run.Late)
 	}
 	return err
+}
+
+// recordFailure stores in the audit log that a run failed. A run that fails at every tick has one event a day.
+func recordFailure(ctx context.Context, tx *store.Tx, runDate time.Time, failed int, why error, now time.Time) error {
+	subject := runDateText(runDate) + "/" + now.UTC().Format(time.DateOnly)
+	first, err := tx.Claim(ctx, store.ClaimRunFailed, subject, now)
+	if err != nil || !first {
+		return err
+	}
+	return tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.failed", "", runDateText(runDate),
+		map[string]any{"failed": failed, "error": why.Error()}))
 }
 
 // notYet returns a [NotYetError] for a part that could not be claimed, or nil if the part is done.

@@ -18,6 +18,8 @@ const (
 	// remindersKept exceeds the time in which a reminder can come again: the first one is sent 30 days before a
 	// certificate expires.
 	remindersKept = 90 * 24 * time.Hour
+	// silencesKept is the time after which a feed that is still silent is reported again.
+	silencesKept = 90 * 24 * time.Hour
 	// questionsKept exceeds a day, because receivers are asked daily.
 	questionsKept = 7 * 24 * time.Hour
 	// prunePage is the maximum number of messages that one transaction deletes.
@@ -32,6 +34,8 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 			tx.PruneClaims(ctx, store.ClaimTrustQuestions, now.Add(-questionsKept)),
 			tx.PruneClaims(ctx, store.ClaimTokenEnd, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimAuthorityAwaited, now.Add(-remindersKept)),
+			tx.PruneClaims(ctx, store.ClaimRunFailed, now.Add(-remindersKept)),
+			tx.PruneClaims(ctx, store.ClaimFeedSilent, now.Add(-silencesKept)),
 			tx.PruneClaims(ctx, store.ClaimHeld, now),
 			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)))
 	})

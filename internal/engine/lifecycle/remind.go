@@ -107,8 +107,8 @@ func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup,
 			DedupKey: fmt.Sprintf("unready/%d", stage)}
 		e.notify(b, p, late.last, n, cause{actor: "roll-over"}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
-			map[string]any{"arrangements": late.names, "refused": late.refused, "expires": late.last.NotAfter,
-				"stage_days": stage, "hosting_team": stage <= hostingFrom}))
+			map[string]any{"arrangements": late.names, "refused": late.refused, "generation": late.wanted.Generation,
+				"expires": late.last.NotAfter, "stage_days": stage, "hosting_team": stage <= hostingFrom}))
 	})
 	if err == nil && stage <= hostingFrom {
 		e.log.ErrorContext(ctx, "receivers have not been proved to accept the new certificate, and the last one that they "+

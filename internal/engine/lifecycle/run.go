@@ -21,8 +21,9 @@ const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
 // certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
-// warns about expiring tokens, collects the answers to requests, renews the certificates of revoked authorities, and
-// destroys keys in PKCS#11 tokens. Call it often: it costs a few small queries if nothing is due.
+// warns about expiring tokens, collects the answers to requests, renews the certificates of revoked authorities,
+// destroys keys in PKCS#11 tokens, and reports silent feeds. Call it often: it costs a few small queries if nothing is
+// due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
@@ -48,7 +49,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	// Some of the last may take as long as a run of the whole fleet.
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
 		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now),
-		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now))...)
+		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now), e.ReportSilentFeeds(ctx, now))...)
 }
 
 // errRunTime interrupts a run that a slow CA prolongs.

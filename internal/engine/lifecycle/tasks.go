@@ -11,8 +11,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// aboutRollovers are the tasks whose reason is gone when every receiver accepts the new certificate.
-var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Differs}
+// aboutRollovers are the tasks whose reason is gone when every receiver accepts the new certificate, with the one that
+// reports that.
+var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Over,
+	tenancy.Done, tenancy.Differs}
 
 // closeTasks closes the tasks about the older generations of a credential when every receiver that gets it accepts the
 // newest one. Without a receiver, nothing shows that a person has nothing to do.

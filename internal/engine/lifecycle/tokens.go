@@ -11,12 +11,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// WarnOfTokens mails the hosting team about the tokens of senders and gateways that expire without a successor, each at
-// the stages of reminders. Tokens that reach a stage at the same tick share a mail.
+// WarnOfTokens records the tokens of senders and gateways that expire without a successor in the audit log, and mails
+// the hosting team about them, each at the stages of reminders. Tokens that reach a stage at the same tick share a
+// mail.
 func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
-	if len(e.operators) == 0 {
-		return nil
-	}
 	ending, err := e.store.ExpiringTokens(ctx, now, now.Add(time.Duration(stages[0])*policy.Day))
 	if err != nil {
 		return err
@@ -36,6 +34,7 @@ func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
 		var lines []string
+		var events []tenancy.Event
 		for _, t := range open {
 			first, err := tx.Claim(ctx, store.ClaimTokenEnd, tokenStage(t, now), now)
 			if err != nil {
@@ -43,6 +42,8 @@ func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 			}
 			if first {
 				lines = append(lines, tokenLine(t))
+				events = append(events, tenancy.NewEvent(now, "tokens", "token.expiring", "", t.ID,
+					map[string]any{"name": t.Name, "role": t.Role, "of": t.Tenant, "expires_at": t.ExpiresAt}))
 			}
 		}
 		if len(lines) == 0 {
@@ -51,7 +52,12 @@ func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.TokensEnd, CreatedAt: now, Reason: strings.Join(lines, "\n"),
 			Subject: "Perennial: tokens of senders and gateways expire soon"}
 		n.DedupKey = "tokens-end/" + n.ID
-		return e.write(ctx, tx, e.toOperators(n), now)
+		b := batchFor(0)
+		if len(e.operators) > 0 {
+			b = e.toOperators(n)
+		}
+		b.events = events
+		return e.write(ctx, tx, b, now)
 	})
 }
 

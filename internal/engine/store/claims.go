@@ -28,6 +28,11 @@ const (
 	// ClaimAuthorityAwaited is the mail that a root elsewhere must sign. The subject is the signing authority's ID with
 	// the stage.
 	ClaimAuthorityAwaited ClaimKind = "authority awaited"
+	// ClaimRunFailed is the audit event about a run that failed. The subject is its date with the present date.
+	ClaimRunFailed ClaimKind = "run failed"
+	// ClaimFeedSilent is the audit event about a feed that is not fetched any longer. The subject is the ID of its
+	// arrangement with the time of the latest request.
+	ClaimFeedSilent ClaimKind = "feed silent"
 	// ClaimHeld is a certificate that is held back until the time of the claim. The subject is its ID.
 	ClaimHeld ClaimKind = "held"
 	// ClaimHint is the answer of a CA about the renewal of a certificate, whose ID is the subject. The CA is asked again

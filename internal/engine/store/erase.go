@@ -37,6 +37,8 @@ var erasures = []string{
 	"DELETE FROM watched_certificates WHERE tenant_id = ?",
 	"DELETE FROM watched WHERE tenant_id = ?",
 	"DELETE FROM tenant_words WHERE tenant_id = ?",
+	"DELETE FROM webhook_deliveries WHERE tenant_id = ?",
+	"DELETE FROM webhooks WHERE tenant_id = ?",
 	"DELETE FROM tenants WHERE id = ?",
 }
 

@@ -15,7 +15,8 @@ import (
 var insertEvents = bulkInsert("events", "seq bigint", "at bigint", "actor text", "action text", "tenant text",
 	"object text", "detail text", "prev bytea", "hash bytea")
 
-// Audit appends events to the audit log, in this order. It locks the log until the transaction ends, so call it last.
+// Audit appends events to the audit log, in this order, and calls the function of [Store.OnAudit]. It locks the log
+// until the transaction ends, so call it last.
 func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -38,7 +39,10 @@ func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 	}); err != nil {
 		return err
 	}
-	return t.execOne(ctx, "UPDATE event_head SET hash = ? WHERE id = 1", prev)
+	if err := t.execOne(ctx, "UPDATE event_head SET hash = ? WHERE id = 1", prev); err != nil || t.follow == nil {
+		return err
+	}
+	return (*t.follow)(ctx, t, events)
 }
 
 func scanHead(s row) (c tenancy.Chain, err error) {

@@ -54,7 +54,7 @@ func TestEveryMethodReportsADatabaseWithoutItsTables(t *testing.T) {
 	tx, err := s.writer.BeginTx(t.Context(), nil)
 	must(t, err)
 	defer tx.Rollback()
-	writing := &Tx{Reader{tx, SQLite}, tx, map[string]struct{}{}, &s.longest}
+	writing := &Tx{Reader{tx, SQLite}, tx, map[string]struct{}{}, &s.longest, s.follow.Load()}
 	called := 0
 	for name, all := range map[string]reflect.Value{"a reader": reflect.ValueOf(s.Reader),
 		"a transaction": reflect.ValueOf(writing)} {

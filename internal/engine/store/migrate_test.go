@@ -218,15 +218,12 @@ func TestEveryMigrationCanBeRevertedAndAppliedAgain(t *testing.T) {
 		acme(t, s, "acme", now)
 		p, err := s.migrator()
 		must(t, err)
-		_, target, err := p.GetVersions(t.Context())
+		reverted, err := p.DownTo(t.Context(), 7)
 		must(t, err)
-		if _, err := p.DownTo(t.Context(), 7); err != nil {
-			t.Fatal(err)
-		}
 		applied, err := p.Up(t.Context())
 		must(t, err)
-		if len(applied) != int(target-7) {
-			t.Errorf("%d migrations were applied again", len(applied))
+		if len(applied) != len(reverted) || len(applied) < 20 {
+			t.Errorf("%d migrations were reverted, and %d were applied again", len(reverted), len(applied))
 		}
 		if _, err := s.Tenant(t.Context(), "acme"); err != nil {
 			t.Error(err)

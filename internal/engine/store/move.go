@@ -55,7 +55,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, repor
 		return err
 	}
 	defer tx.Rollback()
-	t := &Tx{Reader{tx, Postgres}, tx, map[string]struct{}{}, new(atomic.Int64)}
+	t := &Tx{Reader{tx, Postgres}, tx, map[string]struct{}{}, new(atomic.Int64), nil}
 	for _, table := range tables { // in the order of their creation, so that referenced tables come first
 		if err := s.moveTable(ctx, conn, t, table, report); err != nil {
 			return fmt.Errorf("table %s: %w", table, t.explain(err))

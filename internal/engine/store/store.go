@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // An Engine is a kind of database.
@@ -36,7 +38,16 @@ type Store struct {
 	hub    hub
 	// longest is the longest lifetime that is known to be stored, as [Store.LongestValidity] returned it last.
 	longest atomic.Int64
+	// follow is called with the events of each transaction, see [Store.OnAudit]; nil if nothing follows from them.
+	follow atomic.Pointer[Follower]
 }
+
+// A Follower writes what follows from audit events, in the transaction that stores them. It may be called several times
+// in one transaction, and again if the transaction is repeated.
+type Follower func(ctx context.Context, tx *Tx, events []tenancy.Event) error
+
+// OnAudit calls a function in each transaction of this process that stores audit events from now on.
+func (s *Store) OnAudit(follow Follower) { s.follow.Store(&follow) }
 
 // A Reader reads from a pool or inside a transaction.
 type Reader struct {
@@ -55,6 +66,7 @@ type Tx struct {
 	tx      *sql.Tx
 	changed map[string]struct{} // tenant IDs, for [Store.OnChange]
 	longest *atomic.Int64       // of the store
+	follow  *Follower           // of the store; may be nil
 }
 
 // SQL returns the transaction itself, for the job queue, which inserts into it.
@@ -100,7 +112,7 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	t := &Tx{Reader{tx, s.engine}, tx, map[string]struct{}{}, &s.longest}
+	t := &Tx{Reader{tx, s.engine}, tx, map[string]struct{}{}, &s.longest, s.follow.Load()}
 	if err := fn(t); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/internal/front/words"
@@ -56,6 +57,8 @@ type Config struct {
 	Gateways func(name string) http.Handler
 	// Guard runs in the service; nil if none does.
 	Guard Guard
+	// Webhooks send events; nil if the service has none.
+	Webhooks *webhooks.Webhooks
 	// Workloads verifies the identity tokens of gateways; nil if none is accepted.
 	Workloads *workload.Verifier
 	// Ceilings bound the settings that key users may choose.
@@ -92,6 +95,7 @@ type server struct {
 	ceilings   tenancy.Ceilings
 	quota      tenancy.ParkedQuota // with its defaults
 	guard      Guard               // nil if none runs in the service
+	webhooks   *webhooks.Webhooks  // nil if the service has none
 	workloads  *workload.Verifier
 	collectors []prometheus.Collector
 	rootServes bool
@@ -140,7 +144,7 @@ func New(c Config) (*Handler, error) {
 		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
 		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
 		ceilings: c.Ceilings, quota: c.Quota.Limits(), guard: c.Guard, workloads: c.Workloads, collectors: c.Collectors,
-		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
+		webhooks: c.Webhooks, clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetCounts = &survey[client.WorkCounts]{walk: s.surveyCounts, now: c.Now, log: c.Log}
@@ -206,9 +210,11 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
 		registerTraffic, registerInvitations,
+		registerWebhooks, registerWebhookActions, registerWebhookDeliveries,
 	} {
 		register(r)
 	}
+	describeEvents(r.api)
 	return r
 }
 

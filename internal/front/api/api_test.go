@@ -25,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
@@ -52,7 +53,10 @@ type fixture struct {
 	issuer issuer.Issuer
 	swish  *testca.CA // that a person asks
 	outbox *outbox
+	inbox  *inbox // the endpoints of all webhooks, which answer 500
 	now    time.Time
+
+	webhooks *webhooks.Webhooks
 	// workloads issues identity tokens that the API accepts.
 	workloads *testenv.TokenIssuer
 	tokens    map[string]string // "operator", "acme/alice" ...
@@ -91,7 +95,13 @@ func setUp(t *testing.T) *fixture {
 	check(t, err)
 	importer, err := importing.New(f.engine.Engine, f.store, engine.Seal, now)
 	check(t, err)
-	f.http = httptest.NewServer(handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
+	f.inbox = &inbox{status: http.StatusInternalServerError}
+	f.webhooks, err = webhooks.New(webhooks.Config{Store: f.store, Seal: engine.Seal, Queue: withoutJobs{},
+		Network: f.inbox, BaseURL: "https://p.example.com", Now: now, Log: engine.Log})
+	check(t, err)
+	f.store.OnAudit(f.webhooks.Follow)
+	f.http = httptest.NewServer(handler(t, Config{Webhooks: f.webhooks, Store: f.store,
+		Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Importer: importer, Workloads: workloads, Outbox: f.outbox,
 		Gateways: func(name string) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
@@ -208,7 +218,13 @@ var bodies = map[string]string{
 	"PUT /tenants/{tenant}/watched/{watched}":                            `{"name":"x"}`,
 	"POST /tenants/{tenant}/watched/{watched}/certificates":              `{"certificate":"eA=="}`,
 	"POST /tenants/{tenant}/watched/{watched}/links":                     `{"system":"x"}`,
-	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
+	"POST /webhooks":                                   `{"name":"x","format":"slack"}`,
+	"PUT /webhooks/{webhook}":                          `{"name":"x","format":"slack"}`,
+	"POST /webhooks/{webhook}/rotate":                  `{}`,
+	"POST /tenants/{tenant}/webhooks":                  `{"name":"x","format":"slack"}`,
+	"PUT /tenants/{tenant}/webhooks/{webhook}":         `{"name":"x","format":"slack"}`,
+	"POST /tenants/{tenant}/webhooks/{webhook}/rotate": `{}`,
+	"POST /authorities":                                `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }
 
@@ -218,7 +234,7 @@ func placeholders(task string) *strings.Replacer {
 		"tenant", "{generation}", "1", "{task}", task,
 		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
 		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x",
-		"{credential}", "tenant", "{request}", "x", "{watched}", "x", "{fingerprint}", "x")
+		"{credential}", "tenant", "{request}", "x", "{watched}", "x", "{fingerprint}", "x", "{webhook}", "x")
 }
 
 // Every operation in the API's description is called without a token, with the token of another tenant, and with one

@@ -137,7 +137,8 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, watchedDesc, tokenKeysDesc, feedsSilentDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
+		heldDesc, watchedDesc, tokenKeysDesc, feedsSilentDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc,
+		webhookDeliveriesDesc, webhookOldestDesc} {
 		ch <- d
 	}
 }
@@ -192,6 +193,7 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	if n, err := s.store.CountSilentFeeds(ctx, s.clock().Add(-tenancy.FeedSilence)); err == nil {
 		gauge(feedsSilentDesc, float64(n))
 	}
+	s.collectWebhooks(ctx, gauge)
 	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
 		gauge(atRiskDesc, float64(len(risk)))
 		if len(risk) > 0 { // the most urgent one is the first

@@ -42,6 +42,10 @@ func taskTitle(t tenancy.Task) tenancy.Text {
 		return tenancy.Say("%s has been renewed", noun)
 	case tenancy.Unready:
 		return tenancy.Say("%s: receivers are not ready for the new one", noun)
+	case tenancy.Done:
+		return tenancy.Say("%s: every receiver accepts the new one", noun)
+	case tenancy.Over:
+		return tenancy.Say("%s: the old one has expired, and receivers are not ready", noun)
 	case tenancy.NewAuthority:
 		return tenancy.Say("A new CA will issue your certificates")
 	case tenancy.ByHand:

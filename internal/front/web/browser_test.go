@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
 	"github.com/perennial-pki/perennial/internal/front/web"
 )
 
@@ -257,8 +258,11 @@ func nextRun() string {
 func (c *console) everyPage(link string) map[string][][2]string {
 	c.t.Helper()
 	_, _, imported := c.hand(c.signIn("olga"), "tenants", importedTenants)
+	c.newWebhook(c.signIn("olga"), "/webhooks", "chat")
+	c.newWebhook(c.signIn("alice"), "/tenants/acme/webhooks", "chat")
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
-		"{watched}", "acme-c4c", "/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
+		"{webhook}", "chat", "{watched}", "acme-c4c",
+		"/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "")
 	queries := map[string]string{"mail-check": "?user=bob", "find": "?q=crm"}
 	of := map[string][][2]string{

@@ -61,6 +61,8 @@ func pageTable() []page {
 		{path: "/forecast/{date}", name: "forecast-run", who: operators, show: (*console).forecastRun},
 		{path: "/runs", name: "runs", who: operators, menu: "Runs", group: "Watch", show: (*console).runs},
 		{path: "/deliveries", name: "mails", who: operators, menu: "Mails", group: "Watch", show: (*console).deliveries},
+		{path: "/webhooks", name: "webhooks", who: operators, menu: "Webhooks", group: "Watch", show: (*console).webhooks},
+		{path: "/webhooks/{webhook}", name: "webhook", who: operators, show: (*console).webhook},
 		{path: "/parked", name: "parked", who: operators, menu: "Parked messages", group: "Watch",
 			show: (*console).parked},
 		{path: "/silent-feeds", name: "silent-feeds", who: operators, menu: "Silent feeds", group: "Watch",
@@ -93,6 +95,9 @@ func pageTable() []page {
 			show: (*console).people},
 		{path: tenantPages + "/scope", name: "scope", who: signedIn, menu: "Business Configuration", group: "Settings",
 			show: (*console).scope},
+		{path: tenantPages + "/webhooks", name: "tenant-webhooks", who: signedIn, menu: "Webhooks", group: "Settings",
+			show: (*console).webhooks},
+		{path: tenantPages + "/webhooks/{webhook}", name: "tenant-webhook", who: signedIn, show: (*console).webhook},
 		{path: tenantPages + "/log", name: "tenant-log", who: signedIn, menu: "Audit log", group: "Audit",
 			show: (*console).events},
 	}
@@ -175,6 +180,7 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
+	table = append(append(table, webhookRoutes("", operators)...), webhookRoutes(tenantPages, signedIn)...)
 	if c.guard {
 		table = append(table, route{"POST " + guardPath + "/certificates/{fingerprint}/decision", operators,
 			(*console).decideGuarded})
@@ -195,6 +201,20 @@ func (c *console) routeTable() []route {
 		}...)
 	}
 	return table
+}
+
+// webhookRoutes lists the forms of the webhooks of the installation, or of a tenant.
+func webhookRoutes(below string, who audience) []route {
+	const one = "/webhooks/{webhook}"
+	return []route{
+		{"POST " + below + "/webhooks", who, (*console).createWebhook},
+		{"POST " + below + one + "/test", who, (*console).testWebhook},
+		{"POST " + below + one + "/rotate", who, (*console).rotateWebhook},
+		{"POST " + below + one + "/switch", who, (*console).switchWebhook},
+		{"POST " + below + one + "/replay", who, (*console).replayDead},
+		{"POST " + below + one + "/deliveries/{delivery}/replay", who, (*console).replayDelivery},
+		{"POST " + below + one + "/delete", who, (*console).deleteWebhook},
+	}
 }
 
 func (c *console) routes() {

@@ -21,8 +21,10 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/poster"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
@@ -139,8 +141,12 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	protected, held := newGuard(t)
 	c.held = held
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	hooks, err := webhooks.New(webhooks.Config{Store: engine.Store, Seal: engine.Seal, Queue: c,
+		Network: poster.New(network), BaseURL: "https://p.example.com", Now: c.now, Log: engine.Log})
+	check(t, err)
+	engine.Store.OnAudit(hooks.Follow)
 	service, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Network: network, Imports: c, Importer: c.importer, Guard: protected, Now: c.now,
+		Webhooks: hooks, Network: network, Imports: c, Importer: c.importer, Guard: protected, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
 	s := httptest.NewUnstartedServer(nil)
@@ -220,6 +226,7 @@ func (c *console) post(client *http.Client, path string, form ...string) (int, s
 }
 
 var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new",
+	"/webhooks",
 	"/mail-check?user=alice"}
 
 func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
@@ -236,7 +243,7 @@ func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts",
-		"/imports", "/parked", "/authorities", "/forecast", "/policy", "/guard"} {
+		"/imports", "/parked", "/authorities", "/forecast", "/policy", "/guard", "/webhooks"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is for the hosting team: %d", page, status)
 		}
@@ -288,7 +295,7 @@ func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
 	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports",
-		"/parked", "/authorities", "/forecast", "/policy", "/account"}
+		"/parked", "/authorities", "/forecast", "/policy", "/account", "/webhooks"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)
 	}

@@ -32,8 +32,13 @@ var germanAPI = []translation{
 		"%s lehnt das neue Zertifikat in %d von %d Vereinbarungen ab",
 	},
 	{"%s: %d tenants wait for the same administrator", "%s: %d Tenants warten auf dieselbe Administration"},
+	{"%s: every receiver accepts the new one", "%s: Jeder Empfänger nimmt das neue an"},
 	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},
 	{"%s: the new one differs from the one before", "%s: Das neue unterscheidet sich vom bisherigen"},
+	{
+		"%s: the old one has expired, and receivers are not ready",
+		"%s: Das alte ist abgelaufen, und Empfänger sind nicht bereit",
+	},
 	{"A new CA will issue your certificates", "Eine neue CA wird Ihre Zertifikate ausstellen"},
 	{"Certificate %s", "Zertifikat %s"},
 	{

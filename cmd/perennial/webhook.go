@@ -1,0 +1,283 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/webhook"
+)
+
+type webhookCmd struct {
+	Create     webhookCreateCmd     `cmd:"" help:"Create a webhook. Its secret is shown only once."`
+	List       webhookListCmd       `cmd:"" help:"List the webhooks."`
+	Show       webhookShowCmd       `cmd:"" help:"Show a webhook, and whether its endpoint accepts the events."`
+	Change     webhookChangeCmd     `cmd:"" help:"Change a webhook. What is not given stays."`
+	Test       webhookTestCmd       `cmd:"" help:"Send a test event once, now."`
+	Rotate     webhookRotateCmd     `cmd:"" help:"Give a webhook another secret. The former one signs as well for a while."`
+	Deliveries webhookDeliveriesCmd `cmd:"" help:"List the deliveries to a webhook, the latest first."`
+	Event      webhookEventCmd      `cmd:"" help:"Print the event of a delivery, as CloudEvents JSON."`
+	Replay     webhookReplayCmd     `cmd:"" help:"Deliver again: one delivery, or all that were given up."`
+	Delete     webhookDeleteCmd     `cmd:"" help:"Delete a webhook with its deliveries."`
+	Types      webhookTypesCmd      `cmd:"" help:"List the types of events."`
+}
+
+// ofOwner holds the flag that selects whose webhooks a command is about.
+type ofOwner struct {
+	Tenant string `env:"PERENNIAL_TENANT" placeholder:"NAME" help:"The tenant whose webhook it is (default: the installation, for operators)."`
+}
+
+// oneWebhook names a webhook.
+type oneWebhook struct {
+	remote
+	ofOwner
+	Name string `arg:"" help:"The name of the webhook."`
+}
+
+func (c *oneWebhook) path(parts ...string) string {
+	return client.WebhooksPath(c.Tenant, append([]string{c.Name}, parts...)...)
+}
+
+// webhookSettings holds the flags that describe a webhook. Credentials are read from files or the environment, because
+// other users of a machine can see command lines.
+type webhookSettings struct {
+	Endpoint      string   `placeholder:"URL" env:"PERENNIAL_WEBHOOK_ENDPOINT" help:"https URL of the endpoint; better set as PERENNIAL_WEBHOOK_ENDPOINT if it is a secret, as those of Slack and Teams are."`
+	Type          []string `placeholder:"TYPE" help:"A type of events that it gets (default: all that it can get). May be repeated. See perennial webhook types."`
+	Template      string   `placeholder:"FILE" type:"existingfile" help:"JSON document of a ticket, whose strings can have placeholders such as {{summary}}."`
+	RoutingKey    string   `placeholder:"KEY" env:"PERENNIAL_WEBHOOK_ROUTING_KEY" help:"Integration key of PagerDuty; better set as PERENNIAL_WEBHOOK_ROUTING_KEY."`
+	Authorization string   `placeholder:"VALUE" env:"PERENNIAL_WEBHOOK_AUTHORIZATION" help:"Value of the header Authorization; better set as PERENNIAL_WEBHOOK_AUTHORIZATION."`
+	ServerCA      string   `name:"server-ca" placeholder:"FILE" type:"existingfile" help:"CAs (PEM) to verify the endpoint's certificate with, instead of the system's."`
+}
+
+// apply sets what the flags give.
+func (s webhookSettings) apply(v *client.Webhook) error {
+	v.URL, v.RoutingKey, v.Authorization = s.Endpoint, s.RoutingKey, s.Authorization
+	if len(s.Type) > 0 {
+		v.Types = s.Type
+	}
+	for _, file := range []struct {
+		name string
+		to   *string
+	}{{s.Template, &v.Template}, {s.ServerCA, &v.ServerCA}} {
+		if file.name == "" {
+			continue
+		}
+		data, err := os.ReadFile(file.name)
+		if err != nil {
+			return err
+		}
+		*file.to = string(data)
+	}
+	return nil
+}
+
+type webhookCreateCmd struct {
+	oneWebhook
+	Format string `enum:"cloudevents,slack,teams,pagerduty,ticket" default:"cloudevents" help:"Form of the messages: cloudevents, slack, teams, pagerduty or ticket."`
+	webhookSettings
+}
+
+func (c *webhookCreateCmd) Run(e env) error {
+	v := client.Webhook{Name: c.Name, Format: c.Format}
+	if err := c.apply(&v); err != nil {
+		return err
+	}
+	v, err := post[client.Webhook](&c.remote, client.WebhooksPath(c.Tenant), v)
+	if err != nil {
+		return err
+	}
+	return showWebhook(&c.remote, e, v)
+}
+
+type webhookListCmd struct {
+	listing
+	ofOwner
+}
+
+func (c *webhookListCmd) Run(e env) error {
+	const header = "NAME\tFORMAT\tHOST\tEVENTS\tLAST ACCEPTED\tQUEUED\tDEAD\tPROBLEM"
+	return list(&c.listing, e, client.WebhooksPath(c.Tenant), header,
+		"No webhooks. Create one: perennial webhook create NAME --endpoint URL", func(v client.Webhook) []any {
+			return []any{v.Name, v.Format, v.Host, eventsText(v), when(v.DeliveredAt), v.Queued, v.Dead,
+				cmp.Or(problemText(v), "-")}
+		})
+}
+
+func eventsText(v client.Webhook) string {
+	if len(v.Types) == 0 {
+		return "all"
+	}
+	return strings.Join(v.Types, ", ")
+}
+
+// problemText returns what is wrong with a webhook; empty if nothing is.
+func problemText(v client.Webhook) string {
+	switch {
+	case v.Disabled && v.LastError == "":
+		return "disabled"
+	case v.Disabled:
+		return "disabled: " + v.LastError
+	}
+	return v.LastError
+}
+
+type webhookShowCmd struct{ oneWebhook }
+
+func (c *webhookShowCmd) Run(e env) error {
+	v, err := get[client.Webhook](&c.remote, c.path())
+	if err != nil {
+		return err
+	}
+	return showWebhook(&c.remote, e, v)
+}
+
+func showWebhook(c *remote, e env, v client.Webhook) error {
+	counts, dropped, retry := fmt.Sprintf("%d queued, %d dead", v.Queued, v.Dead), "", ""
+	if v.Dropped > 0 {
+		dropped = fmt.Sprintf("%d, because the queue was full", v.Dropped)
+	}
+	if !v.RetryAt.IsZero() {
+		retry = moment(v.RetryAt)
+	}
+	return c.show(e, v, "name", v.Name, "format", v.Format, "host", v.Host, "events", eventsText(v), "secret", v.Secret,
+		"created", moment(v.CreatedAt), "by", v.CreatedBy, "last accepted", when(v.DeliveredAt), "deliveries", counts,
+		"dropped", dropped, "problem", problemText(v), "tried again", retry)
+}
+
+type webhookChangeCmd struct {
+	oneWebhook
+	webhookSettings
+	AllTypes bool `help:"Get all types of events."`
+	Disable  bool `xor:"enabled" help:"Send no events any longer."`
+	Enable   bool `xor:"enabled" help:"Send events again."`
+}
+
+func (c *webhookChangeCmd) Run(e env) error {
+	v, err := change(&c.remote, c.path(), func(v *client.Webhook) error {
+		*v = client.Webhook{Name: v.Name, Format: v.Format, Types: v.Types, Template: v.Template, Disabled: v.Disabled}
+		if c.AllTypes {
+			v.Types = nil
+		}
+		v.Disabled = (v.Disabled || c.Disable) && !c.Enable
+		return c.apply(v)
+	})
+	if err != nil {
+		return err
+	}
+	return showWebhook(&c.remote, e, v)
+}
+
+type webhookTestCmd struct{ oneWebhook }
+
+func (c *webhookTestCmd) Run(e env) error {
+	v, err := post[client.WebhookTest](&c.remote, c.path("test"), nil)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		err = writeJSON(e.out, v)
+	} else if v.Accepted {
+		_, err = fmt.Fprintf(e.out, "The endpoint accepted the test event (%d).\n", v.Status)
+	}
+	if err == nil && !v.Accepted {
+		return &finding{exitFailed, "the endpoint did not accept the test event: " + v.Error}
+	}
+	return err
+}
+
+type webhookRotateCmd struct {
+	oneWebhook
+	Overlap time.Duration `default:"24h" help:"Time for which the former secret signs as well, in whole hours up to 168h."`
+}
+
+func (c *webhookRotateCmd) Run(e env) error {
+	hours := int(c.Overlap / time.Hour)
+	v, err := post[client.Webhook](&c.remote, c.path("rotate"), client.WebhookRotation{OverlapHours: &hours})
+	if err != nil {
+		return err
+	}
+	return showWebhook(&c.remote, e, v)
+}
+
+type webhookDeliveriesCmd struct {
+	listing
+	ofOwner
+	Name  string `arg:"" help:"The name of the webhook."`
+	State string `enum:",queued,delivered,dead" default:"" help:"Only deliveries of this state: queued, delivered or dead."`
+}
+
+func (c *webhookDeliveriesCmd) Run(e env) error {
+	path := client.WebhooksPath(c.Tenant, c.Name, "deliveries")
+	if c.State != "" {
+		path += "?state=" + url.QueryEscape(c.State)
+	}
+	return list(&c.listing, e, path, "ID\tTIME\tTYPE\tSUBJECT\tSTATE\tATTEMPTS\tNEXT\tERROR", "No deliveries.",
+		func(d client.WebhookDelivery) []any {
+			return []any{d.ID, when(d.CreatedAt), d.Type, d.Subject, d.State, d.Attempts, when(d.NextAt),
+				cmp.Or(d.LastError, "-")}
+		})
+}
+
+type webhookEventCmd struct {
+	oneWebhook
+	Delivery string `arg:"" help:"The ID of the delivery."`
+}
+
+func (c *webhookEventCmd) Run(e env) error {
+	d, err := get[client.WebhookDelivery](&c.remote, c.path("deliveries", c.Delivery))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.out, "%s\n", d.Event)
+	return err
+}
+
+type webhookReplayCmd struct {
+	oneWebhook
+	Delivery string `arg:"" optional:"" help:"The ID of the delivery."`
+	Dead     bool   `help:"Deliver all again that were given up."`
+}
+
+func (c *webhookReplayCmd) Run(e env) error {
+	switch {
+	case c.Dead == (c.Delivery != ""):
+		return errors.New("name a delivery, or use --dead")
+	case c.Dead:
+		v, err := post[client.WebhookReplay](&c.remote, c.path("replay"), nil)
+		if err != nil {
+			return err
+		}
+		return c.show(e, v, "queued again", v.Deliveries)
+	}
+	d, err := post[client.WebhookDelivery](&c.remote, c.path("deliveries", c.Delivery, "replay"), nil)
+	if err != nil {
+		return err
+	}
+	return c.show(e, d, "queued again", d.ID, "event", d.EventID, "type", d.Type, "subject", d.Subject)
+}
+
+type webhookDeleteCmd struct{ oneWebhook }
+
+func (c *webhookDeleteCmd) Run(env) error { return c.remove(c.path()) }
+
+type webhookTypesCmd struct{}
+
+func (webhookTypesCmd) Run(e env) error {
+	return table(e.out, "TYPE\tOF\tPROBLEM\tWHEN", func(row func(...any)) {
+		for _, d := range webhook.Definitions() {
+			of, problem := "the installation", "-"
+			if d.InTenant {
+				of = "a tenant"
+			}
+			if d.Problem {
+				problem = "opens or resolves one"
+			}
+			row(d.Type, of, problem, d.Doc)
+		}
+	})
+}

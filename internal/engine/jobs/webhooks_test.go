@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+	"github.com/perennial-pki/perennial/webhook"
+)
+
+// An endpoint fails the first time, and hangs for one tenant until the test ends.
+type endpoint struct {
+	mu       sync.Mutex
+	requests map[string]int // by tenant
+	hang     <-chan struct{}
+}
+
+type posting struct {
+	*endpoint
+	tenant string
+}
+
+func (e *endpoint) Open(tenant, _ string) (webhooks.Poster, error) { return posting{e, tenant}, nil }
+
+func (posting) Close() {}
+
+func (p posting) Post(ctx context.Context, _ webhooks.Request) (webhooks.Answer, error) {
+	p.mu.Lock()
+	p.requests[p.tenant]++
+	first := p.requests[p.tenant] == 1
+	p.mu.Unlock()
+	switch {
+	case p.tenant == "t0":
+		select {
+		case <-p.hang:
+		case <-ctx.Done():
+		}
+		return webhooks.Answer{}, errors.New("no answer")
+	case first:
+		return webhooks.Answer{Status: http.StatusInternalServerError}, nil
+	}
+	return webhooks.Answer{Status: http.StatusOK}, nil
+}
+
+// While the endpoints of a tenant hang, those of another tenant get their events, also after a failure.
+func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 2)
+		queue, err := NewWebhookQueue(f.store, log)
+		check(t, err)
+		hang := make(chan struct{})
+		e := &endpoint{requests: map[string]int{}, hang: hang}
+		hooks, err := webhooks.New(webhooks.Config{Store: f.store, Seal: f.engine.Seal, Queue: queue, Network: e,
+			BaseURL: "https://p.example.com", Now: f.clock, Log: log})
+		check(t, err)
+		f.store.OnAudit(hooks.Follow)
+		var made []tenancy.Webhook
+		for _, name := range []string{"t0", "t1"} {
+			tenant, err := f.store.Tenant(t.Context(), name)
+			check(t, err)
+			for _, hook := range []string{"a", "b", "c", "d"} {
+				h, _, err := hooks.Create(t.Context(), tenant, webhooks.Settings{Name: hook, Format: webhook.CloudEvents,
+					URL: "https://x.example.com", Enabled: true}, "alice", f.now)
+				check(t, err)
+				made = append(made, h)
+			}
+		}
+		for _, name := range []string{"t0", "t1"} {
+			check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+				return tx.Audit(t.Context(), tenancy.NewEvent(f.now, "gateway", "arrangement.refused", name, name+"/erp",
+					map[string]any{"generation": 2}))
+			}))
+		}
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, Webhooks: hooks, Now: f.clock,
+			Log: log})
+		check(t, err)
+		check(t, j.Start(t.Context()))
+		defer func() { check(t, j.Stop(context.WithoutCancel(t.Context()))) }()
+		testenv.Eventually(t, func() bool {
+			f.mu.Lock()
+			f.now = f.now.Add(1e9) // the pause after the failure ends
+			f.mu.Unlock()
+			delivered := 0
+			for _, h := range made[4:] {
+				all, err := f.store.WebhookDeliveries(t.Context(), h.ID, tenancy.WebhookDelivered, "", 10)
+				check(t, err)
+				delivered += len(all)
+			}
+			return delivered == 4
+		})
+		close(hang)
+		if n := e.requests["t1"]; n != 5 {
+			t.Errorf("%d requests for 4 deliveries of which one failed once", n)
+		}
+	})
+}

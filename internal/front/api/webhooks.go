@@ -1,0 +1,371 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/tenancy"
+	"github.com/perennial-pki/perennial/webhook"
+)
+
+// OneWebhook holds the path parameter of a webhook.
+type OneWebhook struct {
+	Webhook string `path:"webhook" maxLength:"63" doc:"Name of the webhook."`
+}
+
+// OneWebhookDelivery holds the path parameters of a delivery to a webhook.
+type OneWebhookDelivery struct {
+	OneWebhook
+	Delivery string `path:"delivery" maxLength:"36"`
+}
+
+// OfState holds the parameters of a page of deliveries.
+type OfState struct {
+	Paged
+	State tenancy.WebhookState `query:"state" enum:"queued,delivered,dead" doc:"Only deliveries of this state."`
+}
+
+// registerOwned registers an endpoint twice: for the webhooks of the installation, and for those of a tenant. The
+// summary has %s after the word webhook.
+func registerOwned[I, J, O any](r *router, e endpoint, whole func(*server, context.Context, *I) (*O, error),
+	ofTenant func(*server, context.Context, *J) (*O, error)) {
+	path, summary := e.path, e.summary
+	e.path, e.summary, e.access = "/webhooks"+path, fmt.Sprintf(summary, " of the installation"), operators
+	register(r, e, whole)
+	e.path, e.summary, e.access = "/tenants/{tenant}/webhooks"+path, fmt.Sprintf(summary, " of a tenant"), members
+	register(r, e, ofTenant)
+}
+
+func registerWebhooks(r *router) {
+	registerOwned(r, endpoint{method: http.MethodGet, summary: "List the webhooks%s"},
+		func(s *server, ctx context.Context, in *Paged) (*List[client.Webhook], error) {
+			return s.listWebhooks(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			Paged
+		}) (*List[client.Webhook], error) {
+			return s.listWebhooks(ctx, in.Tenant, in.Paged)
+		})
+	registerOwned(r, endpoint{method: http.MethodPost, status: http.StatusCreated, summary: "Create a webhook%s"},
+		func(s *server, ctx context.Context, in *struct{ Body client.Webhook }) (*Created[client.Webhook], error) {
+			return s.createWebhook(ctx, "", in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			Body client.Webhook
+		}) (*Created[client.Webhook], error) {
+			return s.createWebhook(ctx, in.Tenant, in.Body)
+		})
+	const one = "/{webhook}"
+	registerOwned(r, endpoint{method: http.MethodGet, path: one, summary: "Get a webhook%s"},
+		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.Webhook], error) {
+			return s.getWebhook(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+		}) (*Entity[client.Webhook], error) {
+			return s.getWebhook(ctx, in.Tenant, in.OneWebhook)
+		})
+	registerOwned(r, endpoint{method: http.MethodPut, path: one, summary: "Change a webhook%s"},
+		func(s *server, ctx context.Context, in *struct {
+			OneWebhook
+			Guarded
+			Body client.Webhook
+		}) (*Entity[client.Webhook], error) {
+			return s.changeWebhook(ctx, "", in.OneWebhook, in.Guarded, in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+			Guarded
+			Body client.Webhook
+		}) (*Entity[client.Webhook], error) {
+			return s.changeWebhook(ctx, in.Tenant, in.OneWebhook, in.Guarded, in.Body)
+		})
+	registerOwned(r, endpoint{method: http.MethodDelete, path: one, status: http.StatusNoContent,
+		summary: "Delete a webhook%s with its deliveries"},
+		func(s *server, ctx context.Context, in *struct {
+			OneWebhook
+			Guarded
+		}) (*struct{}, error) {
+			return s.deleteWebhook(ctx, "", in.OneWebhook, in.Guarded)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+			Guarded
+		}) (*struct{}, error) {
+			return s.deleteWebhook(ctx, in.Tenant, in.OneWebhook, in.Guarded)
+		})
+}
+
+func registerWebhookActions(r *router) {
+	registerOwned(r, endpoint{method: http.MethodPost, path: "/{webhook}/rotate",
+		summary: "Give a webhook%s another secret, which is shown only once. The former one signs as well for a while"},
+		func(s *server, ctx context.Context, in *struct {
+			OneWebhook
+			Body client.WebhookRotation
+		}) (*Entity[client.Webhook], error) {
+			return s.rotateWebhook(ctx, "", in.OneWebhook, in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+			Body client.WebhookRotation
+		}) (*Entity[client.Webhook], error) {
+			return s.rotateWebhook(ctx, in.Tenant, in.OneWebhook, in.Body)
+		})
+	registerOwned(r, endpoint{method: http.MethodPost, path: "/{webhook}/test",
+		summary: "Send a test event to a webhook%s, once and now"},
+		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.WebhookTest], error) {
+			return s.testWebhook(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+		}) (*Entity[client.WebhookTest], error) {
+			return s.testWebhook(ctx, in.Tenant, in.OneWebhook)
+		})
+	registerOwned(r, endpoint{method: http.MethodPost, path: "/{webhook}/replay",
+		summary: "Queue the dead deliveries to a webhook%s again, up to 10,000"},
+		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.WebhookReplay], error) {
+			return s.replayDead(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+		}) (*Entity[client.WebhookReplay], error) {
+			return s.replayDead(ctx, in.Tenant, in.OneWebhook)
+		})
+}
+
+func registerWebhookDeliveries(r *router) {
+	const all, one = "/{webhook}/deliveries", "/{webhook}/deliveries/{delivery}"
+	registerOwned(r, endpoint{method: http.MethodGet, path: all,
+		summary: "List the deliveries to a webhook%s, the latest first"},
+		func(s *server, ctx context.Context, in *struct {
+			OneWebhook
+			OfState
+		}) (*List[client.WebhookDelivery], error) {
+			return s.listWebhookDeliveries(ctx, "", in.OneWebhook, in.OfState)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhook
+			OfState
+		}) (*List[client.WebhookDelivery], error) {
+			return s.listWebhookDeliveries(ctx, in.Tenant, in.OneWebhook, in.OfState)
+		})
+	registerOwned(r, endpoint{method: http.MethodGet, path: one, summary: "Get a delivery to a webhook%s with its event"},
+		func(s *server, ctx context.Context, in *OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
+			return s.getWebhookDelivery(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhookDelivery
+		}) (*Entity[client.WebhookDelivery], error) {
+			return s.getWebhookDelivery(ctx, in.Tenant, in.OneWebhookDelivery)
+		})
+	registerOwned(r, endpoint{method: http.MethodPost, path: one + "/replay",
+		summary: "Queue a delivery to a webhook%s again, with the same event ID"},
+		func(s *server, ctx context.Context, in *OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
+			return s.replayWebhookDelivery(ctx, "", *in)
+		}, func(s *server, ctx context.Context, in *struct {
+			InTenant
+			OneWebhookDelivery
+		}) (*Entity[client.WebhookDelivery], error) {
+			return s.replayWebhookDelivery(ctx, in.Tenant, in.OneWebhookDelivery)
+		})
+}
+
+// webhookOwner returns the tenant whose webhooks a request is about; the zero value for the installation.
+func (s *server) webhookOwner(ctx context.Context, tenant string) (t tenancy.Tenant, err error) {
+	if tenant != "" {
+		if t, err = s.tenant(ctx, tenant); err != nil {
+			return t, err
+		}
+	}
+	if s.webhooks == nil {
+		return t, tenancy.Errorf(tenancy.ErrRefused, "this service has no webhooks")
+	}
+	return t, nil
+}
+
+func (s *server) webhook(ctx context.Context, tenant string, in OneWebhook) (t tenancy.Tenant, h tenancy.Webhook,
+	err error) {
+	if t, err = s.webhookOwner(ctx, tenant); err == nil {
+		h, err = s.store.Webhook(ctx, t.ID, in.Webhook)
+	}
+	return t, h, err
+}
+
+func viewWebhook(h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
+	return client.Webhook{Name: h.Name, Format: h.Format, Types: h.Types, Template: h.Template, Disabled: !h.Enabled,
+		Host: h.Host, CreatedBy: h.CreatedBy, CreatedAt: h.CreatedAt, Queued: n.Queued, Dead: n.Dead,
+		Dropped: h.Health.Dropped, DeliveredAt: h.Health.DeliveredAt, FailingSince: h.Health.FailingSince,
+		LastError: h.Health.LastError, RetryAt: h.Health.RetryAt}
+}
+
+func (s *server) showWebhook(ctx context.Context, h tenancy.Webhook) (client.Webhook, error) {
+	counts, err := s.store.CountDeliveries(ctx, []string{h.ID})
+	return viewWebhook(h, counts[h.ID]), err
+}
+
+func (s *server) listWebhooks(ctx context.Context, tenant string, in Paged) (*List[client.Webhook], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.Webhooks(ctx, t.ID, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i, h := range rows {
+		ids[i] = h.ID
+	}
+	counts, err := s.store.CountDeliveries(ctx, ids)
+	return pageOf(rows, in.Limit, func(h tenancy.Webhook) string { return h.ID },
+		func(h tenancy.Webhook) client.Webhook { return viewWebhook(h, counts[h.ID]) }), err
+}
+
+func webhookSettings(in client.Webhook) webhooks.Settings {
+	return webhooks.Settings{Name: in.Name, Format: webhook.Format(in.Format), Types: in.Types, Template: in.Template,
+		Enabled: !in.Disabled, URL: in.URL, RoutingKey: in.RoutingKey, Authorization: in.Authorization,
+		ServerCA: in.ServerCA}
+}
+
+func (s *server) createWebhook(ctx context.Context, tenant string, in client.Webhook) (*Created[client.Webhook],
+	error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	h, secret, err := s.webhooks.Create(ctx, t, webhookSettings(in), actor(ctx), s.now())
+	view := viewWebhook(h, store.DeliveryCount{})
+	view.Secret = secret
+	return &Created[client.Webhook]{ETag: etag(h.Version), Body: view,
+		Location: prefix + client.WebhooksPath(tenant, h.Name)}, err
+}
+
+func (s *server) getWebhook(ctx context.Context, tenant string, in OneWebhook) (*Entity[client.Webhook], error) {
+	_, h, err := s.webhook(ctx, tenant, in)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.showWebhook(ctx, h)
+	return &Entity[client.Webhook]{etag(h.Version), view}, err
+}
+
+func (s *server) changeWebhook(ctx context.Context, tenant string, one OneWebhook, g Guarded,
+	in client.Webhook) (*Entity[client.Webhook], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameName(in.Name, one.Webhook); err != nil {
+		return nil, err
+	}
+	in.Name = one.Webhook
+	version, err := g.version()
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.webhooks.Change(ctx, t, webhookSettings(in), version, actor(ctx), s.now())
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.showWebhook(ctx, h)
+	return &Entity[client.Webhook]{etag(h.Version), view}, err
+}
+
+func (s *server) deleteWebhook(ctx context.Context, tenant string, one OneWebhook, g Guarded) (*struct{}, error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	version, err := g.version()
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.webhooks.Delete(ctx, t, one.Webhook, version, actor(ctx), s.now())
+}
+
+func (s *server) rotateWebhook(ctx context.Context, tenant string, one OneWebhook,
+	in client.WebhookRotation) (*Entity[client.Webhook], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	overlap := webhooks.DefaultOverlap
+	if in.OverlapHours != nil {
+		overlap = time.Duration(*in.OverlapHours) * time.Hour
+	}
+	h, secret, err := s.webhooks.Rotate(ctx, t, one.Webhook, overlap, actor(ctx), s.now())
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.showWebhook(ctx, h)
+	view.Secret = secret
+	return &Entity[client.Webhook]{etag(h.Version), view}, err
+}
+
+func (s *server) testWebhook(ctx context.Context, tenant string, one OneWebhook) (*Entity[client.WebhookTest], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	answer, failure, err := s.webhooks.Test(ctx, t, one.Webhook, actor(ctx), s.now())
+	out := client.WebhookTest{Accepted: failure == nil, Status: answer.Status}
+	if failure != nil {
+		out.Error = failure.Error()
+	}
+	return &Entity[client.WebhookTest]{Body: out}, err
+}
+
+func viewWebhookDelivery(d tenancy.WebhookDelivery) client.WebhookDelivery {
+	v := client.WebhookDelivery{ID: d.ID, EventID: d.EventID, Type: d.Type, Subject: d.Subject, State: d.State,
+		Attempts: d.Attempts, Status: d.Status, LastError: d.LastError, CreatedAt: d.CreatedAt, EndedAt: d.EndedAt}
+	if d.State == tenancy.WebhookQueued {
+		v.NextAt = d.NextAt
+	}
+	return v
+}
+
+func (s *server) listWebhookDeliveries(ctx context.Context, tenant string, one OneWebhook,
+	in OfState) (*List[client.WebhookDelivery], error) {
+	_, h, err := s.webhook(ctx, tenant, one)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.WebhookDeliveries(ctx, h.ID, in.State, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID }, viewWebhookDelivery), err
+}
+
+func (s *server) getWebhookDelivery(ctx context.Context, tenant string,
+	in OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
+	_, h, err := s.webhook(ctx, tenant, in.OneWebhook)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.store.WebhookDelivery(ctx, h.ID, in.Delivery)
+	view := viewWebhookDelivery(d)
+	view.Event = d.Payload
+	return &Entity[client.WebhookDelivery]{Body: view}, err
+}
+
+func (s *server) replayWebhookDelivery(ctx context.Context, tenant string,
+	in OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.webhooks.Replay(ctx, t, in.Webhook, in.Delivery, actor(ctx), s.now())
+	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(d)}, err
+}
+
+func (s *server) replayDead(ctx context.Context, tenant string, one OneWebhook) (*Entity[client.WebhookReplay], error) {
+	t, err := s.webhookOwner(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.webhooks.ReplayDead(ctx, t, one.Webhook, actor(ctx), s.now())
+	return &Entity[client.WebhookReplay]{Body: client.WebhookReplay{Deliveries: n}}, err
+}

@@ -1,0 +1,63 @@
+package words
+
+// germanWebhooks holds the texts about webhooks.
+var germanWebhooks = []translation{
+	{
+		"%s already has a webhook %s: choose another name",
+		"%s hat schon einen Webhook %s: Wählen Sie einen anderen Namen",
+	},
+	{
+		"%s has %d webhooks, which is the maximum: delete one first",
+		"%s hat %d Webhooks, mehr geht nicht: Löschen Sie zuerst einen",
+	},
+	{
+		"%s is an event of the installation: only its own webhooks can have it",
+		"%s ist ein Ereignis der Installation: Nur deren eigene Webhooks können es haben",
+	},
+	{"%s is listed twice", "%s ist zweimal aufgeführt"},
+	{
+		"%s neither opens nor resolves a problem, so %s cannot have it",
+		"%s eröffnet und löst kein Problem, deshalb kann %s es nicht haben",
+	},
+	{"belongs to the format pagerduty only", "gehört nur zum Format pagerduty"},
+	{"belongs to the format ticket only", "gehört nur zum Format ticket"},
+	{"cannot be changed: create another webhook", "lässt sich nicht ändern: Erstellen Sie einen anderen Webhook"},
+	{
+		"is missing: PagerDuty shows it as the integration key of the service",
+		"fehlt: PagerDuty zeigt ihn als Integration Key des Dienstes",
+	},
+	{"is not an https URL", "ist keine https-URL"},
+	{
+		"is not an https URL: use one such as https://hooks.example.com/perennial",
+		"ist keine https-URL: Verwenden Sie eine wie https://hooks.example.com/perennial",
+	},
+	{
+		"must be a value of an HTTP header, such as Bearer and a token",
+		"muss der Wert eines HTTP-Headers sein, etwa Bearer und ein Token",
+	},
+	{"must be between 0 and %d days", "muss zwischen 0 und %d Tagen liegen"},
+	{
+		"must consist of visible ASCII characters without spaces",
+		"muss aus sichtbaren ASCII-Zeichen ohne Leerzeichen bestehen",
+	},
+	{"must contain certificates in PEM, and at most %d KiB", "muss Zertifikate als PEM enthalten, höchstens %d KiB"},
+	{"must not contain a fragment", "darf kein Fragment enthalten"},
+	{
+		"must not contain a user name or password: use authorization",
+		"darf weder Benutzername noch Passwort enthalten: Verwenden Sie authorization",
+	},
+	{
+		"the webhook %s has no secret of its own: change its URL or its routing key instead",
+		"Der Webhook %s hat kein eigenes Geheimnis: Ändern Sie stattdessen seine URL oder seinen Routing Key",
+	},
+	{
+		"this delivery is still queued: its next attempt is at %s",
+		"Diese Zustellung ist noch eingereiht: Der nächste Versuch ist um %s",
+	},
+	{"this service has no webhooks", "Dieser Dienst hat keine Webhooks"},
+	{"unknown format %q: use one of %s", "Unbekanntes Format %q: Verwenden Sie eines von %s"},
+	{
+		"unknown type %q: docs/webhooks.md lists the types of events",
+		"Unbekannter Typ %q: docs/webhooks.md nennt die Typen der Ereignisse",
+	},
+}
