@@ -49,11 +49,16 @@ func (a Account) Check() error {
 	if a.Role != RoleOperator && a.Role != RoleKeyUser {
 		return Invalid("role", "an account cannot have the role %s: use the token of an operator or of a key user", a.Role)
 	}
-	if a.Language != "" && a.Language != "en" && a.Language != "de" {
-		return Invalid("language", "unsupported language %q: use en or de", a.Language)
+	return checkPreferences(a.Language, a.Zone)
+}
+
+// checkPreferences returns an [ErrInvalid] about the language or the time zone of a person. Either may be empty.
+func checkPreferences(language, zone string) error {
+	if language != "" && language != "en" && language != "de" {
+		return Invalid("language", "unsupported language %q: use en or de", language)
 	}
-	if _, err := time.LoadLocation(a.Zone); err != nil {
-		return Invalid("zone", "unknown time zone %q: use an IANA name such as Europe/Berlin", a.Zone)
+	if _, err := time.LoadLocation(zone); err != nil {
+		return Invalid("zone", "unknown time zone %q: use an IANA name such as Europe/Berlin", zone)
 	}
 	return nil
 }
