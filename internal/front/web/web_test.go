@@ -57,6 +57,8 @@ type console struct {
 	held     string       // SHA-256 of the certificate that the guard holds
 	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
+	asked    []string     // counterparties whose tests wait for their worker
+	network  *outbound.Network
 }
 
 // EnqueueImport keeps an import until the test works on it.
@@ -135,8 +137,9 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	protected, held := newGuard(t)
 	c.held = held
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	c.network = network
 	service, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Network: network, Imports: c, Importer: c.importer, Guard: protected, Now: c.now,
+		Network: network, Imports: c, Questions: c, Importer: c.importer, Guard: protected, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
 	s := httptest.NewUnstartedServer(nil)
