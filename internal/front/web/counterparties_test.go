@@ -3,6 +3,9 @@ package web_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"html"
 	"net/http"
 	"regexp"
 	"strings"
@@ -223,4 +226,74 @@ func TestAKeyUserSeesWhoAdministersTheReceiverAndNoOtherTenant(t *testing.T) {
 	if status, _ := c.get(alice, "/counterparties/bank"); status != 404 {
 		t.Errorf("the sheet of operators: %d", status)
 	}
+}
+
+// A bank with 3,000 tenants has one page of a readable size, and a reader waits for it no longer than for any other.
+func TestThePageOfABankWith3000TenantsIsSmallAndFast(t *testing.T) {
+	c := open(t)
+	path, nobody := c.newBank(c.signIn("olga")), jar(t)
+	c.fillBank(3000)
+	_, page := c.get(nobody, path)
+	if !strings.Contains(page, "Not confirmed yet: 3,001 of 3,003 certificates.") {
+		t.Error("the tenants are not counted")
+	}
+	if len(page) > 100<<10 {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+	began := time.Now()
+	const reads = 20
+	for range reads {
+		if status, _ := c.get(nobody, path); status != 200 {
+			t.Fatalf("status %d", status)
+		}
+	}
+	t.Logf("%v for a page of %d bytes", time.Since(began)/reads, len(page))
+	seen, next := 0, path
+	for next != "" {
+		_, page := c.get(nobody, next)
+		seen += strings.Count(page, `type="checkbox"`)
+		link := regexp.MustCompile(`href="(/counterparty/[^"]*from=[^"]*)"`).FindStringSubmatch(page)
+		if next = ""; link != nil {
+			next = html.UnescapeString(link[1])
+		}
+	}
+	if seen != 3003 {
+		t.Errorf("%d certificates are on the pages", seen)
+	}
+	if _, page := c.post(nobody, path+"/test", "do", "installed-all"); !strings.Contains(page, "being tested: 3,001.") ||
+		!strings.Contains(page, "Tests without an answer yet: 3,001.") {
+		t.Error("one button does not report all certificates")
+	}
+}
+
+// fillBank adds tenants that send to the bank, with the certificates of acme.
+func (c *console) fillBank(n int) {
+	c.t.Helper()
+	ctx := c.t.Context()
+	check(c.t, c.engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		bank, err1 := tx.Counterparty(ctx, "bank")
+		acme, err2 := tx.Tenant(ctx, "acme")
+		certs, err3 := tx.Certificates(ctx, acme.ID, "", 100)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return err
+		}
+		var rows store.Rows
+		for i := range n {
+			t := acme
+			t.ID, t.Name, t.DisplayName = store.NewID(), fmt.Sprintf("t%05d", i), fmt.Sprintf("Tenant %d", i)
+			rows.Tenants = append(rows.Tenants, t)
+			for _, cert := range certs {
+				cert.ID, cert.TenantID = store.NewID(), t.ID
+				rows.Certificates = append(rows.Certificates, store.SealedCertificate{Certificate: cert})
+			}
+			r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: "bank", DisplayName: "Bank",
+				CounterpartyID: bank.ID, CreatedAt: t.CreatedAt, Version: 1}
+			rows.Receivers = append(rows.Receivers, r)
+			rows.Arrangements = append(rows.Arrangements, tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID,
+				ReceiverID: r.ID, Name: "crm-to-bank", Endpoint: fmt.Sprintf("https://pay.bank.example/orders/%d", i),
+				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: t.CreatedAt,
+				Version: 1})
+		}
+		return tx.Create(ctx, rows)
+	}))
 }

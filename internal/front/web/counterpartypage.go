@@ -19,6 +19,9 @@ type partyPage struct {
 	Path  string // of the page
 }
 
+// partyRows is the number of certificates on a page. With their fingerprints, 50 keep it below 100 KB.
+const partyRows = 50
+
 // partyAPI returns the path of the page of a counterparty in the API.
 func partyAPI(v *view) string { return "/links/" + escape(v.r.PathValue("secret")) + "/counterparty" }
 
@@ -33,9 +36,10 @@ func (c *console) counterpartyPage(v *view) error {
 	} else if err != nil {
 		return err
 	}
-	lines, err := paged[client.CounterpartyLine](c, v, partyAPI(v)+"/lines")
+	lines, err := client.ListPage[client.CounterpartyLine](v.caller(), c.api, partyAPI(v)+"/lines",
+		v.r.URL.Query().Get("from"), partyRows)
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	return c.show(v, http.StatusOK, v.T("Certificates for %s", p.DisplayName),
 		counterpartyStanding(v, partyPage{CounterpartyPage: p, Lines: lines, Path: partyPath(v)}))
