@@ -75,3 +75,9 @@ func (r Reader) CountWaitingQuestions(ctx context.Context, counterpartyID string
 	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM counterparty_questions WHERE counterparty_id = ? AND "+
 		"done_at = 0", counterpartyID)
 }
+
+// deleteQuestions deletes the questions of a counterparty that is deleted.
+func (t *Tx) deleteQuestions(ctx context.Context, counterpartyID string) error {
+	_, err := t.exec(ctx, "DELETE FROM counterparty_questions WHERE counterparty_id = ?", counterpartyID)
+	return err
+}

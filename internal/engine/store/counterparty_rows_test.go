@@ -320,6 +320,11 @@ func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) 
 		if n, err := r.CountWaitingQuestions(ctx, "bank"); err != nil || n != 2 {
 			t.Errorf("a late answer ends the next question: %d, %v", n, err)
 		}
+		bank := r.party("bank")
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteCounterparty(ctx, bank) })
+		if n, err := r.CountWaitingQuestions(ctx, "bank"); err != nil || n != 0 {
+			t.Errorf("%d questions of a counterparty that is deleted wait, %v", n, err)
+		}
 	})
 }
 

@@ -351,7 +351,8 @@ func (s *server) changeArrangement(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-		if tenancy.HostOf(a.Endpoint) != tenancy.HostOf(before.Endpoint) { // it may be another organisation
+		moved := tenancy.HostOf(a.Endpoint) != tenancy.HostOf(before.Endpoint)
+		if moved && a.ReceiverID == before.ReceiverID { // it may be another organisation now
 			if err := tx.UnlinkReceiver(ctx, a.ReceiverID); err != nil {
 				return err
 			}

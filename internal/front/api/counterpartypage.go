@@ -26,6 +26,8 @@ const (
 	testAgain = 5 * time.Minute
 	// mostTests limits the tests that one request asks for.
 	mostTests = 5000
+	// testsPerWrite limits the tests in one transaction, so that a page without an account does not delay other writes.
+	testsPerWrite = 500
 	// mostDeadlines limits the days with a deadline on a page.
 	mostDeadlines = 100
 	// visitEvery is the time in which visits of a page are recorded once.
@@ -158,25 +160,63 @@ func (s *server) testCounterparty(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
-	questions := wantedTests(list, c.ID, in.Body, now)
+	questions, err := s.newTests(ctx, wantedTests(list, c.ID, in.Body, s.now()))
+	if err != nil {
+		return nil, err
+	}
 	out := client.CounterpartyTested{}
-	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		out.Tests, err = tx.WantQuestions(ctx, questions, now.Add(-testAgain))
-		if err != nil || out.Tests == 0 {
+	for part := range slices.Chunk(questions, testsPerWrite) {
+		if err := s.wantTests(ctx, c, part, in.Body.Installed, &out.Tests); err != nil {
+			return nil, err
+		}
+	}
+	return &Entity[client.CounterpartyTested]{Body: out}, nil
+}
+
+// newTests leaves out the tests that would change nothing, so that repeated requests do not write.
+func (s *server) newTests(ctx context.Context,
+	wanted []tenancy.CounterpartyQuestion) (all []tenancy.CounterpartyQuestion, err error) {
+	for part := range slices.Chunk(wanted, testsPerWrite) {
+		ids := make([]string, len(part))
+		for i, q := range part {
+			ids[i] = q.ArrangementID
+		}
+		known, err := s.store.QuestionsOf(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range part {
+			last, asked := known[q.ArrangementID]
+			if !asked || last.WantedAt.Before(q.WantedAt.Add(-testAgain)) || q.Claimed && !last.Claimed {
+				all = append(all, q)
+			}
+		}
+	}
+	return all, nil
+}
+
+// wantTests stores tests and queues them, and adds the number of those that are new.
+func (s *server) wantTests(ctx context.Context, c tenancy.Counterparty, part []tenancy.CounterpartyQuestion,
+	installed bool, tests *int) error {
+	added := 0
+	err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		now := part[0].WantedAt
+		if added, err = tx.WantQuestions(ctx, part, now.Add(-testAgain)); err != nil || added == 0 {
 			return err
 		}
 		if err := s.questions.EnqueueQuestions(ctx, tx.SQL(), c.ID); err != nil {
 			return err
 		}
 		action := "counterparty.tested"
-		if in.Body.Installed {
+		if installed {
 			action = "counterparty.installed"
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, pageActor(c), action, "", c.Name, map[string]any{"tests": out.Tests}))
+		return tx.Audit(ctx, tenancy.NewEvent(now, pageActor(c), action, "", c.Name, map[string]any{"tests": added}))
 	})
-	s.parties.Forget(c.ID)
-	return &Entity[client.CounterpartyTested]{Body: out}, err
+	if err == nil {
+		*tests += added
+	}
+	return err
 }
 
 // wantedTests returns the tests that a request asks for. A certificate that is proved, or was reported already, is not
