@@ -297,3 +297,28 @@ func (c *console) fillBank(n int) {
 		return tx.Create(ctx, rows)
 	}))
 }
+
+// Many systems need no change, so the page of a link offers the test before the download, and the test claims nothing.
+func TestThePageOfALinkAnswersFirstWhetherAnythingMustBeDone(t *testing.T) {
+	c := openOwn(t)
+	link, nobody := c.newLink(), jar(t)
+	_, page := c.get(nobody, link)
+	if test, download := strings.Index(page, "Test now"), strings.Index(page, "1. Download"); test < 0 || test > download {
+		t.Error("the test is not offered first")
+	}
+	if _, page := c.post(nobody, link+"/test"); !strings.Contains(page,
+		"Your system refuses the new certificate (401 Unauthorized). Please install it") {
+		t.Error("a refusal is not shown")
+	}
+	if _, page := c.get(c.signIn("alice"), "/tenants/acme/log"); strings.Contains(page, "arrangement.claimed") {
+		t.Error("a test is recorded as a claim")
+	}
+	c.install(link)
+	if _, page := c.post(nobody, link+"/test"); !strings.Contains(page,
+		"Your system accepts the new certificate (200 OK). There is nothing to do.") {
+		t.Error("an acceptance is not shown")
+	}
+	if status, _ := c.post(nobody, "/rollover/nothing/test"); status != 404 {
+		t.Errorf("a test of an unknown link: %d", status)
+	}
+}

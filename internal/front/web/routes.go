@@ -106,6 +106,7 @@ func (c *console) routeTable() []route {
 		{"GET /calendar/{secret}", public, (*console).calendar},
 		{"POST /sign-in", public, (*console).signIn},
 		{"POST /welcome", public, (*console).welcome},
+		{"POST /rollover/{secret}/test", public, (*console).testLink},
 		{"POST /rollover/{secret}/installed", public, (*console).installed},
 
 		{"POST /watched/{secret}/installed", public, (*console).watchInstalled},
