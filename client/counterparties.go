@@ -72,6 +72,7 @@ type CounterpartyPage struct {
 	DisplayName string                 `json:"display_name"`
 	Product     string                 `json:"product,omitempty"`
 	Contacts    []CounterpartyContact  `json:"contacts"`
+	Reader      *CounterpartyContact   `json:"reader,omitempty" doc:"The contact whose address this is. Absent at the address of the counterparty."`
 	Counts      CounterpartyCounts     `json:"counts"`
 	Deadlines   []CounterpartyDeadline `json:"deadlines" doc:"The earliest days with a deadline, at most 100."`
 }

@@ -71,7 +71,7 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 	lines := []any{"name", v.Name, "display name", v.DisplayName, "hosts", strings.Join(v.Hosts, ", "),
 		"product", v.Product, "tenants", v.Tenants, "state", state, "page", page}
 	for _, p := range v.Contacts {
-		text := p.Name + " <" + p.Email + ">"
+		text := p.Name + " <" + p.Email + ">, ID " + p.ID
 		if p.ProposedBy != "" {
 			text += " (proposed: accept it with perennial counterparty contact accept " + v.Name + " " + p.ID + ")"
 		}
@@ -193,7 +193,8 @@ func (c *counterpartyRemoveCmd) Run(env) error { return c.remove(c.path()) }
 type counterpartyContactCmd struct {
 	Add    counterpartyContactAddCmd    `cmd:"" help:"Add a contact, after the others."`
 	Accept counterpartyContactAcceptCmd `cmd:"" help:"Accept a contact that the page of the counterparty has proposed."`
-	Remove counterpartyContactRemoveCmd `cmd:"" help:"Remove a contact."`
+	Link   counterpartyContactLinkCmd   `cmd:"" help:"Create an address of the page for one contact, in their language and time zone."`
+	Remove counterpartyContactRemoveCmd `cmd:"" help:"Remove a contact. Their address of the page ends."`
 }
 
 type counterpartyContactAddCmd struct {
@@ -221,6 +222,19 @@ type counterpartyContactAcceptCmd struct {
 func (c *counterpartyContactAcceptCmd) Run(env) error {
 	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "accept")})
 	return err
+}
+
+type counterpartyContactLinkCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactLinkCmd) Run(e env) error {
+	v, err := post[client.CounterpartyPageLink](&c.remote, c.path("contacts", c.ID, "link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.show(e, v, "page", v.URL)
 }
 
 type counterpartyContactRemoveCmd struct {

@@ -56,9 +56,23 @@ func (r Reader) Counterparty(ctx context.Context, name string) (tenancy.Counterp
 	return r.oneCounterparty(ctx, "counterparty "+name, "name = ?", name)
 }
 
-// CounterpartyByHash finds a counterparty by the hash of the secret of its page.
-func (r Reader) CounterpartyByHash(ctx context.Context, hash string) (tenancy.Counterparty, error) {
-	return r.oneCounterparty(ctx, "such page", "hash = ? AND hash <> ''", hash)
+// CounterpartyByHash finds a counterparty by the hash of the secret of its page. If the address is that of one contact,
+// which is valid for 400 days, it also returns the ID of the contact.
+func (r Reader) CounterpartyByHash(ctx context.Context, hash string, now time.Time) (c tenancy.Counterparty,
+	contactID string, err error) {
+	c, err = r.oneCounterparty(ctx, "such page", "hash = ? AND hash <> ''", hash)
+	if !errors.Is(err, tenancy.ErrNotFound) {
+		return c, "", err
+	}
+	contactID, err = one(ctx, r, "such page", scanOne[string],
+		"SELECT contact_id FROM counterparty_links WHERE hash = ? AND created_at > ?", hash,
+		micros(now.Add(-contactLinkKept)))
+	if err != nil {
+		return c, "", err
+	}
+	c, err = r.oneCounterparty(ctx, "such page", "id = (SELECT counterparty_id FROM counterparty_links WHERE hash = ?)",
+		hash)
+	return c, contactID, err
 }
 
 // CounterpartiesByID reads the counterparties with these IDs, without their hosts.
@@ -150,14 +164,34 @@ func (t *Tx) UnlinkCounterparty(ctx context.Context, id string) error {
 	return t.forgetProposals(ctx, id)
 }
 
-// LinkCounterparty gives the page of a counterparty an address, with the hash of its secret. A former address ends at
-// once. An empty hash ends the page.
+// LinkCounterparty gives the page of a counterparty an address, with the hash of its secret. A former address and those
+// of contacts end at once. An empty hash ends the page.
 func (t *Tx) LinkCounterparty(ctx context.Context, id, hash, by string, now time.Time) error {
 	if hash == "" {
 		by, now = "", time.Time{}
 	}
+	if _, err := t.exec(ctx, "DELETE FROM counterparty_links WHERE counterparty_id = ?", id); err != nil {
+		return err
+	}
 	return t.execOne(ctx, "UPDATE counterparties SET hash = ?, linked_by = ?, linked_at = ?, version = version + 1 WHERE "+
 		"id = ?", hash, by, micros(now), id)
+}
+
+// contactLinkKept limits the validity of the address of a contact: a year, so that it works until the next renewal, and
+// a month.
+const contactLinkKept = 400 * 24 * time.Hour
+
+// LinkContact adds an address of the page for a contact, with the hash of its secret, and deletes the addresses of the
+// contact that are older than 400 days.
+func (t *Tx) LinkContact(ctx context.Context, contact tenancy.CounterpartyContact, hash, by string,
+	now time.Time) error {
+	if _, err := t.exec(ctx, "DELETE FROM counterparty_links WHERE contact_id = ? AND created_at < ?", contact.ID,
+		micros(now.Add(-contactLinkKept))); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "INSERT INTO counterparty_links (hash, counterparty_id, contact_id, created_by, created_at) "+
+		"VALUES (?, ?, ?, ?, ?)", hash, contact.CounterpartyID, contact.ID, by, micros(now))
+	return err
 }
 
 // VisitCounterparty records a visit of the page of a counterparty, unless one was recorded since the instant before.

@@ -89,7 +89,7 @@ func TestThePageOfACounterpartyHasOneAddressUntilItIsRevoked(t *testing.T) {
 		}
 		unknown := func(hash string) {
 			t.Helper()
-			if c, err := r.CounterpartyByHash(ctx, hash); !isKind(err, tenancy.ErrNotFound) {
+			if c, _, err := r.CounterpartyByHash(ctx, hash, now); !isKind(err, tenancy.ErrNotFound) {
 				t.Errorf("%q finds %+v, %v", hash, c, err)
 			}
 		}
@@ -98,8 +98,26 @@ func TestThePageOfACounterpartyHasOneAddressUntilItIsRevoked(t *testing.T) {
 		link("two")
 		unknown("one")
 		bank.LinkedBy, bank.LinkedAt = "olga", now
-		got, err := r.CounterpartyByHash(ctx, "two")
+		got, who, err := r.CounterpartyByHash(ctx, "two", now)
 		r.same("by its address", err, got, bank)
+		r.same("the address of nobody", nil, who, "")
+		ada := tenancy.CounterpartyContact{ID: "ada", CounterpartyID: "bank", Name: "Ada", Email: "ada@bank.example"}
+		r.write(func(ctx context.Context, tx *Tx) error {
+			if err := tx.AddCounterpartyContact(ctx, ada); err != nil {
+				return err
+			}
+			return tx.LinkContact(ctx, ada, "hers", "olga", now)
+		})
+		got, who, err = r.CounterpartyByHash(ctx, "hers", now)
+		r.same("by the address of a contact", err, got, bank)
+		r.same("the contact", nil, who, "ada")
+		if _, _, err := r.CounterpartyByHash(ctx, "hers", now.AddDate(0, 0, 400)); !isKind(err, tenancy.ErrNotFound) {
+			t.Errorf("the address of a contact is valid after 400 days: %v", err)
+		}
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return tx.LinkContact(ctx, ada, "next", "olga", now.AddDate(0, 0, 401))
+		})
+		unknown("hers")
 		for _, visit := range []struct{ at, recorded time.Duration }{{0, 0}, {time.Minute, 0},
 			{2 * time.Hour, 2 * time.Hour}} {
 			r.write(func(ctx context.Context, tx *Tx) error {
@@ -111,6 +129,7 @@ func TestThePageOfACounterpartyHasOneAddressUntilItIsRevoked(t *testing.T) {
 		}
 		link("")
 		unknown("two")
+		unknown("next")
 		unknown("")
 		if got, err := r.Counterparty(ctx, "bank"); err != nil || !got.LinkedAt.IsZero() || got.LinkedBy != "" {
 			t.Errorf("revoked: %+v, %v", got, err)

@@ -149,8 +149,16 @@ func TestThePageOfACounterpartyShowsEachTenantUntilItsAddressIsReplaced(t *testi
 		t.Errorf("the visit is not recorded: %v", v)
 	}
 
+	contact := got["contacts"].([]any)[0].(map[string]any)["id"].(string)
+	linked := f.ok("operator", "POST", "/counterparties/bank/contacts/"+contact+"/link", 200, "")["url"].(string)
+	hers := "/links/" + linked[strings.LastIndex(linked, "/")+1:] + "/counterparty"
+	if v := f.ok("", "GET", hers, 200, "")["reader"].(map[string]any); v["email"] != "ada@bank.example" {
+		t.Errorf("the address of a contact is that of %v", v)
+	}
+	f.ok("operator", "POST", "/counterparties/bank/contacts/x/link", 404, "")
+
 	other := f.bankPage()
-	for _, path := range []string{page, page + "/lines", "/links/x/counterparty"} {
+	for _, path := range []string{page, hers, page + "/lines", "/links/x/counterparty"} {
 		if a := f.call("", "GET", path, ""); a.status != 404 {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)
 		}

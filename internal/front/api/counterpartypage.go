@@ -70,11 +70,17 @@ func registerCounterpartyPage(r *router) {
 // pageOwner finds the counterparty whose page has a secret. A secret that was replaced or revoked is answered like one
 // that never existed.
 func (s *server) pageOwner(ctx context.Context, secret string) (tenancy.Counterparty, error) {
-	c, err := s.store.CounterpartyByHash(ctx, tenancy.HashSecret(secret))
+	c, _, err := s.pageReader(ctx, secret)
+	return c, err
+}
+
+// pageReader is [server.pageOwner] with the ID of the contact whose address it is; empty for the counterparty's own.
+func (s *server) pageReader(ctx context.Context, secret string) (c tenancy.Counterparty, contactID string, err error) {
+	c, contactID, err = s.store.CounterpartyByHash(ctx, tenancy.HashSecret(secret), s.clock())
 	if errors.Is(err, tenancy.ErrNotFound) {
 		err = errLink
 	}
-	return c, err
+	return c, contactID, err
 }
 
 // pageActor names the visitor of the page of a counterparty in the audit log.
@@ -92,7 +98,7 @@ func (s *server) changeByPage(ctx context.Context, c tenancy.Counterparty, actio
 }
 
 func (s *server) getCounterpartyPage(ctx context.Context, in *OneLink) (*Entity[client.CounterpartyPage], error) {
-	c, err := s.pageOwner(ctx, in.Secret)
+	c, reader, err := s.pageReader(ctx, in.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +114,11 @@ func (s *server) getCounterpartyPage(ctx context.Context, in *OneLink) (*Entity[
 	contacts, err2 := s.store.CounterpartyContacts(ctx, []string{c.ID})
 	out := client.CounterpartyPage{DisplayName: c.DisplayName, Product: c.Product, Counts: counts,
 		Contacts: viewPeople(contacts[c.ID]), Deadlines: deadlines(list)}
+	for i, person := range contacts[c.ID] {
+		if person.ID == reader {
+			out.Reader = &out.Contacts[i]
+		}
+	}
 	return &Entity[client.CounterpartyPage]{Body: out}, errors.Join(err1, err2)
 }
 

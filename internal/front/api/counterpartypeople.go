@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"slices"
@@ -28,6 +29,10 @@ func registerCounterpartyPeople(r *router) {
 		method: http.MethodPost, path: contacts + "/{contact}/accept", access: operators, status: http.StatusNoContent,
 		summary: "Accept a contact that the page of the counterparty has proposed",
 	}, (*server).acceptCounterpartyContact)
+	register(r, endpoint{
+		method: http.MethodPost, path: contacts + "/{contact}/link", access: operators,
+		summary: "Create an address of the page for one contact, in the language and time zone of the contact",
+	}, (*server).linkCounterpartyContact)
 	register(r, endpoint{
 		method: http.MethodDelete, path: contacts + "/{contact}", access: operators, status: http.StatusNoContent,
 		summary: "Remove a contact of a counterparty",
@@ -70,6 +75,34 @@ func (s *server) acceptCounterpartyContact(ctx context.Context, in *OneContact) 
 	}
 	return nil, s.change(ctx, "counterparty.contact-accepted", "", c.Name, map[string]any{"contact": in.Contact},
 		func(tx *store.Tx) error { return tx.AcceptCounterpartyContact(ctx, c.ID, in.Contact) })
+}
+
+func (s *server) linkCounterpartyContact(ctx context.Context,
+	in *OneContact) (*Entity[client.CounterpartyPageLink], error) {
+	c, err := s.store.Counterparty(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if c.LinkedAt.IsZero() {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the page of %s has no address: create it first", c.Name)
+	}
+	contacts, err := s.store.CounterpartyContacts(ctx, []string{c.ID})
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(contacts[c.ID], func(p tenancy.CounterpartyContact) bool {
+		return p.ID == in.Contact && p.ProposedBy == ""
+	})
+	if i < 0 {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "%s has no such contact that an operator has accepted", c.Name)
+	}
+	secret := rand.Text()
+	err = s.change(ctx, "counterparty.contact-linked", "", c.Name, map[string]any{"contact": contacts[c.ID][i].Email},
+		func(tx *store.Tx) error {
+			return tx.LinkContact(ctx, contacts[c.ID][i], tenancy.HashSecret(secret), actor(ctx), s.now())
+		})
+	return &Entity[client.CounterpartyPageLink]{Body: client.CounterpartyPageLink{
+		URL: s.baseURL + counterpartyPagePath + secret}}, err
 }
 
 func (s *server) removeCounterpartyContact(ctx context.Context, in *OneContact) (*struct{}, error) {

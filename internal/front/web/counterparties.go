@@ -92,6 +92,16 @@ func (c *console) linkCounterparty(v *view) error {
 	return c.showCounterparty(v, made.URL)
 }
 
+// linkCounterpartyContact shows the new address of a contact in its answer, because it is shown only once.
+func (c *console) linkCounterpartyContact(v *view) error {
+	made, err := post[client.CounterpartyPageLink](c, v, partyAt(v.r.PathValue("counterparty"), "contacts",
+		v.r.PathValue("contact"), "link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.showCounterparty(v, made.URL)
+}
+
 // changeParty sends a change of a counterparty, and shows the counterparty again.
 func (c *console) changeParty(v *view, method, text string, body any, parts ...string) error {
 	name := v.r.PathValue("counterparty")

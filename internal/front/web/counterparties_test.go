@@ -136,8 +136,8 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 		!strings.Contains(page, `<option value="nginx" selected>`) {
 		t.Error("the instructions are missing")
 	}
-	if _, page := c.post(nobody, path+"/contacts", "name", "Ada", "email", "ada@bank.example"); !strings.Contains(page,
-		"will check the contact") || !strings.Contains(page, "Proposed") {
+	if _, page := c.post(nobody, path+"/contacts", "name", "Ada", "email", "ada@bank.example", "language",
+		"de"); !strings.Contains(page, "will check the contact") || !strings.Contains(page, "Proposed") {
 		t.Error("a contact cannot be proposed")
 	}
 	if _, page := c.post(nobody, path+"/contacts", "name", "Ada", "email", "ada@bank.example"); !strings.Contains(page,
@@ -149,6 +149,12 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(olga, accept); !strings.Contains(page, "The contact has been accepted.") {
 		t.Error("a contact cannot be accepted")
 	}
+	link := strings.TrimSuffix(accept, "accept") + "link"
+	_, page = c.post(olga, link)
+	own := regexp.MustCompile(`/counterparty/[A-Z2-7]{26}`).FindString(page)
+	if _, page := c.get(nobody, own); !strings.Contains(page, "Diese Adresse ist für Ada.") {
+		t.Error("the address of a contact is not in the language of the contact")
+	}
 	_, page = c.get(nobody, path)
 	confirm := regexp.MustCompile(`/contacts/[-0-9a-f]{36}/confirm`).FindString(page)
 	if _, page := c.post(nobody, path+confirm); !strings.Contains(page, "The contact has been confirmed.") {
@@ -157,7 +163,7 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(olga, "/counterparties/bank/link/revoke"); !strings.Contains(page, "has been revoked") {
 		t.Error("the address cannot be revoked")
 	}
-	for _, gone := range []string{path, "/counterparty/nothing"} {
+	for _, gone := range []string{path, own, "/counterparty/nothing"} {
 		if status, page := c.get(nobody, gone); status != 404 || !strings.Contains(page, "This link is not valid") {
 			t.Errorf("%s: %d", gone, status)
 		}

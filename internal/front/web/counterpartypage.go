@@ -36,6 +36,7 @@ func (c *console) counterpartyPage(v *view) error {
 	} else if err != nil {
 		return err
 	}
+	v.readAs(p.Reader)
 	lines, err := client.ListPage[client.CounterpartyLine](v.caller(), c.api, partyAPI(v)+"/lines",
 		v.r.URL.Query().Get("from"), partyRows)
 	if err != nil {
@@ -43,6 +44,19 @@ func (c *console) counterpartyPage(v *view) error {
 	}
 	return c.show(v, http.StatusOK, v.T("Certificates for %s", p.DisplayName),
 		counterpartyStanding(v, partyPage{CounterpartyPage: p, Lines: lines, Path: partyPath(v)}))
+}
+
+// readAs shows a page in the language and the time zone of a contact, as far as they are known.
+func (v *view) readAs(contact *client.CounterpartyContact) {
+	if contact == nil {
+		return
+	}
+	if contact.Language != "" {
+		v.lang = contact.Language
+	}
+	if zone, err := time.LoadLocation(contact.Zone); err == nil {
+		v.zone, v.account.Zone = zone, contact.Zone // the footer names the zone of the account
+	}
 }
 
 // testParty has certificates tested, and reports them as installed if the button says so.
@@ -113,6 +127,7 @@ func (c *console) partyCalendar(v *view) error {
 	} else if err != nil {
 		return err
 	}
+	v.readAs(p.Reader)
 	var entries []publish.CalendarEntry
 	for _, d := range p.Deadlines {
 		if !d.At.After(v.now) {

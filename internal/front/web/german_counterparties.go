@@ -43,6 +43,7 @@ var germanCounterparties = []translation{
 	{"Confirmed %s", "Bestätigt am %s"},
 	{"Contacts", "Ansprechpartner"},
 	{"Counterparties", "Gegenparteien"},
+	{"Create an address for %s", "Adresse für %s erstellen"},
 	{"Create a counterparty", "Gegenpartei erstellen"},
 	{"Dismiss", "Verwerfen"},
 	{"Dismiss %s", "%s verwerfen"},
@@ -175,6 +176,7 @@ var germanCounterparties = []translation{
 	},
 	{"The receiver belongs to %s.", "Der Empfänger gehört zu %s."},
 	{"Contacts:", "Ansprechpartner:"},
+	{"This address is for %s.", "Diese Adresse ist für %s."},
 	{"This is correct", "Das ist richtig"},
 	{
 		"This page never asks for a password or a private key. Whoever has its address can report certificates " +

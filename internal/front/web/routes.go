@@ -134,6 +134,7 @@ func (c *console) routeTable() []route {
 		{"POST /counterparties/{counterparty}/link", operators, (*console).linkCounterparty},
 		{"POST /counterparties/{counterparty}/link/revoke", operators, (*console).revokeCounterpartyLink},
 		{"POST /counterparties/{counterparty}/contacts", operators, (*console).addCounterpartyContact},
+		{"POST /counterparties/{counterparty}/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
 		{"POST /counterparties/{counterparty}/contacts/{contact}/accept", operators,
 			(*console).acceptCounterpartyContact},
 		{"POST /counterparties/{counterparty}/contacts/{contact}/remove", operators,

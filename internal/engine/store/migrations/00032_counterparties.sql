@@ -36,6 +36,17 @@ CREATE TABLE counterparty_contacts (
     UNIQUE (counterparty_id, email)
 );
 
+-- Addresses of the page for one contact each. They end with the address of the page.
+CREATE TABLE counterparty_links (
+    hash            TEXT PRIMARY KEY, -- SHA-256 of the secret, in hexadecimal
+    counterparty_id TEXT NOT NULL REFERENCES counterparties (id) ON DELETE CASCADE,
+    contact_id      TEXT NOT NULL REFERENCES counterparty_contacts (id) ON DELETE CASCADE,
+    created_by      TEXT NOT NULL,
+    created_at      BIGINT NOT NULL
+) /*sqlite WITHOUT ROWID */;
+CREATE INDEX counterparty_links_by_contact ON counterparty_links (contact_id, created_at);
+CREATE INDEX counterparty_links_by_counterparty ON counterparty_links (counterparty_id);
+
 -- Hosts that several tenants name, or that belong to a counterparty, with receivers that are not linked.
 CREATE TABLE counterparty_proposals (
     host            TEXT PRIMARY KEY,
@@ -86,6 +97,7 @@ DROP INDEX receivers_by_counterparty;
 ALTER TABLE receivers DROP COLUMN counterparty_id;
 DROP TABLE counterparty_questions;
 DROP TABLE counterparty_proposals;
+DROP TABLE counterparty_links;
 DROP TABLE counterparty_contacts;
 DROP TABLE counterparty_hosts;
 DROP TABLE counterparties;
