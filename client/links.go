@@ -14,7 +14,7 @@ type Linked struct {
 	Contact     *ITContact  `json:"contact,omitempty" doc:"Contact for questions: the key user who created the link, or else the designated IT contact of the tenant."`
 }
 
-// Tested is the receiver's answer to the new certificate after its administrator reported it as installed.
+// Tested is the receiver's answer to the new certificate.
 type Tested struct {
 	Result        string `json:"result,omitempty" enum:"accepted,refused,unclear" doc:"Absent if the receiver could not be tested."`
 	Answer        string `json:"answer,omitempty"`

@@ -36,6 +36,7 @@ var layout = []struct {
 	{"internal/engine/standing", nil},
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
+	{"internal/engine/parties", []string{"internal/engine/standing", "internal/engine/store"}},
 	{"internal/engine/watching", []string{"internal/engine/store", "internal/keys/certfile"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/feeds", []string{"internal/engine/rollovers", "internal/engine/standing", "internal/engine/store",

@@ -97,8 +97,10 @@ type Receiver struct {
 	DisplayName  string
 	ContactName  string // of its administrator; may be empty
 	ContactEmail string // may be empty
-	CreatedAt    time.Time
-	Version      int64
+	// CounterpartyID is the [Counterparty] behind it; empty if an operator has linked none.
+	CounterpartyID string
+	CreatedAt      time.Time
+	Version        int64
 }
 
 // Check returns an [ErrInvalid] if the receiver is not valid.

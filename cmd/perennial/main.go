@@ -44,6 +44,9 @@ type cli struct {
 	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`
 	Receiver    receiverCmd    `cmd:"" group:"Client" help:"Receivers: the systems that messages go to."`
 	Arrangement arrangementCmd `cmd:"" group:"Client" help:"Communication arrangements."`
+
+	Counterparty counterpartyCmd `cmd:"" group:"Client" help:"Counterparties: the organisations behind receivers of many tenants, with their people and one page each."`
+
 	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: their state, probes, links for receivers' administrators, messages."`
 	Feed        feedCmd        `cmd:"" group:"Client" help:"Feeds: certificates of an arrangement, now and next, at an address that receivers follow."`
 	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`

@@ -175,9 +175,10 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 }
 
 func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*jobs.Jobs, error) {
+	asking := prober.New(s.core.engine, s.core.store, s.network, s.now)
 	return jobs.New(ctx, jobs.Config{
 		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
-		Prober:   prober.New(s.core.engine, s.core.store, s.network, s.now),
+		Prober: asking, Asker: asking,
 		Watcher:  lookout.New(s.core.store, s.watching(), s.network, s.now, s.log),
 		Webhooks: s.webhooks,
 		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,
@@ -200,7 +201,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.authority, Seal: s.core.keys, Importer: importer,
-		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
+		Imports: s.queue, Questions: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
 		Webhooks: s.webhooks, Ceilings: tenancy.Ceilings(s.settings.Ceilings),
 		Quota: tenancy.ParkedQuota(s.settings.Quota),
 		Collectors: append(slices.Concat(gateway.Collectors(), control.Collectors(), kms.Collectors(), poster.Collectors()),

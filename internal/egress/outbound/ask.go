@@ -55,6 +55,18 @@ type Result struct {
 	Took   time.Duration
 }
 
+// Outcome returns the result for display, accepted, refused or unclear, with its reason. A result without a verdict is
+// what its answer means alone.
+func (r Result) Outcome() (verdict rollover.Verdict, reason string) {
+	switch {
+	case r.Verdict != rollover.Unknown:
+		return r.Verdict, r.Why
+	case r.Meaning == Refused || r.Meaning == Suspicious:
+		return rollover.Refused, r.Detail
+	}
+	return rollover.Unclear, r.Detail
+}
+
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without a certificate. Every question
 // uses a new connection without session resumption, and presents exactly that identity. Only GET, HEAD and OPTIONS are
 // sent, and no redirect is followed. Without a probe, only a handshake is made. One answer proves nothing about a

@@ -68,6 +68,12 @@ type Importer interface {
 	Work(ctx context.Context, id string) error
 }
 
+// An Asker tests the receivers that the page of a counterparty wants tested, a few at a time. It reports whether more
+// are waiting.
+type Asker interface {
+	AskCounterparty(ctx context.Context, id string) (more bool, err error)
+}
+
 // Config holds what the jobs depend on. Fields without a note are required.
 type Config struct {
 	Store *store.Store
@@ -84,6 +90,8 @@ type Config struct {
 	Webhooks Webhooks
 	// Importer is nil if this service does not import.
 	Importer Importer
+	// Asker is nil if this service tests nothing for counterparties.
+	Asker Asker
 	// Lease is the time after which a running job is considered lost; 0 for ten minutes.
 	Lease time.Duration
 	// MailRate is the maximum number of mails a second that all replicas together hand to the mail server; 0 for no
@@ -366,6 +374,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	river.AddWorker(workers, &tickWorker{config: &j.config})
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
 	river.AddWorker(workers, &importWorker{config: &j.config})
+	river.AddWorker(workers, &askWorker{config: &j.config})
 	river.AddWorker(workers, &partWorker{config: &j.config})
 	river.AddWorker(workers, &webhookWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{

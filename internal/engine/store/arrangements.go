@@ -129,7 +129,8 @@ var insertArrangements = bulkInsert("arrangements", "id text", "tenant_id text",
 	"scenario text", "endpoint text", "authentication text", "strategy text", "generation bigint",
 	"needed_old_at bigint", "egress text", "created_at bigint", "version bigint", "learned text", "credential text")
 
-// CreateArrangements stores new arrangements. It returns [tenancy.ErrConflict] if a name is taken.
+// CreateArrangements stores new arrangements, and proposes a counterparty for their hosts. It returns
+// [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateArrangements(ctx context.Context, arrangements ...tenancy.Arrangement) error {
 	egress, learned := make([]string, len(arrangements)), make([]string, len(arrangements))
 	for i, a := range arrangements {
@@ -146,15 +147,31 @@ func (t *Tx) CreateArrangements(ctx context.Context, arrangements ...tenancy.Arr
 			string(a.Strategy), int64(a.Generation), micros(a.NeededOldAt), egress[i], micros(a.CreatedAt), a.Version,
 			learned[i], string(a.Presents())}
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return t.propose(ctx, arrangements...)
 }
 
-// UpdateArrangement stores a change of everything except the name.
+// UpdateArrangement stores a change of everything except the name, and proposes a counterparty for the host.
 func (t *Tx) UpdateArrangement(ctx context.Context, a tenancy.Arrangement) error {
-	return t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, "+
+	if err := t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, "+
 		"strategy = ?, generation = ?, egress = ?, version = version + 1 WHERE id = ? AND version = ?",
 		a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, document{&a.Egress}, a.ID,
-		a.Version)
+		a.Version); err != nil {
+		return err
+	}
+	return t.propose(ctx, a)
+}
+
+// CounterpartyArrangements reads the arrangements of tenants that present a certificate to a receiver of a
+// counterparty, by tenant ID.
+func (r Reader) CounterpartyArrangements(ctx context.Context, counterpartyID string,
+	tenantIDs []string) (map[string][]tenancy.Arrangement, error) {
+	return groupBy(ctx, r, scanArrangement, func(a tenancy.Arrangement) string { return a.TenantID },
+		"SELECT "+arrangementColumns+" FROM arrangements WHERE authentication = 'client-certificate' AND receiver_id IN "+
+			"(SELECT id FROM receivers WHERE counterparty_id = ? AND counterparty_id <> '') AND tenant_id ", tenantIDs,
+		" ORDER BY id", counterpartyID)
 }
 
 // DeleteArrangement removes an arrangement.

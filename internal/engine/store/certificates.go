@@ -287,6 +287,18 @@ func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][
 		tenantIDs, " ORDER BY generation")
 }
 
+// InReachWithoutDER is [Reader.InReachOf] without the certificates themselves, for a walk over many tenants.
+func (r Reader) InReachWithoutDER(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
+	return groupBy(ctx, r, func(s row) (c tenancy.Certificate, err error) {
+		err = s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Fingerprint, instant{&c.NotBefore},
+			instant{&c.NotAfter}, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.CreatedAt})
+		return c, err
+	}, func(c tenancy.Certificate) string { return c.TenantID },
+		"SELECT id, tenant_id, purpose, generation, state, fingerprint, not_before, not_after, successor_id, "+
+			"noticed_until, created_at FROM certificates WHERE purpose <> 'm-user' AND state <> 'retired' AND tenant_id ",
+		tenantIDs, " ORDER BY generation")
+}
+
 // Published lists the generations of a credential that are neither expired at now nor revoked, the oldest first. If
 // there are more than limit, the presented one comes before those that can be presented, then the retired ones, and the
 // newer ones before the older ones.

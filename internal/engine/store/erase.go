@@ -14,6 +14,7 @@ var erasures = []string{
 	"DELETE FROM message_log WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM messages WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM links WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM counterparty_questions WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM feeds WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM parked WHERE tenant_id = ?",
 	"DELETE FROM parked_bodies WHERE tenant_id = ?",

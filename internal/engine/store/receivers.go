@@ -6,11 +6,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const receiverColumns = "id, tenant_id, name, display_name, contact_name, contact_email, created_at, version"
+const receiverColumns = "id, tenant_id, name, display_name, contact_name, contact_email, created_at, version, " +
+	"counterparty_id"
 
 func scanReceiver(s row) (v tenancy.Receiver, err error) {
 	err = s.Scan(&v.ID, &v.TenantID, &v.Name, &v.DisplayName, &v.ContactName, &v.ContactEmail, instant{&v.CreatedAt},
-		&v.Version)
+		&v.Version, &v.CounterpartyID)
 	return v, err
 }
 
@@ -34,25 +35,71 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 }
 
 var insertReceivers = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text",
-	"contact_name text", "contact_email text", "created_at bigint", "version bigint")
+	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text")
 
 // CreateReceivers stores new receivers. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver) error {
 	_, err := insertReceivers.write(ctx, t, len(receivers), func(i int) []any {
 		v := &receivers[i]
-		return []any{v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version}
+		return []any{v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version,
+			v.CounterpartyID}
 	})
 	return err
 }
 
 // UpdateReceiver stores a change of everything except the name.
 func (t *Tx) UpdateReceiver(ctx context.Context, v tenancy.Receiver) error {
-	return t.execOne(ctx, "UPDATE receivers SET display_name = ?, contact_name = ?, contact_email = ?, version = "+
-		"version + 1 WHERE id = ? AND version = ?",
-		v.DisplayName, v.ContactName, v.ContactEmail, v.ID, v.Version)
+	return t.execOne(ctx, "UPDATE receivers SET display_name = ?, contact_name = ?, contact_email = ?, "+
+		"counterparty_id = ?, version = version + 1 WHERE id = ? AND version = ?",
+		v.DisplayName, v.ContactName, v.ContactEmail, v.CounterpartyID, v.ID, v.Version)
 }
 
 // DeleteReceiver deletes a receiver. It returns [tenancy.ErrConflict] if an arrangement uses it.
 func (t *Tx) DeleteReceiver(ctx context.Context, v tenancy.Receiver) error {
 	return t.execOne(ctx, "DELETE FROM receivers WHERE id = ? AND version = ?", v.ID, v.Version)
+}
+
+// LinkReceivers links the receivers of all tenants that have an arrangement with a host to a counterparty, unless they
+// are linked to one. It returns their number.
+func (t *Tx) LinkReceivers(ctx context.Context, counterpartyID, host string) (int64, error) {
+	return t.exec(ctx, "UPDATE receivers SET counterparty_id = ?, version = version + 1 WHERE counterparty_id = '' AND "+
+		"id IN (SELECT receiver_id FROM arrangements WHERE host = ?)", counterpartyID, host)
+}
+
+// UnlinkReceiver ends the link of a receiver to its counterparty, if it has one.
+func (t *Tx) UnlinkReceiver(ctx context.Context, receiverID string) error {
+	_, err := t.exec(ctx, "UPDATE receivers SET counterparty_id = '', version = version + 1 WHERE id = ? AND "+
+		"counterparty_id <> ''", receiverID)
+	return err
+}
+
+// unlinkReceivers ends the links of all receivers to a counterparty.
+func (t *Tx) unlinkReceivers(ctx context.Context, counterpartyID string) error {
+	_, err := t.exec(ctx, "UPDATE receivers SET counterparty_id = '', version = version + 1 WHERE "+
+		"counterparty_id = ? AND counterparty_id <> ''", counterpartyID)
+	return err
+}
+
+// CounterpartyTenants lists the IDs of the tenants with a receiver that is linked to a counterparty, after one of them.
+func (r Reader) CounterpartyTenants(ctx context.Context, counterpartyID, after string, limit int) ([]string, error) {
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM receivers WHERE counterparty_id = ? AND "+
+		"counterparty_id <> '' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", counterpartyID, after, limit)
+}
+
+// CountLinked counts the tenants with receivers that are linked to counterparties, by the ID of the counterparty.
+func (r Reader) CountLinked(ctx context.Context, counterpartyIDs []string) (map[string]int, error) {
+	type count struct {
+		id string
+		n  int
+	}
+	rows, err := byID(ctx, r, func(s row) (c count, err error) {
+		err = s.Scan(&c.id, &c.n)
+		return c, err
+	}, func(c count) string { return c.id }, "SELECT id, (SELECT count(DISTINCT tenant_id) FROM receivers WHERE "+
+		"counterparty_id = counterparties.id AND counterparty_id <> '') FROM counterparties WHERE id ", counterpartyIDs)
+	counts := map[string]int{}
+	for id, c := range rows {
+		counts[id] = c.n
+	}
+	return counts, err
 }

@@ -69,7 +69,8 @@ func TestATenantIsErasedFromEveryTableThatHoldsItsRows(t *testing.T) {
 // A table's statements are in the file with its name, or with the name of its parent.
 var parentFile = map[string]string{"scoping_answers": "scoping_projects", "event_head": "events",
 	"import_items": "imports", "parked_chunks": "parked_bodies", "message_log_other": "message_log",
-	"watched_certificates": "watched"}
+	"watched_certificates": "watched", "counterparty_hosts": "counterparties",
+	"counterparty_contacts": "counterparties", "counterparty_links": "counterparties"}
 
 func TestEveryTableHasAFileWithItsName(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {

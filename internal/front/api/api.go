@@ -27,6 +27,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/parties"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
@@ -49,6 +50,8 @@ type Config struct {
 	// Outbox queues mails that an operator sends again; nil if no mail server is configured.
 	Outbox  lifecycle.Outbox
 	Imports ImportQueue
+	// Questions queues the tests that the pages of counterparties ask for; nil if the service tests nothing for them.
+	Questions QuestionQueue
 	// Network connects to receivers; nil reaches public addresses only.
 	Network *outbound.Network
 	// BaseURL is the address of the service in links.
@@ -87,8 +90,10 @@ type server struct {
 	feeds      *feeds.Feeds
 	issuer     issuer.Issuer
 	seal       Sealer
-	importer   ImportChecker    // nil if the service does not import
-	imports    ImportQueue      // nil if the service does not import
+	importer   ImportChecker // nil if the service does not import
+	imports    ImportQueue   // nil if the service does not import
+	questions  QuestionQueue // nil if the service tests nothing for counterparties
+	parties    *parties.Parties
 	outbox     lifecycle.Outbox // nil if no mail server is configured
 	network    *outbound.Network
 	baseURL    string
@@ -140,7 +145,12 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	counterparties, err := parties.New(c.Store)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
+		questions: c.Questions, parties: counterparties,
 		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
 		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
 		ceilings: c.Ceilings, quota: c.Quota.Limits(), guard: c.Guard, workloads: c.Workloads, collectors: c.Collectors,
@@ -211,6 +221,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
 		registerTraffic, registerInvitations,
 		registerWebhooks, registerWebhookActions, registerWebhookDeliveries,
+		registerCounterparties, registerCounterpartyProposals, registerCounterpartyPage,
 	} {
 		register(r)
 	}

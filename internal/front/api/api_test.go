@@ -53,13 +53,20 @@ type fixture struct {
 	issuer issuer.Issuer
 	swish  *testca.CA // that a person asks
 	outbox *outbox
-	inbox  *inbox // the endpoints of all webhooks, which answer 500
+	inbox  *inbox   // the endpoints of all webhooks, which answer 500
+	asked  []string // counterparties whose questions were queued
 	now    time.Time
 
 	webhooks *webhooks.Webhooks
 	// workloads issues identity tokens that the API accepts.
 	workloads *testenv.TokenIssuer
 	tokens    map[string]string // "operator", "acme/alice" ...
+}
+
+// EnqueueQuestions implements [QuestionQueue].
+func (f *fixture) EnqueueQuestions(_ context.Context, _ *sql.Tx, counterpartyID string) error {
+	f.asked = append(f.asked, counterpartyID)
+	return nil
 }
 
 var check = testenv.Check
@@ -102,7 +109,7 @@ func setUp(t *testing.T) *fixture {
 	f.store.OnAudit(f.webhooks.Follow)
 	f.http = httptest.NewServer(handler(t, Config{Webhooks: f.webhooks, Store: f.store,
 		Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Importer: importer, Workloads: workloads, Outbox: f.outbox,
+		Importer: importer, Workloads: workloads, Outbox: f.outbox, Questions: f,
 		Gateways: func(name string) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
 		}, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
@@ -143,7 +150,7 @@ type answer struct {
 func (f *fixture) call(who, method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	public := func(prefix string) bool { return strings.HasPrefix(path, prefix) }
-	if !slices.ContainsFunc([]string{"/unsubscribe/", "/pki/", "/rollover/", "/feeds/"}, public) {
+	if !slices.ContainsFunc([]string{"/unsubscribe/", "/pki/", "/rollover/", "/counterparty/", "/feeds/"}, public) {
 		path = "/api/v1" + path
 	}
 	r, err := http.NewRequestWithContext(f.t.Context(), method, f.http.URL+path, strings.NewReader(body))
@@ -224,6 +231,14 @@ var bodies = map[string]string{
 	"POST /tenants/{tenant}/webhooks":                  `{"name":"x","format":"slack"}`,
 	"PUT /tenants/{tenant}/webhooks/{webhook}":         `{"name":"x","format":"slack"}`,
 	"POST /tenants/{tenant}/webhooks/{webhook}/rotate": `{}`,
+	"POST /counterparties":                             `{"name":"x"}`,
+	"PUT /counterparties/{counterparty}":               `{"name":"x"}`,
+	"POST /counterparties/{counterparty}/unlink":       `{"tenant":"acme","receiver":"erp"}`,
+	"POST /counterparties/{counterparty}/contacts":     `{"name":"x","email":"x@x.example"}`,
+	"POST /counterparty-proposals/{host}/accept":       `{}`,
+	"POST /links/{secret}/counterparty/test":           `{}`,
+	"PUT /links/{secret}/counterparty/product":         `{"product":"nginx"}`,
+	"POST /links/{secret}/counterparty/contacts":       `{"name":"x","email":"x@x.example"}`,
 	"POST /authorities":                                `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }
@@ -234,7 +249,8 @@ func placeholders(task string) *strings.Replacer {
 		"tenant", "{generation}", "1", "{task}", task,
 		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
 		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x",
-		"{credential}", "tenant", "{request}", "x", "{watched}", "x", "{fingerprint}", "x", "{webhook}", "x")
+		"{credential}", "tenant", "{request}", "x", "{watched}", "x", "{fingerprint}", "x", "{webhook}", "x",
+		"{counterparty}", "x", "{contact}", "x", "{host}", "x.example")
 }
 
 // Every operation in the API's description is called without a token, with the token of another tenant, and with one

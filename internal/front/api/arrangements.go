@@ -351,6 +351,12 @@ func (s *server) changeArrangement(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+		moved := tenancy.HostOf(a.Endpoint) != tenancy.HostOf(before.Endpoint)
+		if moved && a.ReceiverID == before.ReceiverID { // it may be another organisation now
+			if err := tx.UnlinkReceiver(ctx, a.ReceiverID); err != nil {
+				return err
+			}
+		}
 		if err := tx.UpdateArrangement(ctx, a); err != nil {
 			return err
 		}

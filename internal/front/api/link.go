@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
@@ -61,6 +62,10 @@ func registerReceiverLinks(r *router) {
 		summary: "Get the content of a link for a receiver's administrator. Needs no token", access: public,
 	}, (*server).getLinked)
 	register(r, endpoint{
+		method: http.MethodPost, path: "/links/{secret}/test",
+		summary: "Test the receiver with the new certificate, without a report. Needs no token", access: public,
+	}, (*server).testLinked)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/links/{secret}/installed",
 		summary: "Report the new certificate as installed, and test it. Needs no token", access: public,
 	}, (*server).reportInstalled)
@@ -83,6 +88,31 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	}
 	out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
 	return &Entity[client.Linked]{Body: out}, err
+}
+
+// testLinked tests the receiver, whose administrator may have nothing to install.
+func (s *server) testLinked(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
+	l, current, _, err := s.linked(ctx, in.Secret)
+	if err != nil {
+		return nil, err
+	}
+	answers, _, err := s.prober().Probe(ctx, current, "link "+l.ID+" of "+current.Name())
+	return &Entity[client.Tested]{Body: viewTested(answers, l.Generation)}, err
+}
+
+// viewTested shows the receiver's answer to a generation.
+func viewTested(answers outbound.Answers, generation int) (out client.Tested) {
+	for _, r := range answers.Results {
+		if r.Generation != generation {
+			continue
+		}
+		v := viewProbe(r)
+		out = client.Tested{Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly}
+		if r.Verdict != rollover.Unclear {
+			out.Answer = r.Detail
+		}
+	}
+	return out
 }
 
 func (s *server) reportInstalled(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
@@ -166,14 +196,5 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 		return tx.Audit(ctx, tenancy.NewEvent(now, who, "link.installed", current.Tenant.Name, current.Name(),
 			map[string]any{"generation": l.Generation}))
 	})
-	for _, r := range claim.Answers.Results {
-		if r.Generation == l.Generation {
-			v := viewProbe(r)
-			out = client.Tested{Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly}
-			if r.Verdict != rollover.Unclear {
-				out.Answer = r.Detail
-			}
-		}
-	}
-	return out, err
+	return viewTested(claim.Answers, l.Generation), err
 }

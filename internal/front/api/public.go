@@ -32,6 +32,7 @@ func (s *server) handlePublic(mux *http.ServeMux) {
 	s.handleUnsubscribe(mux)
 	s.handleFeeds(mux)
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
+	mux.HandleFunc("GET "+counterpartyPagePath+"{secret}/certificates.zip", s.counterpartyArchive)
 }
 
 // ready reports whether the database answers.
@@ -247,7 +248,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(methodLabel(r.Method), strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		for _, secret := range []string{"/unsubscribe/", "/rollover/", "/watched/", linksPath, feedsPath} {
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", "/watched/", counterpartyPagePath, linksPath,
+			feedsPath} {
 			if strings.HasPrefix(path, secret) {
 				path = secret + "..."
 			}

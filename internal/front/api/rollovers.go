@@ -76,16 +76,9 @@ func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Ren
 }
 
 func viewProbe(r outbound.Result) client.ProbeResult {
-	result, answer := string(r.Verdict), r.Why
-	switch {
-	case r.Verdict != rollover.Unknown:
-	case r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious:
-		result, answer = string(rollover.Refused), r.Detail
-	default:
-		result, answer = string(rollover.Unclear), r.Detail
-	}
+	verdict, answer := r.Outcome()
 	return client.ProbeResult{
-		Generation: r.Generation, Result: result, Answer: answer, HandshakeOnly: r.Handshake,
+		Generation: r.Generation, Result: string(verdict), Answer: answer, HandshakeOnly: r.Handshake,
 		AcceptableCAs: r.AcceptableCAs, Milliseconds: r.Took.Milliseconds(),
 	}
 }

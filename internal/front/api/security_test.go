@@ -189,14 +189,14 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 		Log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
 		prefix + "/links/SECRET4/installed", "/feeds/SECRET5/x/", "/feeds/SECRET6/x/jwks.json", "/watched/SECRET7",
-		prefix + "/links/SECRET8/watched"} {
+		prefix + "/links/SECRET8/watched", "/counterparty/SECRET9/certificates.zip"} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		res.Body.Close()
 	}
 	f.call("operator", "GET", "/tenants", "")
 	if text := log.String(); strings.Contains(text, "SECRET") || strings.Contains(text, "op-secret") ||
-		strings.Count(text, "msg=request") != 9 {
+		strings.Count(text, "msg=request") != 10 {
 		t.Errorf("the log:\n%s", text)
 	}
 }

@@ -263,7 +263,8 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
 		"{webhook}", "chat", "{watched}", "acme-c4c",
 		"/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
-		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "")
+		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "", "/counterparty/{secret}",
+		c.newBank(c.signIn("olga")), "{counterparty}", "bank")
 	queries := map[string]string{"mail-check": "?user=bob", "find": "?q=crm"}
 	of := map[string][][2]string{
 		"": {{"link-gone", "/rollover/nothing"}},

@@ -200,6 +200,10 @@ var germanArrangement = []translation{
 	},
 	{"Messages are sent to", "Nachrichten gehen an"},
 	{
+		"Messages are sent with the new certificate only.",
+		"Nachrichten werden nur noch mit dem neuen Zertifikat gesendet.",
+	},
+	{
 		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the " +
 			"receiver, or create a link below and send it to its administrator.",
 		"Nachrichten werden nur mit Generation %d gesendet, und es ist nicht bekannt, ob der Empfänger sie akzeptiert. " +
@@ -246,10 +250,6 @@ var germanArrangement = []translation{
 	{
 		"Nothing to do: the receiver accepts generation %d. It will be used from %s on.",
 		"Nichts zu tun: Der Empfänger akzeptiert Generation %d. Sie wird ab dem %s verwendet.",
-	},
-	{
-		"Now: messages are sent with the new certificate only.",
-		"Jetzt: Nachrichten werden nur noch mit dem neuen Zertifikat gesendet.",
 	},
 	{
 		"Only if its certificate is not from a public CA",
@@ -465,9 +465,32 @@ var germanArrangement = []translation{
 	{"the fingerprint of the whole certificate (pin)", "den Fingerabdruck des ganzen Zertifikats (Pin)"},
 	{"the public key (SPKI pin)", "den öffentlichen Schlüssel (SPKI-Pin)"},
 	{"the subject", "das Subject"},
-	{
-		"expiry of the last certificate that your system is known to accept",
-		"Ablauf des letzten Zertifikats, das Ihr System bekanntermaßen akzeptiert",
-	},
 	{"works", "funktioniert"},
+	{"Test now", "Jetzt testen"},
+	{
+		"Your system accepts the new certificate (%s). There is nothing to do. Thank you.",
+		"Ihr System akzeptiert das neue Zertifikat (%s). Es ist nichts zu tun. Danke.",
+	},
+	{
+		"Your system could not be tested at the moment. Please try again later.",
+		"Ihr System konnte zurzeit nicht getestet werden. Bitte versuchen Sie es später noch einmal.",
+	},
+	{
+		"Your system does not refuse the new certificate at the beginning of a connection. Whether it accepts messages is " +
+			"shown by the next one.",
+		"Ihr System lehnt das neue Zertifikat beim Aufbau einer Verbindung nicht ab. Ob es Nachrichten annimmt, zeigt die " +
+			"nächste.",
+	},
+	{
+		"Your system gave no clear answer (%s). Please check whether it knows the new certificate.",
+		"Ihr System hat keine klare Antwort gegeben (%s). Bitte prüfen Sie, ob es das neue Zertifikat kennt.",
+	},
+	{
+		"Your system refuses the new certificate (%s). Please install it as described below.",
+		"Ihr System lehnt das neue Zertifikat ab (%s). Bitte installieren Sie es wie unten beschrieben.",
+	},
+	{
+		"until %s: expiry of the last certificate that your system is known to accept",
+		"bis %s: Ablauf des letzten Zertifikats, das Ihr System bekanntermaßen akzeptiert",
+	},
 }

@@ -51,3 +51,28 @@ func (c *console) installed(v *view) error {
 		"whether it works.",
 		tested.Answer))
 }
+
+// testLink tests the receiver and shows its answer, without a report of its administrator.
+func (c *console) testLink(v *view) error {
+	tested, err := post[client.Tested](c, v, "/links/"+escape(v.r.PathValue("secret"))+"/test", nil)
+	if isGone(err) {
+		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
+	} else if err != nil {
+		return err
+	}
+	switch {
+	case tested.Result == "accepted":
+		return c.showLink(v, v.T("Your system accepts the new certificate (%s). There is nothing to do. Thank you.",
+			tested.Answer))
+	case tested.Result == "refused":
+		return c.showLink(v, v.T("Your system refuses the new certificate (%s). Please install it as described below.",
+			tested.Answer))
+	case tested.Result == "":
+		return c.showLink(v, v.T("Your system could not be tested at the moment. Please try again later."))
+	case tested.HandshakeOnly:
+		return c.showLink(v, v.T("Your system does not refuse the new certificate at the beginning of a connection. Whether "+
+			"it accepts messages is shown by the next one."))
+	}
+	return c.showLink(v, v.T("Your system gave no clear answer (%s). Please check whether it knows the new certificate.",
+		tested.Answer))
+}

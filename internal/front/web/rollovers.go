@@ -33,7 +33,8 @@ type roll struct {
 	tenant      string
 	arrangement client.Arrangement
 	receiver    client.Receiver
-	rollover    *client.Rollover // nil if it presents no certificate
+	party       *client.ReceiverCounterparty // nil if the receiver is linked to none
+	rollover    *client.Rollover             // nil if it presents no certificate
 	newest      client.Certificate
 	links       []client.Link
 	messages    []client.Message
@@ -67,6 +68,9 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 		return err
 	}
 	if r.receiver, err = get[client.Receiver](c, v, in(r.tenant, "receivers", r.arrangement.Receiver)); err != nil {
+		return err
+	}
+	if r.party, err = c.counterpartyOf(v, r.tenant, r.receiver.Name); err != nil {
 		return err
 	}
 	if r.arrangement.Authentication == tenancy.ClientCertificate {

@@ -36,7 +36,7 @@ func TestPublicPagesAreThrottledPerNetwork(t *testing.T) {
 		return w
 	}
 	paths := []string{"/rollover/x/certificate", "/unsubscribe/x/y", "/api/v1/links/x", "/calendar/x.ics", "/rollover/x",
-		"/watched/x", "/feeds/x/y/z"}
+		"/watched/x", "/counterparty/x", "/feeds/x/y/z"}
 	answered := 0
 	for i := range 200 {
 		// One host chooses any address of its /64.

@@ -59,7 +59,10 @@ type console struct {
 	held     string       // SHA-256 of the certificate that the guard holds
 	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
-	down     atomic.Bool  // if it is set, the service answers 503
+	asked    []string     // counterparties whose tests wait for their worker
+	network  *outbound.Network
+
+	down atomic.Bool // if it is set, the service answers 503
 
 	gate  atomic.Pointer[chan struct{}] // if it is set, forms are answered after it is closed
 	posts atomic.Int64                  // forms that were sent since the gate was set
@@ -141,12 +144,13 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	protected, held := newGuard(t)
 	c.held = held
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	c.network = network
 	hooks, err := webhooks.New(webhooks.Config{Store: engine.Store, Seal: engine.Seal, Queue: c,
 		Network: poster.New(network), BaseURL: "https://p.example.com", Now: c.now, Log: engine.Log})
 	check(t, err)
 	engine.Store.OnAudit(hooks.Follow)
 	service, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Webhooks: hooks, Network: network, Imports: c, Importer: c.importer, Guard: protected, Now: c.now,
+		Webhooks: hooks, Network: network, Imports: c, Questions: c, Importer: c.importer, Guard: protected, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
 	s := httptest.NewUnstartedServer(nil)

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+type counterpartyCmd struct {
+	Create    counterpartyCreateCmd    `cmd:"" help:"Create a counterparty, and link the receivers of all tenants with its hosts."`
+	List      counterpartyListCmd      `cmd:"" help:"List the counterparties."`
+	Show      counterpartyShowCmd      `cmd:"" help:"Show a counterparty with its contacts and its state."`
+	Change    counterpartyChangeCmd    `cmd:"" help:"Change a counterparty. If its hosts change, the receivers are linked again."`
+	Lines     counterpartyLinesCmd     `cmd:"" help:"List the certificates that its receivers must accept, the worst first."`
+	Link      counterpartyLinkCmd      `cmd:"" help:"Give the page of a counterparty a new address. The former one ends at once."`
+	Revoke    counterpartyRevokeCmd    `cmd:"" help:"Revoke the address of the page of a counterparty."`
+	Unlink    counterpartyUnlinkCmd    `cmd:"" help:"End the link of one receiver to a counterparty."`
+	Remove    counterpartyRemoveCmd    `cmd:"" help:"Delete a counterparty with its contacts and its page."`
+	Contact   counterpartyContactCmd   `cmd:"" help:"The contacts of a counterparty."`
+	Proposals counterpartyProposalsCmd `cmd:"" help:"List the hosts that several tenants name, and those of counterparties with receivers that are not linked."`
+	Accept    counterpartyAcceptCmd    `cmd:"" help:"Link the receivers of all tenants with a proposed host to a counterparty, which is created if there is none."`
+	Dismiss   counterpartyDismissCmd   `cmd:"" help:"Dismiss the proposal for a host. It is not proposed again."`
+}
+
+// aCounterparty names a counterparty.
+type aCounterparty struct {
+	remote
+	Name string `arg:"" help:"The name of the counterparty."`
+}
+
+func (c *aCounterparty) path(parts ...string) string {
+	path := "/counterparties/" + url.PathEscape(c.Name)
+	for _, p := range parts {
+		path += "/" + url.PathEscape(p)
+	}
+	return path
+}
+
+type counterpartyCreateCmd struct {
+	aCounterparty
+	DisplayName string   `help:"Name shown to people (default: the name)."`
+	Host        []string `placeholder:"HOST" help:"A host of its receivers, or with a dot in front every host below it. May be repeated."`
+	Product     string   `help:"Product that its receivers run, as in the instructions."`
+}
+
+func (c *counterpartyCreateCmd) Run(e env) error {
+	v, err := post[client.Counterparty](&c.remote, "/counterparties", client.Counterparty{Name: c.Name,
+		DisplayName: c.DisplayName, Hosts: c.Host, Product: c.Product})
+	if err != nil {
+		return err
+	}
+	return showCounterparty(&c.remote, e, v)
+}
+
+func showCounterparty(c *remote, e env, v client.Counterparty) error {
+	page := "none: create one with perennial counterparty link " + v.Name
+	if !v.LinkedAt.IsZero() {
+		page = fmt.Sprintf("address of %s by %s, last visit %s", moment(v.LinkedAt), v.LinkedBy, when(v.VisitedAt))
+	}
+	state := ""
+	if n := v.Counts; n != nil {
+		state = fmt.Sprintf("%d of %d certificates still need their receivers", n.Open(), n.All)
+		if n.Open() > 0 {
+			state += ", the first deadline is " + moment(n.First)
+		}
+	}
+	lines := []any{"name", v.Name, "display name", v.DisplayName, "hosts", strings.Join(v.Hosts, ", "),
+		"product", v.Product, "tenants", v.Tenants, "state", state, "page", page}
+	for _, p := range v.Contacts {
+		text := p.Name + " <" + p.Email + ">, ID " + p.ID
+		if p.ProposedBy != "" {
+			text += " (proposed: accept it with perennial counterparty contact accept " + v.Name + " " + p.ID + ")"
+		}
+		lines = append(lines, "contact", text)
+	}
+	return c.show(e, v, lines...)
+}
+
+type counterpartyListCmd struct {
+	listing
+	Host string `help:"Only the counterparty that this host belongs to."`
+	Text string `arg:"" optional:"" help:"Only those whose name contains this text."`
+}
+
+func (c *counterpartyListCmd) Run(e env) error {
+	query := url.Values{}
+	if c.Host != "" {
+		query.Set("host", c.Host)
+	}
+	if c.Text != "" {
+		query.Set("name", c.Text)
+	}
+	path := "/counterparties"
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return list(&c.listing, e, path, "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
+		"No counterparties. Hosts that several tenants name: perennial counterparty proposals",
+		func(v client.Counterparty) []any {
+			return []any{v.Name, v.DisplayName, v.Tenants, strings.Join(v.Hosts, ", "), when(v.VisitedAt)}
+		})
+}
+
+type counterpartyShowCmd struct{ aCounterparty }
+
+func (c *counterpartyShowCmd) Run(e env) error {
+	v, err := get[client.Counterparty](&c.remote, c.path())
+	if err != nil {
+		return err
+	}
+	return showCounterparty(&c.remote, e, v)
+}
+
+type counterpartyChangeCmd struct {
+	aCounterparty
+	DisplayName *string  `help:"Name shown to people."`
+	AddHost     []string `placeholder:"HOST" help:"Another host of its receivers. May be repeated."`
+	RemoveHost  []string `placeholder:"HOST" help:"A host that does not belong to it. May be repeated."`
+	Product     *string  `help:"Product that its receivers run, as in the instructions."`
+}
+
+func (c *counterpartyChangeCmd) Run(e env) error {
+	v, err := change(&c.remote, c.path(), func(v *client.Counterparty) error {
+		if c.DisplayName != nil {
+			v.DisplayName = *c.DisplayName
+		}
+		if c.Product != nil {
+			v.Product = *c.Product
+		}
+		v.Hosts = append(v.Hosts, c.AddHost...)
+		v.Hosts = slices.DeleteFunc(v.Hosts, func(host string) bool { return slices.Contains(c.RemoveHost, host) })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return showCounterparty(&c.remote, e, v)
+}
+
+type counterpartyLinesCmd struct {
+	listing
+	Name string `arg:"" help:"The name of the counterparty."`
+}
+
+func (c *counterpartyLinesCmd) Run(e env) error {
+	return list(&c.listing, e, "/counterparties/"+url.PathEscape(c.Name)+"/lines",
+		"CERTIFICATE\tTENANT\tSTATE\tDEADLINE\tNEW SHA-256", "No receivers are linked to it.",
+		func(l client.CounterpartyLine) []any {
+			return []any{l.Key, l.Tenant, l.State, when(l.Deadline), l.New.Fingerprint[:16]}
+		})
+}
+
+type counterpartyLinkCmd struct{ aCounterparty }
+
+func (c *counterpartyLinkCmd) Run(e env) error {
+	v, err := post[client.CounterpartyPageLink](&c.remote, c.path("link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.show(e, v, "page", v.URL)
+}
+
+type counterpartyRevokeCmd struct{ aCounterparty }
+
+func (c *counterpartyRevokeCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: c.path("link")})
+	return err
+}
+
+type counterpartyUnlinkCmd struct {
+	aCounterparty
+	Receiver string `arg:"" placeholder:"TENANT/RECEIVER"`
+}
+
+func (c *counterpartyUnlinkCmd) Run(env) error {
+	tenant, receiver, ok := strings.Cut(c.Receiver, "/")
+	if !ok {
+		return fmt.Errorf("%q: write TENANT/RECEIVER, such as acme/erp", c.Receiver)
+	}
+	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("unlink"),
+		Body: client.UnlinkReceiver{Tenant: tenant, Receiver: receiver}})
+	return err
+}
+
+type counterpartyRemoveCmd struct{ aCounterparty }
+
+func (c *counterpartyRemoveCmd) Run(env) error { return c.remove(c.path()) }
+
+type counterpartyContactCmd struct {
+	Add    counterpartyContactAddCmd    `cmd:"" help:"Add a contact, after the others."`
+	Accept counterpartyContactAcceptCmd `cmd:"" help:"Accept a contact that the page of the counterparty has proposed."`
+	Link   counterpartyContactLinkCmd   `cmd:"" help:"Create an address of the page for one contact, in their language and time zone."`
+	Remove counterpartyContactRemoveCmd `cmd:"" help:"Remove a contact. Their address of the page ends."`
+}
+
+type counterpartyContactAddCmd struct {
+	aCounterparty
+	Person   string `arg:"" help:"Name of the person."`
+	Email    string `arg:""`
+	Language string `enum:",en,de" default:"" help:"en or de; by default that of the browser."`
+	Zone     string `help:"Time zone such as Europe/Berlin; by default UTC."`
+}
+
+func (c *counterpartyContactAddCmd) Run(e env) error {
+	v, err := post[client.CounterpartyContact](&c.remote, c.path("contacts"), client.CounterpartyContact{Name: c.Person,
+		Email: c.Email, Language: c.Language, Zone: c.Zone})
+	if err != nil {
+		return err
+	}
+	return c.show(e, v, "id", v.ID, "name", v.Name, "e-mail", v.Email)
+}
+
+type counterpartyContactAcceptCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactAcceptCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "accept")})
+	return err
+}
+
+type counterpartyContactLinkCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactLinkCmd) Run(e env) error {
+	v, err := post[client.CounterpartyPageLink](&c.remote, c.path("contacts", c.ID, "link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.show(e, v, "page", v.URL)
+}
+
+type counterpartyContactRemoveCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactRemoveCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: c.path("contacts", c.ID)})
+	return err
+}
+
+type counterpartyProposalsCmd struct{ listing }
+
+func (c *counterpartyProposalsCmd) Run(e env) error {
+	return list(&c.listing, e, "/counterparty-proposals", "HOST\tTENANTS\tRECEIVERS\tCOUNTERPARTY", "No proposals.",
+		func(p client.CounterpartyProposal) []any {
+			return []any{p.Host, p.Tenants, p.Receivers, p.Counterparty}
+		})
+}
+
+type counterpartyAcceptCmd struct {
+	remote
+	Host         string `arg:"" help:"The proposed host."`
+	Counterparty string `arg:"" optional:"" help:"The counterparty (default: the one that the host belongs to)."`
+	DisplayName  string `help:"Name of a new counterparty, shown to people."`
+}
+
+func (c *counterpartyAcceptCmd) Run(e env) error {
+	v, err := post[client.Counterparty](&c.remote, "/counterparty-proposals/"+url.PathEscape(c.Host)+"/accept",
+		client.AcceptProposal{Counterparty: c.Counterparty, DisplayName: c.DisplayName})
+	if err != nil {
+		return err
+	}
+	return showCounterparty(&c.remote, e, v)
+}
+
+type counterpartyDismissCmd struct {
+	remote
+	Host string `arg:"" help:"The proposed host."`
+}
+
+func (c *counterpartyDismissCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodPost,
+		Path: "/counterparty-proposals/" + url.PathEscape(c.Host) + "/dismiss"})
+	return err
+}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const proposalColumns = "host, state, counterparty_id, decided_by, decided_at"
+
+func scanProposal(s row) (p tenancy.CounterpartyProposal, err error) {
+	err = s.Scan(&p.Host, &p.State, &p.CounterpartyID, &p.DecidedBy, instant{&p.DecidedAt})
+	return p, err
+}
+
+// propose opens proposals for the hosts of arrangements that were written: for a host that two tenants name, for one
+// that belongs to a counterparty, and again for one that was accepted. A host that was dismissed is not proposed again,
+// and neither is one whose receivers here are linked.
+func (t *Tx) propose(ctx context.Context, written ...tenancy.Arrangement) error {
+	hosts, err := t.unlinkedHosts(ctx, written)
+	if err != nil || len(hosts) == 0 {
+		return err
+	}
+	in, args := t.among(hosts)
+	known, err := list(ctx, t.Reader, scanProposal,
+		"SELECT "+proposalColumns+" FROM counterparty_proposals WHERE host "+in, args...)
+	if err != nil {
+		return err
+	}
+	for _, p := range known {
+		if p.State == tenancy.ProposalAccepted {
+			if _, err := t.exec(ctx, "UPDATE counterparty_proposals SET state = 'open' WHERE host = ?", p.Host); err != nil {
+				return err
+			}
+		}
+		hosts = slices.DeleteFunc(hosts, func(host string) bool { return host == p.Host })
+	}
+	found, err := t.proposable(ctx, hosts)
+	for host, counterpartyID := range found {
+		if err == nil {
+			_, err = t.exec(ctx, "INSERT INTO counterparty_proposals ("+proposalColumns+") VALUES (?, 'open', ?, '', 0) ON "+
+				"CONFLICT (host) DO NOTHING", host, counterpartyID)
+		}
+	}
+	return err
+}
+
+// unlinkedHosts returns the hosts of arrangements whose receivers are linked to no counterparty, each once.
+func (t *Tx) unlinkedHosts(ctx context.Context, written []tenancy.Arrangement) ([]string, error) {
+	byReceiver := map[string][]string{}
+	for _, a := range written {
+		if host := tenancy.HostOf(a.Endpoint); tenancy.Proposable(host) {
+			byReceiver[a.ReceiverID] = append(byReceiver[a.ReceiverID], host)
+		}
+	}
+	if len(byReceiver) == 0 {
+		return nil, nil
+	}
+	in, args := t.among(slices.Sorted(maps.Keys(byReceiver)))
+	unlinked, err := list(ctx, t.Reader, scanOne[string], "SELECT id FROM receivers WHERE counterparty_id = '' AND id "+in,
+		args...)
+	var hosts []string
+	for _, id := range unlinked {
+		hosts = append(hosts, byReceiver[id]...)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), err
+}
+
+// proposable returns those of some hosts that belong to a counterparty or that two tenants name, with the ID of the
+// counterparty.
+func (t *Tx) proposable(ctx context.Context, hosts []string) (map[string]string, error) {
+	if len(hosts) == 0 {
+		return nil, nil
+	}
+	var patterns []string
+	for _, host := range hosts {
+		patterns = append(patterns, tenancy.HostPatterns(host)...)
+	}
+	type entry struct{ host, id string }
+	owners, err := byID(ctx, t.Reader, func(s row) (e entry, err error) {
+		err = s.Scan(&e.host, &e.id)
+		return e, err
+	}, func(e entry) string { return e.host },
+		"SELECT host, counterparty_id FROM counterparty_hosts WHERE host ", patterns)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for _, host := range hosts {
+		for _, pattern := range tenancy.HostPatterns(host) {
+			if e, owned := owners[pattern]; owned && found[host] == "" {
+				found[host] = e.id
+			}
+		}
+	}
+	in, args := t.among(hosts)
+	shared, err := list(ctx, t.Reader, scanOne[string], "SELECT host FROM arrangements WHERE host "+in+
+		" GROUP BY host HAVING min(tenant_id) <> max(tenant_id)", args...)
+	for _, host := range shared {
+		if _, owned := found[host]; !owned {
+			found[host] = ""
+		}
+	}
+	return found, err
+}
+
+// Proposals lists the open proposals by host, after one of them, with the numbers of tenants and receivers that name
+// each host and are not linked.
+func (r Reader) Proposals(ctx context.Context, after string, limit int) ([]tenancy.CounterpartyProposal, error) {
+	all, err := list(ctx, r, scanProposal, "SELECT "+proposalColumns+" FROM counterparty_proposals WHERE state = 'open' "+
+		"AND host > ? ORDER BY host LIMIT ?", after, limit)
+	if err != nil || len(all) == 0 {
+		return all, err
+	}
+	hosts := make([]string, len(all))
+	for i, p := range all {
+		hosts[i] = p.Host
+	}
+	type count struct {
+		host               string
+		tenants, receivers int
+	}
+	counts, err := groupBy(ctx, r, func(s row) (c count, err error) {
+		err = s.Scan(&c.host, &c.tenants, &c.receivers)
+		return c, err
+	}, func(c count) string { return c.host },
+		"SELECT a.host, count(DISTINCT a.tenant_id), count(DISTINCT a.receiver_id) "+
+			"FROM arrangements a JOIN receivers r ON r.id = a.receiver_id WHERE r.counterparty_id = '' AND a.host ", hosts,
+		" GROUP BY a.host")
+	for i, p := range all {
+		for _, c := range counts[p.Host] {
+			all[i].Tenants, all[i].Receivers = c.tenants, c.receivers
+		}
+	}
+	return all, err
+}
+
+// Proposal finds the proposal for a host, open or not, without its numbers.
+func (r Reader) Proposal(ctx context.Context, host string) (tenancy.CounterpartyProposal, error) {
+	return one(ctx, r, "proposal for the host "+host, scanProposal, "SELECT "+proposalColumns+" FROM "+
+		"counterparty_proposals WHERE host = ?", host)
+}
+
+// CountProposals counts the open proposals.
+func (r Reader) CountProposals(ctx context.Context) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM counterparty_proposals WHERE state = 'open'")
+}
+
+// DecideProposal stores the decision about a host. It is not open then.
+func (t *Tx) DecideProposal(ctx context.Context, p tenancy.CounterpartyProposal) error {
+	_, err := t.exec(ctx, "INSERT INTO counterparty_proposals ("+proposalColumns+") VALUES (?, ?, ?, ?, ?) ON CONFLICT "+
+		"(host) DO UPDATE SET state = excluded.state, counterparty_id = excluded.counterparty_id, decided_by = "+
+		"excluded.decided_by, decided_at = excluded.decided_at", p.Host, string(p.State), p.CounterpartyID, p.DecidedBy,
+		micros(p.DecidedAt))
+	return err
+}
+
+// HostsBelow lists the hosts of arrangements that end in a suffix such as ".bank.example". It reads the index of all
+// hosts, so it is for a decision of an operator.
+func (r Reader) HostsBelow(ctx context.Context, suffix string) ([]string, error) {
+	n := len(suffix)
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT host FROM arrangements WHERE length(host) > ? AND "+
+		"substr(host, length(host) - ?) = ? ORDER BY host", n, n-1, suffix)
+}
+
+// forgetProposals opens the proposals for hosts of a counterparty, without it, unless they were dismissed.
+func (t *Tx) forgetProposals(ctx context.Context, counterpartyID string) error {
+	_, err := t.exec(ctx, "UPDATE counterparty_proposals SET counterparty_id = '', state = 'open', decided_by = '', "+
+		"decided_at = 0 WHERE counterparty_id = ? AND state <> 'dismissed'", counterpartyID)
+	return err
+}

@@ -1,0 +1,187 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+// mostProposals is the number of proposals that the list of counterparties shows.
+const mostProposals = 20
+
+// partyAt returns the path of a counterparty, which is the same in the API and in the console.
+func partyAt(name string, parts ...string) string {
+	path := "/counterparties/" + url.PathEscape(name)
+	for _, p := range parts {
+		path += "/" + url.PathEscape(p)
+	}
+	return path
+}
+
+// counterparties lists the counterparties, with the proposals above them.
+func (c *console) counterparties(v *view) error {
+	query := url.Values{"name": {v.r.URL.Query().Get("name")}, "counts": {"true"}}
+	list, err := paged[client.Counterparty](c, v, "/counterparties?"+query.Encode())
+	if err != nil {
+		return err
+	}
+	proposals, err := get[client.Page[client.CounterpartyProposal]](c, v,
+		fmt.Sprintf("/counterparty-proposals?limit=%d", mostProposals))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Counterparties"), counterpartiesPage(v, list, proposals))
+}
+
+// hosts returns the hosts of a text field, which are separated by spaces, commas or lines.
+func hosts(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,;\t\r\n", r) })
+}
+
+// hostLines returns the hosts for a text field.
+func hostLines(hosts []string) string { return strings.Join(hosts, "\n") }
+
+func (c *console) createCounterparty(v *view) error {
+	made, err := post[client.Counterparty](c, v, "/counterparties", client.Counterparty{Name: v.r.PostFormValue("name"),
+		DisplayName: v.r.PostFormValue("display_name"), Hosts: hosts(v.r.PostFormValue("hosts"))})
+	if err != nil {
+		return err
+	}
+	return c.done(v, partyAt(made.Name), v.T("%s has been created. Linked tenants: %s.", made.DisplayName,
+		v.N(made.Tenants)))
+}
+
+func (c *console) changeCounterparty(v *view) error {
+	name := v.r.PathValue("counterparty")
+	if err := change(c, v, partyAt(name), func(p *client.Counterparty) {
+		p.DisplayName, p.Product = v.r.PostFormValue("display_name"), v.r.PostFormValue("product")
+		p.Hosts = hosts(v.r.PostFormValue("hosts"))
+	}); err != nil {
+		return err
+	}
+	return c.done(v, partyAt(name), v.T("Saved."))
+}
+
+// counterparty shows one counterparty to operators.
+func (c *console) counterparty(v *view) error { return c.showCounterparty(v, "") }
+
+// showCounterparty shows a counterparty, with the address of its page if that was just created.
+func (c *console) showCounterparty(v *view, address string) error {
+	name := v.r.PathValue("counterparty")
+	p, err := get[client.Counterparty](c, v, partyAt(name))
+	if err != nil {
+		return err
+	}
+	lines, err := paged[client.CounterpartyLine](c, v, partyAt(name, "lines"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, p.DisplayName, counterpartySheet(v, p, lines, address))
+}
+
+// linkCounterparty shows the new address in its answer, because it is shown only once.
+func (c *console) linkCounterparty(v *view) error {
+	made, err := post[client.CounterpartyPageLink](c, v, partyAt(v.r.PathValue("counterparty"), "link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.showCounterparty(v, made.URL)
+}
+
+// linkCounterpartyContact shows the new address of a contact in its answer, because it is shown only once.
+func (c *console) linkCounterpartyContact(v *view) error {
+	made, err := post[client.CounterpartyPageLink](c, v, partyAt(v.r.PathValue("counterparty"), "contacts",
+		v.r.PathValue("contact"), "link"), nil)
+	if err != nil {
+		return err
+	}
+	return c.showCounterparty(v, made.URL)
+}
+
+// changeParty sends a change of a counterparty, and shows the counterparty again.
+func (c *console) changeParty(v *view, method, text string, body any, parts ...string) error {
+	name := v.r.PathValue("counterparty")
+	if _, err := c.do(v, client.Request{Method: method, Path: partyAt(name, parts...), Body: body}); err != nil {
+		return err
+	}
+	return c.done(v, partyAt(name), text)
+}
+
+func (c *console) revokeCounterpartyLink(v *view) error {
+	return c.changeParty(v, http.MethodDelete, v.T("The address of the page has been revoked."), nil, "link")
+}
+
+func (c *console) addCounterpartyContact(v *view) error {
+	return c.changeParty(v, http.MethodPost, v.T("Saved."), client.CounterpartyContact{Name: v.r.PostFormValue("name"),
+		Email: v.r.PostFormValue("email"), Language: v.r.PostFormValue("language"), Zone: v.r.PostFormValue("zone")},
+		"contacts")
+}
+
+func (c *console) acceptCounterpartyContact(v *view) error {
+	return c.changeParty(v, http.MethodPost, v.T("The contact has been accepted."), nil, "contacts",
+		v.r.PathValue("contact"), "accept")
+}
+
+func (c *console) removeCounterpartyContact(v *view) error {
+	return c.changeParty(v, http.MethodDelete, v.T("The contact has been removed."), nil, "contacts",
+		v.r.PathValue("contact"))
+}
+
+func (c *console) acceptProposal(v *view) error {
+	accepted, err := post[client.Counterparty](c, v,
+		"/counterparty-proposals/"+url.PathEscape(v.r.PathValue("host"))+"/accept",
+		client.AcceptProposal{Counterparty: v.r.PostFormValue("counterparty"),
+			DisplayName: v.r.PostFormValue("display_name")})
+	if err != nil {
+		return err
+	}
+	return c.done(v, partyAt(accepted.Name), v.T("The host has been linked. Linked tenants: %s.", v.N(accepted.Tenants)))
+}
+
+func (c *console) dismissProposal(v *view) error {
+	if _, err := c.do(v, client.Request{Method: http.MethodPost,
+		Path: "/counterparty-proposals/" + url.PathEscape(v.r.PathValue("host")) + "/dismiss"}); err != nil {
+		return err
+	}
+	return c.done(v, "/counterparties", v.T("The proposal has been dismissed."))
+}
+
+// partyFigures states how many certificates still need something, and until when.
+func (v *view) partyFigures(n client.CounterpartyCounts) string {
+	switch {
+	case n.All == 0:
+		return v.T("No receivers with certificates are linked.")
+	case n.Open() == 0:
+		return v.T("Accepted: all of %s certificates.", v.N(n.All))
+	case !n.First.After(v.now):
+		return v.T("Not confirmed yet: %s of %s certificates. Messages already depend on some of them.", v.N(n.Open()),
+			v.N(n.All))
+	}
+	return v.T("Not confirmed yet: %s of %s certificates. The first deadline is %s.", v.N(n.Open()), v.N(n.All),
+		v.Day(n.First))
+}
+
+// contactState returns whether a contact was accepted and confirmed.
+func (v *view) contactState(c client.CounterpartyContact) stateOf {
+	switch {
+	case c.ProposedBy != "":
+		return stateOf{"wait", v.T("Proposed")}
+	case c.ConfirmedAt.IsZero():
+		return stateOf{"off", v.T("Not confirmed")}
+	}
+	return stateOf{"good", v.T("Confirmed %s", v.Day(c.ConfirmedAt))}
+}
+
+// counterpartyOf reads the counterparty of a receiver; nil if it is linked to none.
+func (c *console) counterpartyOf(v *view, tenant, receiver string) (*client.ReceiverCounterparty, error) {
+	found, err := get[client.ReceiverCounterparty](c, v, in(tenant, "receivers", receiver, "counterparty"))
+	var r *refusal
+	if errors.As(err, &r) && r.Status == http.StatusNotFound {
+		return nil, nil
+	}
+	return &found, err
+}

@@ -1,0 +1,53 @@
+package words
+
+// germanCounterparties holds the texts about counterparties.
+var germanCounterparties = []translation{
+	{
+		"%d proposed contacts wait for the platform's operators already: ask them",
+		"%d vorgeschlagene Kontakte warten schon auf die Operatoren der Plattform: Fragen Sie dort nach",
+	},
+	{
+		"%s has no such contact that an operator has accepted",
+		"%s hat keinen solchen Kontakt, den ein Operator angenommen hat",
+	},
+	{
+		"%s is not a host name: use one such as pay.bank.example, or .bank.example for every host below it",
+		"%s ist kein Hostname: Verwenden Sie einen wie pay.bank.example, oder .bank.example für jeden Host darunter",
+	},
+	{
+		"is missing: the host %s belongs to no counterparty yet, so name one",
+		"fehlt: Der Host %s gehört noch zu keinem Geschäftspartner, nennen Sie also einen",
+	},
+	{"the counterparty %s has no page", "Der Geschäftspartner %s hat keine Seite"},
+	{
+		"the counterparty has %d contacts, which is the maximum: remove one first",
+		"Der Geschäftspartner hat %d Kontakte, mehr geht nicht: Entfernen Sie zuerst einen",
+	},
+	{
+		"the counterparty has a contact with the address %s already",
+		"Der Geschäftspartner hat schon einen Kontakt mit der Adresse %s",
+	},
+	{"the counterparty has no such contact", "Der Geschäftspartner hat keinen solchen Kontakt"},
+	{
+		"the host %s belongs to another counterparty: remove it there first",
+		"Der Host %s gehört zu einem anderen Geschäftspartner: Entfernen Sie ihn dort zuerst",
+	},
+	{"the page of %s has no address: create it first", "Die Seite von %s hat keine Adresse: Erstellen Sie sie zuerst"},
+	{
+		"the receiver %s of %s is linked to no counterparty",
+		"Der Empfänger %s von %s ist mit keinem Geschäftspartner verknüpft",
+	},
+	{"the receiver %s of %s is not linked to %s", "Der Empfänger %s von %s ist nicht mit %s verknüpft"},
+	{
+		"there are more than %d hosts: use a suffix such as .bank.example",
+		"Es sind mehr als %d Hosts: Verwenden Sie ein Suffix wie .bank.example",
+	},
+	{
+		"there is a counterparty %s already: choose another name",
+		"Einen Geschäftspartner %s gibt es schon: Wählen Sie einen anderen Namen",
+	},
+	{
+		"this service tests no receivers: try again at its main address",
+		"Dieser Dienst testet keine Empfänger: Versuchen Sie es an seiner Hauptadresse",
+	},
+}
