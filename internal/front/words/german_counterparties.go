@@ -16,26 +16,26 @@ var germanCounterparties = []translation{
 	},
 	{
 		"is missing: the host %s belongs to no counterparty yet, so name one",
-		"fehlt: Der Host %s gehört noch zu keinem Geschäftspartner, nennen Sie also einen",
+		"fehlt: Der Host %s gehört noch zu keiner Gegenpartei, nennen Sie also eine",
 	},
-	{"the counterparty %s has no page", "Der Geschäftspartner %s hat keine Seite"},
+	{"the counterparty %s has no page", "Die Gegenpartei %s hat keine Seite"},
 	{
 		"the counterparty has %d contacts, which is the maximum: remove one first",
-		"Der Geschäftspartner hat %d Kontakte, mehr geht nicht: Entfernen Sie zuerst einen",
+		"Die Gegenpartei hat %d Kontakte, mehr geht nicht: Entfernen Sie zuerst einen",
 	},
 	{
 		"the counterparty has a contact with the address %s already",
-		"Der Geschäftspartner hat schon einen Kontakt mit der Adresse %s",
+		"Die Gegenpartei hat schon einen Kontakt mit der Adresse %s",
 	},
-	{"the counterparty has no such contact", "Der Geschäftspartner hat keinen solchen Kontakt"},
+	{"the counterparty has no such contact", "Die Gegenpartei hat keinen solchen Kontakt"},
 	{
 		"the host %s belongs to another counterparty: remove it there first",
-		"Der Host %s gehört zu einem anderen Geschäftspartner: Entfernen Sie ihn dort zuerst",
+		"Der Host %s gehört zu einer anderen Gegenpartei: Entfernen Sie ihn dort zuerst",
 	},
 	{"the page of %s has no address: create it first", "Die Seite von %s hat keine Adresse: Erstellen Sie sie zuerst"},
 	{
 		"the receiver %s of %s is linked to no counterparty",
-		"Der Empfänger %s von %s ist mit keinem Geschäftspartner verknüpft",
+		"Der Empfänger %s von %s ist mit keiner Gegenpartei verknüpft",
 	},
 	{"the receiver %s of %s is not linked to %s", "Der Empfänger %s von %s ist nicht mit %s verknüpft"},
 	{
@@ -44,7 +44,7 @@ var germanCounterparties = []translation{
 	},
 	{
 		"there is a counterparty %s already: choose another name",
-		"Einen Geschäftspartner %s gibt es schon: Wählen Sie einen anderen Namen",
+		"Eine Gegenpartei %s gibt es schon: Wählen Sie einen anderen Namen",
 	},
 	{
 		"this service tests no receivers: try again at its main address",
