@@ -41,11 +41,13 @@ func (c *console) ask() {
 // The receivers are linked without a host, because those of the sample are all on this machine.
 func (c *console) newBank(olga *http.Client) string {
 	c.t.Helper()
-	if status, page := c.post(olga, "/counterparties", "name", "bank", "display_name", "House Bank", "hosts",
-		"pay.bank.example"); status != 200 || !strings.Contains(page, "House Bank has been created.") {
-		c.t.Fatalf("creating the counterparty: %d", status)
-	}
 	ctx := c.t.Context()
+	if _, err := c.engine.Store.Counterparty(ctx, "bank"); err != nil { // a test may visit every page twice
+		if status, page := c.post(olga, "/counterparties", "name", "bank", "display_name", "House Bank", "hosts",
+			"pay.bank.example"); status != 200 || !strings.Contains(page, "House Bank has been created.") {
+			c.t.Fatalf("creating the counterparty: %d", status)
+		}
+	}
 	bank, err := c.engine.Store.Counterparty(ctx, "bank")
 	check(c.t, err)
 	check(c.t, c.engine.Store.InTx(ctx, func(tx *store.Tx) error {
