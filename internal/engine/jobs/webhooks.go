@@ -17,6 +17,9 @@ const (
 	// webhookWorkers is the number of webhooks that a process works on together, see package webhooks. Most of the time, a
 	// worker waits for an answer.
 	webhookWorkers = 12
+	// webhookPoll is the interval at which the queue looks for jobs without a notification, which River omits in a burst
+	// and for jobs that were scheduled. It is longer than pollEvery, because each look costs an idle service something.
+	webhookPoll = 10 * time.Second
 	// webhookTimeout exceeds the time that one job works on a webhook.
 	webhookTimeout = 45 * time.Second
 )

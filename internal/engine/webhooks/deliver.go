@@ -23,12 +23,12 @@ const (
 	// mostPause limits the time for which an endpoint is left alone, also if it asks for more.
 	mostPause = time.Hour
 	// sliceSize and sliceTime limit the deliveries that a worker makes before others have their turn.
-	sliceSize = 50
+	sliceSize = 1000
 	sliceTime = 20 * time.Second
 	// claimFor is the time for which a worker has a webhook. It exceeds a slice with its last request.
 	claimFor = time.Minute
 	// busyPause is the wait for a webhook that another worker has, or for a place of its tenant.
-	busyPause = time.Second
+	busyPause = 5 * time.Second
 )
 
 // pauses are the times between the attempts at a delivery: 10 attempts in two days. They follow Standard Webhooks.
@@ -135,6 +135,12 @@ func (w *Webhooks) release(ctx context.Context, h tenancy.Webhook, earliest time
 		}
 		if !next.IsZero() {
 			next = later(earliest, later(next, h.Health.RetryAt))
+		}
+		if !next.IsZero() && !next.After(w.now()) { // a new job comes after those of others
+			if _, err := tx.ReleaseWebhook(ctx, h.ID, time.Time{}); err != nil {
+				return err
+			}
+			return w.wake(ctx, tx, h.ID, next)
 		}
 		needsJob, err := tx.ReleaseWebhook(ctx, h.ID, next)
 		if needsJob {
