@@ -109,17 +109,25 @@ func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Ti
 	case !claimed:
 		return now.Add(busyPause), nil
 	}
-	wait := time.Duration(0)
+	ending := context.WithoutCancel(ctx) // also then, others need not wait until the claim expires
 	leave, ok := w.lanes.enter(h.TenantID, h.Health.Failures > 0)
-	if ok {
-		err = w.slice(ctx, &h, now)
-		leave()
-	} else {
-		wait = busyPause
+	if !ok {
+		return w.release(ending, h, now.Add(busyPause))
 	}
-	// Also after the context has ended: others need not wait until the claim expires.
-	again, released := w.release(context.WithoutCancel(ctx), h, w.now().Add(wait))
-	return again, errors.Join(err, released)
+	err = w.slice(ctx, &h, now)
+	leave()
+	if err != nil { // the job queue repeats the job
+		return time.Time{}, errors.Join(err, w.abandon(ending, h))
+	}
+	return w.release(ending, h, w.now())
+}
+
+// abandon ends the claim of a webhook whose job failed.
+func (w *Webhooks) abandon(ctx context.Context, h tenancy.Webhook) error {
+	return w.store.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.ReleaseWebhook(ctx, h.ID, time.Time{})
+		return err
+	})
 }
 
 // release ends the claim of a webhook. It returns the time at which the same job has to run again; zero if it is done.

@@ -681,6 +681,23 @@ func TestCredentialsAreSealedAgainAfterARotationOfTheKeys(t *testing.T) {
 	}
 }
 
+// The job queue repeats a job that failed, with growing pauses. A job that also queued another one would never rest.
+func TestWorkThatFailsQueuesNoOtherJob(t *testing.T) {
+	f := setUp(t)
+	h, _ := f.create(f.acme, "crm")
+	f.refuse(f.acme, 2)
+	clear(f.queue.jobs)
+	_, err := f.store.DB().ExecContext(t.Context(), "UPDATE webhooks SET sealed = 'damaged'")
+	check(t, err)
+	again, err := f.hooks.Deliver(t.Context(), h.ID)
+	if err == nil || !strings.Contains(err.Error(), "acme/webhooks/crm") || !again.IsZero() || len(f.queue.jobs) > 0 {
+		t.Errorf("%v, again at %v, jobs %v", err, again, f.queue.jobs)
+	}
+	if again, err = f.hooks.Deliver(t.Context(), h.ID); err == nil || !again.IsZero() { // it is not claimed any longer
+		t.Errorf("%v, again at %v", err, again)
+	}
+}
+
 func TestALongQueueIsDeliveredInSlices(t *testing.T) {
 	f := setUp(t)
 	h, _ := f.create(tenancy.Tenant{}, "crm")
