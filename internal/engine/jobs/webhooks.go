@@ -17,8 +17,8 @@ const (
 	// webhookWorkers is the number of webhooks that a process works on together, see package webhooks. Most of the time, a
 	// worker waits for an answer.
 	webhookWorkers = 12
-	// webhookTries is the number of attempts at a job that fails itself, about two minutes. After that, a tick resumes the
-	// work. It is not one if an endpoint fails.
+	// webhookTries is the number of attempts at a job that fails, which take six minutes. After that, a tick resumes the
+	// work. If an endpoint fails, the job does not.
 	webhookTries = 5
 	// webhookPoll is the interval at which the queue looks for jobs without a notification, which River omits in a burst
 	// and for jobs that were scheduled. It is longer than pollEvery, because each look costs an idle service something.
