@@ -381,7 +381,8 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 		Logger:  quiet(config.Log),
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2},
-			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}, webhookQueue: {MaxWorkers: webhookWorkers}},
+			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1},
+			webhookQueue: {MaxWorkers: webhookWorkers, FetchPollInterval: webhookPoll}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one

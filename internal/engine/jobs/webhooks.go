@@ -17,6 +17,12 @@ const (
 	// webhookWorkers is the number of webhooks that a process works on together, see package webhooks. Most of the time, a
 	// worker waits for an answer.
 	webhookWorkers = 12
+	// webhookTries is the number of attempts at a job that fails, which take six minutes. After that, a tick resumes the
+	// work. If an endpoint fails, the job does not.
+	webhookTries = 5
+	// webhookPoll is the interval at which the queue looks for jobs without a notification, which River omits in a burst
+	// and for jobs that were scheduled. It is longer than pollEvery, because each look costs an idle service something.
+	webhookPoll = 10 * time.Second
 	// webhookTimeout exceeds the time that one job works on a webhook.
 	webhookTimeout = 45 * time.Second
 )
@@ -69,6 +75,6 @@ func NewWebhookQueue(s *store.Store, log *slog.Logger) (*WebhookQueue, error) {
 // time waits for River's scheduler, also if the time is past.
 func (q *WebhookQueue) EnqueueWebhook(ctx context.Context, tx *sql.Tx, webhookID string, at time.Time) error {
 	_, err := q.client.InsertTx(ctx, tx, webhookArgs{webhookID},
-		&river.InsertOpts{Queue: webhookQueue, ScheduledAt: at})
+		&river.InsertOpts{Queue: webhookQueue, ScheduledAt: at, MaxAttempts: webhookTries})
 	return err
 }

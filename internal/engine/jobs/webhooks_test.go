@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
@@ -53,23 +54,26 @@ func (p posting) Post(ctx context.Context, _ webhooks.Request) (webhooks.Answer,
 func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 2)
+		f.now = time.Now() // pauses take their time: River has its own clock
 		queue, err := NewWebhookQueue(f.store, log)
 		check(t, err)
 		hang := make(chan struct{})
 		e := &endpoint{requests: map[string]int{}, hang: hang}
 		hooks, err := webhooks.New(webhooks.Config{Store: f.store, Seal: f.engine.Seal, Queue: queue, Network: e,
-			BaseURL: "https://p.example.com", Now: f.clock, Log: log})
+			BaseURL: "https://p.example.com", Now: time.Now, Log: log})
 		check(t, err)
 		f.store.OnAudit(hooks.Follow)
 		var made []tenancy.Webhook
-		for _, name := range []string{"t0", "t1"} {
+		for name, names := range map[string][]string{"t0": {"a", "b", "c", "d"}, "t1": {"a", "b"}} {
 			tenant, err := f.store.Tenant(t.Context(), name)
 			check(t, err)
-			for _, hook := range []string{"a", "b", "c", "d"} {
+			for _, hook := range names {
 				h, _, err := hooks.Create(t.Context(), tenant, webhooks.Settings{Name: hook, Format: webhook.CloudEvents,
-					URL: "https://x.example.com", Enabled: true}, "alice", f.now)
+					Types: []string{"rollover.refused"}, URL: "https://x.example.com", Enabled: true}, "alice", f.now)
 				check(t, err)
-				made = append(made, h)
+				if name == "t1" {
+					made = append(made, h)
+				}
 			}
 		}
 		for _, name := range []string{"t0", "t1"} {
@@ -78,26 +82,25 @@ func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
 					map[string]any{"generation": 2}))
 			}))
 		}
-		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, Webhooks: hooks, Now: f.clock,
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, Webhooks: hooks, Now: time.Now,
 			Log: log})
 		check(t, err)
 		check(t, j.Start(t.Context()))
 		defer func() { check(t, j.Stop(context.WithoutCancel(t.Context()))) }()
 		testenv.Eventually(t, func() bool {
-			f.mu.Lock()
-			f.now = f.now.Add(1e9) // the pause after the failure ends
-			f.mu.Unlock()
 			delivered := 0
-			for _, h := range made[4:] {
+			for _, h := range made {
 				all, err := f.store.WebhookDeliveries(t.Context(), h.ID, tenancy.WebhookDelivered, "", 10)
 				check(t, err)
 				delivered += len(all)
 			}
-			return delivered == 4
+			return delivered == 2
 		})
 		close(hang)
-		if n := e.requests["t1"]; n != 5 {
-			t.Errorf("%d requests for 4 deliveries of which one failed once", n)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if n := e.requests["t1"]; n != 3 {
+			t.Errorf("%d requests for 2 deliveries of which one failed once", n)
 		}
 	})
 }

@@ -23,12 +23,12 @@ const (
 	// mostPause limits the time for which an endpoint is left alone, also if it asks for more.
 	mostPause = time.Hour
 	// sliceSize and sliceTime limit the deliveries that a worker makes before others have their turn.
-	sliceSize = 50
+	sliceSize = 1000
 	sliceTime = 20 * time.Second
 	// claimFor is the time for which a worker has a webhook. It exceeds a slice with its last request.
 	claimFor = time.Minute
 	// busyPause is the wait for a webhook that another worker has, or for a place of its tenant.
-	busyPause = time.Second
+	busyPause = 5 * time.Second
 )
 
 // pauses are the times between the attempts at a delivery: 10 attempts in two days. They follow Standard Webhooks.
@@ -109,17 +109,25 @@ func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Ti
 	case !claimed:
 		return now.Add(busyPause), nil
 	}
-	wait := time.Duration(0)
+	ending := context.WithoutCancel(ctx) // also then, others need not wait until the claim expires
 	leave, ok := w.lanes.enter(h.TenantID, h.Health.Failures > 0)
-	if ok {
-		err = w.slice(ctx, &h, now)
-		leave()
-	} else {
-		wait = busyPause
+	if !ok {
+		return w.release(ending, h, now.Add(busyPause))
 	}
-	// Also after the context has ended: others need not wait until the claim expires.
-	again, released := w.release(context.WithoutCancel(ctx), h, w.now().Add(wait))
-	return again, errors.Join(err, released)
+	err = w.slice(ctx, &h, now)
+	leave()
+	if err != nil { // the job queue repeats the job
+		return time.Time{}, errors.Join(err, w.abandon(ending, h))
+	}
+	return w.release(ending, h, w.now())
+}
+
+// abandon ends the claim of a webhook whose job failed.
+func (w *Webhooks) abandon(ctx context.Context, h tenancy.Webhook) error {
+	return w.store.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.ReleaseWebhook(ctx, h.ID, time.Time{})
+		return err
+	})
 }
 
 // release ends the claim of a webhook. It returns the time at which the same job has to run again; zero if it is done.
@@ -135,6 +143,12 @@ func (w *Webhooks) release(ctx context.Context, h tenancy.Webhook, earliest time
 		}
 		if !next.IsZero() {
 			next = later(earliest, later(next, h.Health.RetryAt))
+		}
+		if !next.IsZero() && !next.After(w.now()) { // a new job comes after those of others
+			if _, err := tx.ReleaseWebhook(ctx, h.ID, time.Time{}); err != nil {
+				return err
+			}
+			return w.wake(ctx, tx, h.ID, next)
 		}
 		needsJob, err := tx.ReleaseWebhook(ctx, h.ID, next)
 		if needsJob {

@@ -151,6 +151,10 @@ func (f *fixture) runUntil(h tenancy.Webhook, end time.Time) (attempts []time.Du
 		if len(f.endpoints.got) > before {
 			attempts = append(attempts, f.now.Sub(began))
 		}
+		if again.IsZero() && len(f.queue.jobs[h.ID]) > 0 { // the rest is due
+			delete(f.queue.jobs, h.ID)
+			continue
+		}
 		if again.IsZero() {
 			return attempts
 		}
@@ -674,5 +678,46 @@ func TestCredentialsAreSealedAgainAfterARotationOfTheKeys(t *testing.T) {
 	f.run(h)
 	if len(f.endpoints.got) != 1 {
 		t.Errorf("%d requests", len(f.endpoints.got))
+	}
+}
+
+// The job queue repeats a job that failed, with growing pauses. A job that also queued another one would never rest.
+func TestWorkThatFailsQueuesNoOtherJob(t *testing.T) {
+	f := setUp(t)
+	h, _ := f.create(f.acme, "crm")
+	f.refuse(f.acme, 2)
+	clear(f.queue.jobs)
+	_, err := f.store.DB().ExecContext(t.Context(), "UPDATE webhooks SET sealed = 'damaged'")
+	check(t, err)
+	again, err := f.hooks.Deliver(t.Context(), h.ID)
+	if err == nil || !strings.Contains(err.Error(), "acme/webhooks/crm") || !again.IsZero() || len(f.queue.jobs) > 0 {
+		t.Errorf("%v, again at %v, jobs %v", err, again, f.queue.jobs)
+	}
+	if again, err = f.hooks.Deliver(t.Context(), h.ID); err == nil || !again.IsZero() { // it is not claimed any longer
+		t.Errorf("%v, again at %v", err, again)
+	}
+}
+
+func TestALongQueueIsDeliveredInSlices(t *testing.T) {
+	f := setUp(t)
+	h, _ := f.create(tenancy.Tenant{}, "crm")
+	const n = sliceSize + 1
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		var events []tenancy.Event
+		for range n {
+			events = append(events, tenancy.NewEvent(f.now, "gateway", "arrangement.refused", "acme", "acme/erp",
+				map[string]any{"generation": 2}))
+		}
+		return tx.Audit(t.Context(), events...)
+	}))
+	clear(f.queue.jobs)
+	again, err := f.hooks.Deliver(t.Context(), h.ID)
+	check(t, err)
+	if len(f.endpoints.got) != sliceSize || !again.IsZero() || len(f.queue.jobs[h.ID]) != 1 {
+		t.Errorf("%d requests, again at %v, %d jobs", len(f.endpoints.got), again, len(f.queue.jobs[h.ID]))
+	}
+	f.run(h)
+	if len(f.endpoints.got) != n {
+		t.Errorf("%d requests for %d events", len(f.endpoints.got), n)
 	}
 }
