@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -19,7 +20,8 @@ func (c *console) find(v *view) error {
 		path = in(v.account.Tenant, "find")
 	}
 	found, err := get[client.Findings](c, v, path+"?q="+escape(query))
-	if r, ok := err.(*refusal); ok && r.Status == http.StatusUnprocessableEntity {
+	var r *refusal
+	if errors.As(err, &r) && r.Status == http.StatusUnprocessableEntity {
 		return c.show(v, http.StatusUnprocessableEntity, v.T("Find"), findPage(v, client.Findings{Query: query},
 			v.T("Type at least 2 characters.")))
 	}
