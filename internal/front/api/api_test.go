@@ -203,6 +203,7 @@ var bodies = map[string]string{
 	"POST /authorities/request":                                          `{}`,
 	"POST /authorities/import":                                           `{"file":"x","passphrase":"x"}`,
 	"POST /authorities/install":                                          `{"chain":"eA=="}`,
+	"POST /guard/certificates/{fingerprint}/decision":                    `{"partner":"x","standing":"accepted"}`,
 	"POST /tenants/{tenant}/watched":                                     `{"name":"x"}`,
 	"PUT /tenants/{tenant}/watched/{watched}":                            `{"name":"x"}`,
 	"POST /tenants/{tenant}/watched/{watched}/certificates":              `{"certificate":"eA=="}`,

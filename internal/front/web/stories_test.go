@@ -97,7 +97,7 @@ func TestAReceiversAdministratorGoesFromTheLinkToAnAcceptedCertificate(t *testin
 func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "olga")
-		b.reads("2 things need attention")
+		b.reads("3 things need attention")
 		b.press("Arrangements at risk 1")
 		b.press("Why?")
 		b.reads("Next step:")
