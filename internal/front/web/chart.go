@@ -31,8 +31,8 @@ type drawing struct {
 
 // A monthColumn holds the bars of a month.
 type monthColumn struct {
-	month  month
 	middle float64
+	label  string // empty if there is no room for it
 	bars   []chartBar
 }
 
@@ -83,7 +83,13 @@ func (v *view) drawChart(months []month, d drawing) drawing {
 	}
 	slot := (d.right - d.left) / float64(len(months))
 	for i, m := range months {
-		column := monthColumn{month: m, middle: d.left + slot*(float64(i)+.5)}
+		column := monthColumn{middle: d.left + slot*(float64(i)+.5), label: m.name}
+		switch {
+		case m.first && (d.class == "wide" || i == 0 || i > 2 && i < len(months)-1):
+			column.label = m.full
+		case d.class != "wide":
+			column.label = ""
+		}
 		add := func(n int, x float64, class, title string) {
 			if n == 0 {
 				return

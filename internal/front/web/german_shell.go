@@ -8,6 +8,10 @@ var germanShell = []translation{
 	{"Fleet", "Bestand"},
 	{"Rules", "Regeln"},
 	{"Settings", "Einstellungen"},
+	{
+		"No tokens yet. Programs use them for the API, and people to create an account.",
+		"Noch keine Tokens. Programme verwenden sie für die API, Personen zum Anlegen eines Kontos.",
+	},
 	{"Menu", "Menü"},
 	{"Close", "Schließen"},
 	{"Cancel", "Abbrechen"},

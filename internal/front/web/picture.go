@@ -88,8 +88,9 @@ func (v *view) line(t timeline, certs []client.Certificate, f client.TenantForec
 	}
 	newest := shown[len(shown)-1]
 	from, to := shown[0].NotBefore, newest.NotAfter
-	if !renewal.IsZero() && renewal.Add(newest.NotAfter.Sub(newest.NotBefore)/3).After(to) {
-		to = renewal.Add(newest.NotAfter.Sub(newest.NotBefore) / 3)
+	planned := renewal.Add(newest.NotAfter.Sub(newest.NotBefore))
+	if !renewal.IsZero() && planned.After(to) {
+		to = planned
 	}
 	if to.Before(v.now) {
 		to = v.now
@@ -102,9 +103,9 @@ func (v *view) line(t timeline, certs []client.Certificate, f client.TenantForec
 	add := func(start, end time.Time, class, label, title string) {
 		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)),
 			class: class, label: label, title: title, anchor: "start"}
-		room := letter*float64(utf8.RuneCountInString(label)) + 14
+		room := letter*float64(utf8.RuneCountInString(label)) + 18
 		b.inside = b.width > room
-		b.labelX = b.x + 8
+		b.labelX = b.x + 12 // beside the dot of a cut-over at the start
 		if !b.inside {
 			if b.labelX = b.x + b.width + 6; b.labelX > t.width-room {
 				b.labelX, b.anchor = max(b.x-6, room-8), "end"
@@ -131,8 +132,7 @@ func (v *view) line(t timeline, certs []client.Certificate, f client.TenantForec
 				v.certificateState(c).word))
 	}
 	if !renewal.IsZero() {
-		end := renewal.Add(newest.NotAfter.Sub(newest.NotBefore))
-		add(renewal, min2(end, to), "bar-next", v.T("Generation %d, planned", newest.Generation+1),
+		add(renewal, planned, "bar-next", v.T("Generation %d, planned", newest.Generation+1),
 			v.T("Generation %d: planned for %s", newest.Generation+1, v.Day(renewal)))
 		t.runs = append(t.runs, point{x: scale(renewal), text: v.T("renewal on %s", v.Day(renewal)), class: "renewed"})
 	}
@@ -149,13 +149,6 @@ func (v *view) line(t timeline, certs []client.Certificate, f client.TenantForec
 		"The text below has the dates.")
 	t.height = lineTop + lineRow*float64(len(t.bars)) + 26
 	return t
-}
-
-func min2(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // num formats a coordinate.

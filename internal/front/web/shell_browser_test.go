@@ -91,17 +91,28 @@ func TestAPressedButtonShowsThatItWorksAndSendsOnce(t *testing.T) {
 var narrow = []int64{390, 641, 768, 900, 1024, 1440}
 
 func TestNoWordOfATableIsBrokenAndNoCellOfTheFiguresIsEmpty(t *testing.T) {
+	for _, language := range []string{"en", "de"} {
+		t.Run(language, func(t *testing.T) { wordsAndFigures(t, language) })
+	}
+}
+
+func wordsAndFigures(t *testing.T, language string) {
 	c := open(t)
 	c.newFeed(c.signIn("alice"), "/feed")
 	for who, pages := range c.everyPage(c.newLink()) {
 		b := c.browser(true)
 		if who != "" {
-			b.take(c.signIn(who))
+			client := c.signIn(who)
+			c.post(client, "/account", "language", language, "zone", "Europe/Berlin")
+			b.take(client)
 		}
 		for _, p := range pages {
 			b.open(p[1])
 			for _, width := range narrow {
 				b.size(width)
+				if found := b.cut(); len(found) > 0 {
+					t.Errorf("%s at %d px: %.300s", p[1], width, strings.Join(found, "\n"))
+				}
 				if broken := evaluate[[]string](b, brokenWords); len(broken) > 0 {
 					t.Errorf("%s at %d px breaks %q", p[1], width, broken)
 				}
@@ -120,7 +131,7 @@ const brokenWords = `(() => {
 		if (!cell.checkVisibility()) continue;
 		const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
 		for (let node; node = walk.nextNode();) {
-			if (node.parentElement.closest(".mono, code, details:not([open])")) continue;
+			if (node.parentElement.closest(".mono, .address, code, details:not([open])")) continue;
 			for (const word of node.data.matchAll(/[\p{L}\p{N}]+/gu)) {
 				if (word[0].length > 22) continue;
 				const range = document.createRange();

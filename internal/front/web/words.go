@@ -50,6 +50,15 @@ func (v *view) Day(t time.Time) string {
 	return t.Format("2 January 2006")
 }
 
+// shortDay formats a date for lists, such as "1 Mar 2027".
+func (v *view) shortDay(t time.Time) string {
+	t = t.In(v.zone)
+	if v.lang == "de" {
+		return fmt.Sprintf("%d. %s %d", t.Day(), v.monthName(t.Month()), t.Year())
+	}
+	return t.Format("2 Jan 2006")
+}
+
 // monthName returns the short name of a month.
 func (v *view) monthName(m time.Month) string {
 	if v.lang == "de" {
@@ -63,8 +72,11 @@ func (v *view) When(t time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	return v.Day(t) + t.In(v.zone).Format(", 15:04 MST")
+	return v.Day(t) + ", " + v.clockInZone(t)
 }
+
+// clockInZone formats the time of day with its zone, such as "10:42 CET".
+func (v *view) clockInZone(t time.Time) string { return t.In(v.zone).Format("15:04 MST") }
 
 // UTC formats a time in UTC, for tooltips.
 func UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
