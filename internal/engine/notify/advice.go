@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -172,8 +173,8 @@ func (r Reader) advice(said advice, a Affected) string {
 	default:
 		answer = " (" + a.Answer + ", " + r.Day(a.AnsweredAt) + ")"
 	}
-	until := r.german("messages are delivered with an older certificate until ",
-		"Nachrichten werden mit einem älteren Zertifikat zugestellt, bis ") + r.Day(a.Deadline) + "."
+	until := fmt.Sprintf(r.german("messages are delivered with an older certificate until %s.",
+		"Nachrichten werden bis zum %s mit einem älteren Zertifikat zugestellt."), r.Day(a.Deadline))
 	if a.Exposed || a.Deadline.IsZero() {
 		until = r.german("messages depend on it now.", "Nachrichten hängen jetzt davon ab.")
 	}

@@ -62,8 +62,8 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 		m.SetGenHeaderPreformatted(gomail.HeaderInReplyTo, "<"+l.Thread+">")
 		m.SetGenHeaderPreformatted(gomail.HeaderReferences, "<"+l.Thread+">")
 	}
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5
-	if l.Language != "" {
+	m.SetGenHeader("Auto-Submitted", "auto-generated")         // RFC 3834, section 5
+	if _, found := t.pairs[kind]; !found && l.Language != "" { // the language of a pair is not known
 		m.SetGenHeader(gomail.HeaderContentLang, l.Language)
 	}
 	if l.OneClick != "" { // RFC 8058, section 3.1

@@ -160,7 +160,7 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
-		"Other systems still get an older certificate.", "messages are delivered with an older certificate until",
+		"Your systems still get an older certificate.", "messages are delivered with an older certificate until",
 		"not may be refused until")
 }
 

@@ -205,7 +205,8 @@ var (
 	broken = regexp.MustCompile(`<no value>|%!|\b0001\b|\(\)|  | ,| \.\s|\{|\}|\*\*|#!|\]\(`)
 )
 
-// Every mail has the same facts in both languages, no empty field, and no sentence of the other language.
+// Every mail has the same facts in both languages, no empty field, and no sentence of the other language. With
+// PERENNIAL_MAIL_GALLERY=DIR, each mail is written to a folder.
 func TestMailsNameTheSameFactsInBothLanguages(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	check(t, err)

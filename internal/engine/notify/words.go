@@ -156,29 +156,24 @@ func commonName(name string) string {
 func (l Letter) Changed() string {
 	var all []string
 	if l.Changes.Issuer {
-		issuer := l.german("the issuing CA", "ändert sich der Aussteller")
-		if l.Changes.Root {
-			issuer = l.german("the issuing CA and its root", "ändern sich der Aussteller und seine Root")
-		}
-		all = append(all, issuer)
+		all = append(all, l.german("the issuing CA", "der Aussteller"))
+	}
+	if l.Changes.Root {
+		all = append(all, l.german("its root", "seine Root"))
 	}
 	if l.Changes.Subject {
-		all = append(all, l.german("the subject", "ändert sich das Subject"))
+		all = append(all, l.german("the subject", "das Subject"))
 	}
 	if l.Changes.SAN {
-		all = append(all, l.german("the subject alternative name", "ändert sich der Subject Alternative Name"))
+		all = append(all, l.german("the subject alternative name", "der Subject Alternative Name"))
 	}
-	if len(all) == 0 {
+	switch len(all) {
+	case 0:
 		return ""
+	case 1:
+		return fmt.Sprintf(l.german("%s changes", "ändert sich %s"), all[0])
 	}
-	text := l.join(all)
-	if l.Language == tenancy.German {
-		return text
-	}
-	if len(all) == 1 && !l.Changes.Root {
-		return text + " changes"
-	}
-	return text + " change"
+	return fmt.Sprintf(l.german("%s change", "ändern sich %s"), l.join(all))
 }
 
 // join joins parts of a sentence.

@@ -117,14 +117,14 @@ func (c *console) renewalEntry(v *view, t client.Tenant, cert client.Certificate
 		entry.Description = v.T("It is not renewed in time. Renew it by hand now.")
 	case e.Action == policy.Warn && systems > 0:
 		entry.Summary = v.T("%s: inform the administrators of your receivers (%d), renewal soon", what, systems)
-		entry.Description = v.T("You get a task with the date of the renewal and the receivers that are concerned.")
+		entry.Description = v.T("You get a task with the date of the renewal.")
 	case e.Action == policy.Warn:
 		entry.Summary = v.T("%s: warning, renewal soon", what)
 		entry.Description = v.T("You get a task with the date of the renewal.")
 	case systems > 0:
 		entry.Summary = v.T("%s: new certificate today, send it to the administrators of your receivers (%d)", what, systems)
-		entry.Description = v.T("The certificate is renewed on this day. You get a task that states which receivers still " +
-			"have to install it, and until when.")
+		entry.Description = v.T("The certificate is renewed on this day. After that, the page of the roll-overs lists the " +
+			"receivers that are not known to accept it, and their deadlines.")
 	default:
 		entry.Summary = v.T("%s: new certificate today", what)
 		entry.Description = v.T("The certificate is renewed on this day.")

@@ -35,14 +35,10 @@ var germanCalendar = []translation{
 	},
 	{"The certificate is renewed on this day.", "Das Zertifikat wird an diesem Tag erneuert."},
 	{
-		"The certificate is renewed on this day. You get a task that states which receivers still have to install it, and " +
-			"until when.",
-		"Das Zertifikat wird an diesem Tag erneuert. Sie erhalten eine Aufgabe, in der steht, welche Empfänger es noch " +
-			"installieren müssen, und bis wann.",
+		"The certificate is renewed on this day. After that, the page of the roll-overs lists the receivers that are not " +
+			"known to accept it, and their deadlines.",
+		"Das Zertifikat wird an diesem Tag erneuert. Danach zeigt die Seite der Umstellungen, von welchen Empfängern nicht " +
+			"bekannt ist, ob sie es akzeptieren, und ihre Fristen.",
 	},
 	{"You get a task with the date of the renewal.", "Sie erhalten eine Aufgabe mit dem Tag der Erneuerung."},
-	{
-		"You get a task with the date of the renewal and the receivers that are concerned.",
-		"Sie erhalten eine Aufgabe mit dem Tag der Erneuerung und den betroffenen Empfängern.",
-	},
 }

@@ -532,7 +532,8 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email",
-		"carol@acme.example.com"); !strings.Contains(page, "carol is now a key user") {
+		"carol@acme.example.com", "display_name", "Carol Clark", "language", "de", "zone",
+		"Europe/Berlin"); !strings.Contains(page, "carol is now a key user") || !strings.Contains(page, "Carol Clark") {
 		t.Error("the key user is not added")
 	}
 	if _, page := c.post(alice, "/tenants/acme/people/carol/remove", "sure", "yes"); !strings.Contains(page,
@@ -548,7 +549,8 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 	}
 
 	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts",
-		"\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com>"); status != 200 ||
+		"\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com> de UTC"); status != 200 ||
+		!strings.Contains(html.UnescapeString(page), "Ina Ivers <ina@acme.example.com> de UTC") ||
 		!strings.Contains(page, "joerg@acme.example.com") || strings.Contains(page, "<b>") {
 		t.Errorf("a name with markup: %d", status)
 	}

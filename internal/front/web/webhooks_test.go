@@ -22,6 +22,9 @@ func (c *console) newWebhook(client *http.Client, at, name string) string {
 	c.t.Helper()
 	status, page := c.post(client, at, "name", name, "format", "cloudevents", "url", "https://127.0.0.1:1/T0KEN",
 		"type", "rollover.refused")
+	if status == 409 { // a test may visit every page twice
+		return at + "/" + name
+	}
 	if status != 200 || !strings.Contains(page, "whsec_") {
 		c.t.Fatalf("create a webhook: %d %s", status, page)
 	}
