@@ -24,8 +24,8 @@ import (
 const (
 	// MostOfTenant and MostOfInstallation limit the webhooks of a tenant and those of the installation.
 	MostOfTenant, MostOfInstallation = 10, 20
-	// queueOfTenant and queueOfInstallation limit the deliveries to one webhook that are kept as queued or dead. A run
-	// over a large fleet causes an event of the installation for each renewal.
+	// queueOfTenant and queueOfInstallation limit the queued deliveries to one webhook. A run over a large fleet causes an
+	// event of the installation for each renewal.
 	queueOfTenant, queueOfInstallation = 1000, 100_000
 	// deliveredKept and deadKept are the retention times of deliveries that have ended.
 	deliveredKept, deadKept = 7 * 24 * time.Hour, 30 * 24 * time.Hour

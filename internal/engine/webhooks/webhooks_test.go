@@ -429,6 +429,14 @@ func TestAQueueIsBoundedAndWhatItDropsIsCounted(t *testing.T) {
 	if n := len(f.deliveries(other)); n != 1 {
 		t.Errorf("another tenant has %d deliveries", n)
 	}
+	f.endpoints.answer = func(string, Request) (Answer, error) { return Answer{Status: 500}, nil }
+	f.now = f.now.Add(giveUpAfter + time.Hour)
+	f.runUntil(h, f.now.Add(time.Hour))
+	check(t, f.hooks.Prune(t.Context(), f.now))
+	f.refuse(f.acme, 3) // what was given up does not take the place of new events
+	if got := f.deliveries(h)[0]; !strings.Contains(string(got.Payload), "generation 3") {
+		t.Errorf("the newest delivery is %s", got.Payload)
+	}
 }
 
 func TestATenantHasABoundedNumberOfWebhooks(t *testing.T) {
