@@ -13,11 +13,12 @@ const (
 	AttentionUnwarned  = "tenants-unwarned"
 	AttentionFeeds     = "feeds-silent"
 	AttentionGuard     = "guard-held"
+	AttentionProposals = "counterparties-proposed"
 )
 
 // Attention is a cause that needs attention. Equal causes are one.
 type Attention struct {
-	Cause  string `json:"cause" enum:"receivers-at-risk,run-unfinished,mails-held,mails-dead,authority-awaited,tokens-expiring,tenants-unwarned,feeds-silent,guard-held"`
+	Cause  string `json:"cause" enum:"receivers-at-risk,run-unfinished,mails-held,mails-dead,authority-awaited,tokens-expiring,tenants-unwarned,feeds-silent,guard-held,counterparties-proposed"`
 	Urgent bool   `json:"urgent" doc:"Whether messages fail, or will fail within days."`
 	Title  string `json:"title" doc:"In the language of the caller."`
 	Turn   string `json:"turn" enum:"operator,receiver,owner" doc:"Whose turn it is: the hosting team's, that of the administrator of a receiver, or that of a tenant's key users."`

@@ -2,8 +2,8 @@ package client
 
 // A Finding is something that a search has found.
 type Finding struct {
-	Kind       string `json:"kind" enum:"tenant,arrangement,receiver,certificate,key-user,it-contact"`
-	Tenant     string `json:"tenant"`
+	Kind       string `json:"kind" enum:"tenant,arrangement,receiver,certificate,key-user,it-contact,counterparty"`
+	Tenant     string `json:"tenant,omitempty" doc:"Absent for a counterparty."`
 	Name       string `json:"name" doc:"Name of the object in its tenant; the credential of a certificate."`
 	Detail     string `json:"detail,omitempty" doc:"Display name of a tenant or receiver, endpoint of an arrangement, e-mail address of a person, or SHA-256 of a certificate."`
 	Generation int    `json:"generation,omitempty" doc:"Of a certificate."`

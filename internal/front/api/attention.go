@@ -47,7 +47,11 @@ func (s *server) listAttention(ctx context.Context, _ *struct{}) (*Entity[client
 	if err != nil && !errors.As(err, &counting) {
 		return nil, err
 	}
-	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts)}
+	proposals, err := s.store.CountProposals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts, proposals)}
 	if !asOf.IsZero() {
 		out.AsOf = asOf.UTC()
 	}
@@ -74,7 +78,8 @@ func moreUrgent(a, b client.Attention) int {
 }
 
 // causesOf returns the causes besides receivers at risk.
-func (s *server) causesOf(ctx context.Context, o client.Overview, counts client.WorkCounts) []client.Attention {
+func (s *server) causesOf(ctx context.Context, o client.Overview, counts client.WorkCounts,
+	proposals int) []client.Attention {
 	all := []client.Attention{}
 	add := func(v client.Attention, title tenancy.Text) {
 		if v.Count > 0 {
@@ -105,6 +110,8 @@ func (s *server) causesOf(ctx context.Context, o client.Overview, counts client.
 		tenancy.Say("mails that failed for good: %d", o.MailsDead))
 	add(client.Attention{Cause: client.AttentionFeeds, Turn: "receiver", Count: o.FeedsSilent},
 		tenancy.Say("feeds that are no longer fetched: %d", o.FeedsSilent))
+	add(client.Attention{Cause: client.AttentionProposals, Turn: "operator", Count: proposals},
+		tenancy.Say("hosts that several tenants name, which may be one counterparty: %d", proposals))
 	add(client.Attention{Cause: client.AttentionUnwarned, Turn: "owner", Count: counts.Unwarned, Tenants: counts.Unwarned},
 		tenancy.Say("tenants without a key user, so that no person is warned: %d", counts.Unwarned))
 	return all

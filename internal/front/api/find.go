@@ -94,7 +94,33 @@ func (s *server) search(ctx context.Context, in Sought, only tenancy.Tenant) (*E
 			out.Items = append(out.Items, f)
 		}
 	}
+	if only.ID == "" {
+		if err := s.findCounterparties(ctx, text, in.Limit, &out); err != nil {
+			return nil, err
+		}
+	}
 	return &Entity[client.Findings]{Body: out}, nil
+}
+
+// findCounterparties adds the counterparties with a name or a host that fits.
+func (s *server) findCounterparties(ctx context.Context, text string, limit int, out *client.Findings) error {
+	named, err := s.store.Counterparties(ctx, "", text, "", limit+1)
+	if err != nil {
+		return err
+	}
+	if len(named) == 0 && strings.Contains(text, ".") {
+		if named, err = s.store.Counterparties(ctx, strings.ToLower(text), "", "", limit+1); err != nil {
+			return err
+		}
+	}
+	for i, c := range named {
+		if i == limit {
+			out.More = true
+			break
+		}
+		out.Items = append(out.Items, client.Finding{Kind: "counterparty", Name: c.Name, Detail: c.DisplayName})
+	}
+	return nil
 }
 
 // searchers returns how to search for a text: by what it looks like, the most specific first.

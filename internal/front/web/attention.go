@@ -44,6 +44,8 @@ func causePath(c client.Attention) string {
 		return "/silent-feeds"
 	case client.AttentionGuard:
 		return guardPath
+	case client.AttentionProposals:
+		return "/counterparties"
 	}
 	return "/"
 }
@@ -59,7 +61,7 @@ func (v *view) causeAction(c client.Attention) string {
 		return v.T("Rotate tokens")
 	case client.AttentionUnwarned:
 		return v.T("See tenants")
-	case client.AttentionGuard:
+	case client.AttentionGuard, client.AttentionProposals:
 		return v.T("Decide")
 	}
 	return v.T("See details")

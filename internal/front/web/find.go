@@ -44,6 +44,8 @@ func findingPath(f client.Finding) string {
 		return in(f.Tenant, "rollovers")
 	case "certificate":
 		return in(f.Tenant, "certificates") + "#" + generationAnchor(f.Name, f.Generation)
+	case "counterparty":
+		return "/counterparties/" + escape(f.Name)
 	case "key-user", "it-contact":
 		return in(f.Tenant, "people")
 	}
@@ -84,6 +86,8 @@ func (v *view) findingKind(f client.Finding) string {
 		return v.T("Certificate")
 	case "key-user":
 		return v.T("Key user")
+	case "counterparty":
+		return v.T("Counterparty")
 	}
 	return v.T("IT contact")
 }

@@ -4,6 +4,7 @@ package web
 var germanFind = []translation{
 	{"%s, generation %d", "%s, Generation %d"},
 	{"Cause", "Ursache"},
+	{"Counterparty", "Gegenpartei"},
 	{"Decide", "Entscheiden"},
 	{"Hosts with receivers at risk that are not listed: %d", "Hosts mit gefährdeten Empfängern, die hier fehlen: %d"},
 	{

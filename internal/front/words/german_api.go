@@ -86,6 +86,10 @@ var germanAPI = []translation{
 		"generation %d is not available to %s: choose another",
 		"Die Generation %d steht %s nicht zur Verfügung: Wählen Sie eine andere",
 	},
+	{
+		"hosts that several tenants name, which may be one counterparty: %d",
+		"Hosts, die mehrere Tenants nennen und die eine Gegenpartei sein können: %d",
+	},
 	{"internal error: see the service's log", "Interner Fehler: siehe das Log des Dienstes"},
 	{
 		"invalid fingerprint %q: use at least the first 8 digits of the SHA-256",
