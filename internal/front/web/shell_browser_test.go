@@ -71,12 +71,13 @@ func TestAPressedButtonShowsThatItWorksAndSendsOnce(t *testing.T) {
 			b.open(bankPage)
 			gate := make(chan struct{})
 			c.gate.Store(&gate)
-			for range 3 {
-				b.do(click(button))
-			}
-			b.do(chromedp.WaitReady(chromedp.CSS("button[aria-busy=true]")))
-			if n := evaluate[int](b, `document.querySelectorAll("button[aria-busy=true]").length`); n != 1 {
-				t.Errorf("%d buttons show that they work", n)
+			busy := evaluate[int](b, fmt.Sprintf(`(() => {
+				const pressed = [...document.querySelectorAll("main button")].find(e => e.innerText.trim() === %q);
+				for (let i = 0; i < 3; i++) pressed.click();
+				return document.querySelectorAll("button[aria-busy=true]").length;
+			})()`, button))
+			if busy != 1 {
+				t.Errorf("%d buttons show that they work", busy)
 			}
 			close(gate)
 			b.do(chromedp.WaitReady(chromedp.CSS(".said:not(h2)")))

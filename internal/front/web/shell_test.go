@@ -90,6 +90,7 @@ func TestAnUnknownAddressIsAPageOfTheConsoleForPeopleOnly(t *testing.T) {
 		{c.signIn("olga"), "/tenants/", "text/html", "en", "There is no such page", true},
 		{http.DefaultClient, "/nope", "text/html", "de", "Diese Seite gibt es nicht", true},
 		{http.DefaultClient, "/pki/none.crl", "text/html", "en", "There is no such page", true},
+		{http.DefaultClient, "/unsubscribe/none", "text/html", "en", "This link is not valid", false},
 		{http.DefaultClient, "/nope", "application/json", "en", "404 page not found", false},
 		{http.DefaultClient, "/api/v1/nope", "text/html", "en", "send a token", false},
 	} {
