@@ -60,7 +60,8 @@ func TestTheMenuHasGroupsAndBadges(t *testing.T) {
 		}
 		last = at
 	}
-	for path, badge := range map[string]string{"/at-risk": "1", "/deliveries": "1", "/guard": "1", "/runs": "", "/tokens": ""} {
+	for path, badge := range map[string]string{"/at-risk": "1", "/deliveries": "1", "/guard": "1", "/runs": "",
+		"/tokens": ""} {
 		m := regexp.MustCompile(`<a href="` + path + `"[^>]*><span>[^<]*</span> *(?:<span class="badge">([0-9+]+)</span>)?`).
 			FindStringSubmatch(menu)
 		if m == nil || m[1] != badge {
