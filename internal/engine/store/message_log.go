@@ -49,8 +49,8 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
 }
 
-// Traffic returns the number of messages since an instant, and the time of the latest one: those of an arrangement, or of
-// all arrangements of the tenant if its ID is empty.
+// Traffic returns the number of messages since an instant, and the time of the latest one: those of an arrangement, or
+// of all arrangements of the tenant if its ID is empty.
 func (r Reader) Traffic(ctx context.Context, tenantID, arrangementID string, since time.Time) (n int,
 	latest time.Time, err error) {
 	which, of := "= ?", arrangementID

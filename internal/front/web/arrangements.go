@@ -171,8 +171,8 @@ func ofReceiver(err error) error {
 	return err
 }
 
-// tryArrangement tests an arrangement that is not saved yet, and shows the form with the result. If the reader trusts the
-// server that the test before has found, the pin of its key becomes part of the form.
+// tryArrangement tests an arrangement that is not saved yet, and shows the form with the result. If the reader trusts
+// the server that the test before has found, the pin of its key becomes part of the form.
 func (c *console) tryArrangement(v *view, form filledIn, trust bool) error {
 	sent := v.typed()
 	if trust {

@@ -91,13 +91,16 @@ func (c *console) askRevokeToken(v *view) (*question, error) {
 }
 
 func (c *console) askMoveImport(v *view) (*question, error) {
-	path := importsPath + "/" + escape(v.r.PathValue("import"))
+	path, verb := importsPath+"/"+escape(v.r.PathValue("import")), v.r.PathValue("verb")
+	if verb != "apply" && verb != "undo" {
+		return nil, notFound
+	}
 	i, err := get[client.Import](c, v, path)
 	if err != nil {
 		return nil, err
 	}
 	tenants := v.Count(i.Total, "tenant", "tenants")
-	if v.r.PathValue("verb") == "undo" {
+	if verb == "undo" {
 		return &question{title: v.T("Undo the import of %s?", tenants), verb: v.T("Undo import"), back: path,
 			undo: v.final() + " " + v.T("To import them again, upload the files again."), facts: []string{
 				v.T("Removed: what the import created, with %s and their certificates.", v.Count(i.Done, "tenant", "tenants")),

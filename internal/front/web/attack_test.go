@@ -33,7 +33,7 @@ func TestNoTextBecomesMarkup(t *testing.T) {
 		{alice, "/tenants/acme/arrangements", append(arrangement, "do", "try")},
 		{alice, "/tenants/acme/arrangements", valid},
 		{alice, "/tenants/acme/arrangements/crm-to-bank", append(arrangement, "etag", payload)},
-		{alice, "/tenants/acme/arrangements/crm-to-bank/delete", []string{"name", payload, "sure", "yes", "confirmed_name", payload}},
+		{alice, "/tenants/acme/arrangements/crm-to-bank/delete", []string{"sure", "yes", "confirmed_name", payload}},
 		{alice, "/tenants/acme/arrangements/crm-to-bank/choose", []string{"generation", payload}},
 		{alice, "/tenants/acme/arrangements/crm-to-bank/strategy", []string{"strategy", payload}},
 		{alice, "/tenants/acme/certificates/tenant/renew", []string{"reason", payload}},

@@ -18,7 +18,8 @@ func TestTheHeightsOfAChartAreProportional(t *testing.T) {
 		if ratio := large.height / small.height; math.Abs(ratio-1085) > .001 {
 			t.Errorf("%s: 2,170 is drawn %.1f times as tall as 2", d.class, ratio)
 		}
-		if math.Abs(large.height-2*half.height) > .001 || large.y < chartTop || math.Abs(large.y+large.height-chartBase) > .001 {
+		if math.Abs(large.height-2*half.height) > .001 || large.y < chartTop ||
+			math.Abs(large.y+large.height-chartBase) > .001 {
 			t.Errorf("%s: %+v, %+v", d.class, large, half)
 		}
 		var labels []string
@@ -36,8 +37,8 @@ func TestTheHeightsOfAChartAreProportional(t *testing.T) {
 
 func TestNumbersAreShortAboveBars(t *testing.T) {
 	v := &view{lang: "en"}
-	for n, want := range map[int]string{1: "1", 950: "950", 999: "999", 1000: "1.0k", 2170: "2.2k", 9949: "9.9k", 9951: "10k",
-		14_499: "14k", 999_499: "999k", 999_500: "1.0M", 83_000_000: "83M"} {
+	for n, want := range map[int]string{1: "1", 950: "950", 999: "999", 1000: "1.0k", 2170: "2.2k", 9949: "9.9k",
+		9951: "10k", 14_499: "14k", 999_499: "999k", 999_500: "1.0M", 83_000_000: "83M"} {
 		if got := v.short(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
@@ -52,16 +53,17 @@ func TestDistancesAreRoundedAndCountsHaveTheRightNumber(t *testing.T) {
 	v := &view{lang: "en", zone: time.UTC, now: now}
 	day := 24 * time.Hour
 	for d, want := range map[time.Duration]string{20 * time.Second: "now", 50 * time.Second: "in 1 minute",
-		59*time.Minute + 40*time.Second: "in 1 hour", 90 * time.Minute: "in 2 hours", 47*time.Hour + 40*time.Minute: "in 2 days",
-		12*day + 20*time.Hour: "in 13 days", 12*day + 11*time.Hour: "in 12 days", -12*day - 20*time.Hour: "13 days ago",
+		59*time.Minute + 40*time.Second: "in 1 hour", 90 * time.Minute: "in 2 hours",
+		47*time.Hour + 40*time.Minute: "in 2 days",
+		12*day + 20*time.Hour:         "in 13 days", 12*day + 11*time.Hour: "in 12 days", -12*day - 20*time.Hour: "13 days ago",
 		-100 * time.Second: "2 minutes ago"} {
 		if got := v.Away(now.Add(d)); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
 	german := &view{lang: "de"}
-	for n, want := range map[int][2]string{0: {"0 arrangements", "0 Vereinbarungen"}, 1: {"1 arrangement", "1 Vereinbarung"},
-		1200: {"1,200 arrangements", "1.200 Vereinbarungen"}} {
+	for n, want := range map[int][2]string{0: {"0 arrangements", "0 Vereinbarungen"},
+		1: {"1 arrangement", "1 Vereinbarung"}, 1200: {"1,200 arrangements", "1.200 Vereinbarungen"}} {
 		if got := [2]string{v.Count(n, "arrangement", "arrangements"),
 			german.Count(n, "arrangement", "arrangements")}; got != want {
 			t.Errorf("%d: %q", n, got)

@@ -36,7 +36,8 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, causes, v.forecastChart(f.Runs), len(first.Items) == 0))
+	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, causes, v.forecastChart(f.Runs),
+		len(first.Items) == 0))
 }
 
 // isCounting reports whether the first survey of the fleet since the start is not finished.
@@ -56,7 +57,8 @@ func (v *view) tenantInputs() []input {
 			hint: v.T("Part of URLs: lowercase letters, digits and -, for example acme")},
 		{name: "display_name", label: v.T("Display name"),
 			hint: v.T("For example Acme GmbH. If left empty, the name is used.")},
-		{name: "key_type", label: v.T("Key type"), kind: "select", options: types, hint: v.T("RSA only if receivers need it")},
+		{name: "key_type", label: v.T("Key type"), kind: "select", options: types,
+			hint: v.T("RSA only if receivers need it")},
 	}
 }
 
@@ -226,8 +228,8 @@ func (c *console) requestAuthority(v *view) error {
 
 // installInputs returns the field for the chain of an issuing CA.
 func (v *view) installInputs() []input {
-	return []input{{name: "chain", label: v.T("Certificate with its chain up to the root (PEM)"), kind: "textarea", rows: 6,
-		required: true, attributes: plain}}
+	return []input{{name: "chain", label: v.T("Certificate with its chain up to the root (PEM)"), kind: "textarea",
+		rows: 6, required: true, attributes: plain}}
 }
 
 func (c *console) installAuthority(v *view) error {

@@ -79,8 +79,8 @@ func (f form) value(name, stored string) string {
 	return f.sent.values.Get(name)
 }
 
-// version returns the ETag of the version on which the form is based. After a conflict that is the stored one, which the
-// reader has now seen.
+// version returns the ETag of the version on which the form is based. After a conflict that is the stored one, which
+// the reader has now seen.
 func (f form) version(stored string) string {
 	if f.sent == nil || f.sent.stale {
 		return stored

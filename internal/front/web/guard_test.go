@@ -79,7 +79,8 @@ func TestAnOperatorDecidesAboutACertificateThatTheGuardHolds(t *testing.T) {
 	path := "/guard/certificates/" + c.held + "/decision"
 	for standing, want := range map[string]string{"accepted": "is accepted from now on",
 		"declined": "is refused from now on"} {
-		if _, body := c.post(olga, path, "partner", "acme-c4c", "standing", standing, "sure", "yes"); !strings.Contains(body, want) {
+		if _, body := c.post(olga, path, "partner", "acme-c4c", "standing", standing, "sure",
+			"yes"); !strings.Contains(body, want) {
 			t.Errorf("%s: %s", standing, body)
 		}
 		if _, body := c.get(olga, "/"); strings.Contains(body, "need your decision") {

@@ -203,10 +203,7 @@ func (v *view) warnedBefore(r client.ImportedRenewal) stateOf {
 }
 
 func (c *console) moveImport(v *view) error {
-	verb := v.r.PathValue("verb")
-	if verb != "apply" && verb != "undo" {
-		return &refusal{http.StatusNotFound, ""}
-	}
+	verb := v.r.PathValue("verb") // the question before it refuses others
 	path := importsPath + "/" + escape(v.r.PathValue("import"))
 	var approval any
 	if verb == "apply" {

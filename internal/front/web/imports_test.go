@@ -219,10 +219,12 @@ func TestTheFirstRenewalsOfAnImportAreShownAndAccepted(t *testing.T) {
 	if strings.Contains(page, "Subject") {
 		t.Error("the subject changes")
 	}
-	if status, page := c.post(olga, path+"/apply", "sure", "yes"); status != 409 || !strings.Contains(page, "Could not start") {
+	if status, page := c.post(olga, path+"/apply", "sure", "yes"); status != 409 ||
+		!strings.Contains(page, "Could not start") {
 		t.Errorf("without accepting: %d", status)
 	}
-	if _, page := c.post(olga, path+"/apply", "accept_changes", "yes", "sure", "yes"); !strings.Contains(page, "Importing") {
+	if _, page := c.post(olga, path+"/apply", "accept_changes", "yes", "sure", "yes"); !strings.Contains(page,
+		"Importing") {
 		t.Error("it does not start")
 	}
 }

@@ -50,7 +50,7 @@ func (c *console) rest(next http.Handler, w http.ResponseWriter, r *http.Request
 	}
 	held := &withoutMissing{ResponseWriter: w}
 	next.ServeHTTP(held, r)
-	if held.missing {
+	if held.missing || held.held { // it has no content
 		c.nowhere.ServeHTTP(w, r)
 	}
 }
@@ -62,21 +62,30 @@ func (c *console) nowherePage(w http.ResponseWriter, r *http.Request) {
 	c.failed(v, notFound)
 }
 
-// withoutMissing holds back an answer that nothing was found.
+// noRoute is the answer of [http.ServeMux] to a path that it does not have.
+const noRoute = "404 page not found\n"
+
+// withoutMissing holds back the answer that there is no such path. It passes on other answers, also those with the same
+// status: they name what is missing.
 type withoutMissing struct {
 	http.ResponseWriter
+	held    bool // the status 404, until the content shows which answer it is
 	missing bool
 }
 
 func (w *withoutMissing) WriteHeader(status int) {
-	if w.missing = status == http.StatusNotFound; !w.missing {
+	if w.held = status == http.StatusNotFound; !w.held {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 func (w *withoutMissing) Write(p []byte) (int, error) {
-	if w.missing {
-		return len(p), nil
+	if w.held {
+		w.held = false
+		if w.missing = string(p) == noRoute; w.missing {
+			return len(p), nil
+		}
+		w.ResponseWriter.WriteHeader(http.StatusNotFound)
 	}
 	return w.ResponseWriter.Write(p)
 }

@@ -36,7 +36,7 @@ func (v *view) contactInputs(stored string) []input {
 
 func (c *console) invitePerson(v *view) error { return c.showInvitation(v, v.r.PathValue("user")) }
 
-// invited is what a person needs to create an account.
+// invited holds what a person needs to create an account.
 type invited struct {
 	Token string
 	URL   string
@@ -70,8 +70,8 @@ func (v *view) invited() (i invited, ok bool) {
 
 // inviteMail returns the address with which a mail program writes a mail with an invitation.
 func (v *view) inviteMail(user string, i invited) templ.SafeURL {
-	body := v.T("Hello %s,\n\nyou look after the certificates of %s. To create your account, open %s, enter this token and "+
-		"choose a name and a password:\n\n%s\n\nThe token is valid until %s. Do not pass it on.\n", user, v.tenantName(),
+	body := v.T("Hello %s,\n\nyou look after the certificates of %s. To create your account, open %s, enter this token "+
+		"and choose a name and a password:\n\n%s\n\nThe token is valid until %s. Do not pass it on.\n", user, v.tenantName(),
 		i.URL, i.Token, v.Day(i.Until))
 	return templ.SafeURL("mailto:" + url.PathEscape(i.Email) + "?subject=" +
 		mailEscape(v.T("Your account at Perennial")) + "&body=" + mailEscape(body))

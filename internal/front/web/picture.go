@@ -51,8 +51,8 @@ const (
 	letter = 6.7
 )
 
-// lines draws the latest four generations of the tenant certificate, and the next one if it is planned, for wide and for
-// narrow screens.
+// lines draws the latest four generations of the tenant certificate, and the next one if it is planned, for wide and
+// for narrow screens.
 func (v *view) lines(certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) []timeline {
 	return []timeline{v.line(timeline{class: "wide", width: 720}, certs, f, rollovers),
 		v.line(timeline{class: "narrow", width: 340}, certs, f, rollovers)}

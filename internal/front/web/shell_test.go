@@ -60,7 +60,8 @@ func TestTheMenuHasGroupsAndBadges(t *testing.T) {
 		}
 		last = at
 	}
-	for path, badge := range map[string]string{"/at-risk": "1", "/deliveries": "1", "/guard": "1", "/runs": "", "/tokens": ""} {
+	for path, badge := range map[string]string{"/at-risk": "1", "/deliveries": "1", "/guard": "1", "/runs": "",
+		"/tokens": ""} {
 		m := regexp.MustCompile(`<a href="` + path + `"[^>]*><span>[^<]*</span> *(?:<span class="badge">([0-9+]+)</span>)?`).
 			FindStringSubmatch(menu)
 		if m == nil || m[1] != badge {
@@ -90,6 +91,7 @@ func TestAnUnknownAddressIsAPageOfTheConsoleForPeopleOnly(t *testing.T) {
 		{c.signIn("olga"), "/tenants/", "text/html", "en", "There is no such page", true},
 		{http.DefaultClient, "/nope", "text/html", "de", "Diese Seite gibt es nicht", true},
 		{http.DefaultClient, "/pki/none.crl", "text/html", "en", "There is no such page", true},
+		{http.DefaultClient, "/unsubscribe/none", "text/html", "en", "This link is not valid", false},
 		{http.DefaultClient, "/nope", "application/json", "en", "404 page not found", false},
 		{http.DefaultClient, "/api/v1/nope", "text/html", "en", "send a token", false},
 	} {

@@ -232,7 +232,8 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 		t.Errorf("the earlier address: %d", status)
 	}
 	address = regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(again)
-	if _, page := c.post(alice, "/account/calendar/revoke", "sure", "yes"); !strings.Contains(page, "address has been revoked") {
+	if _, page := c.post(alice, "/account/calendar/revoke", "sure", "yes"); !strings.Contains(page,
+		"address has been revoked") {
 		t.Error("it is not revoked")
 	}
 	if status, _ := c.get(nobody, address); status != 404 {

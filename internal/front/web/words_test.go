@@ -15,8 +15,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// spoken returns the texts in the code that are passed to T, directly, through [view.Away] or [view.Count], by the table
-// of pages, or from the instructions.
+// spoken returns the texts in the code that are passed to T, directly, through [view.Away] or [view.Count], by the
+// table of pages, or from the instructions.
 func spoken(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
