@@ -55,8 +55,9 @@ func TestDistancesAreRoundedAndCountsHaveTheRightNumber(t *testing.T) {
 	for d, want := range map[time.Duration]string{20 * time.Second: "now", 50 * time.Second: "in 1 minute",
 		59*time.Minute + 40*time.Second: "in 1 hour", 90 * time.Minute: "in 2 hours",
 		47*time.Hour + 40*time.Minute: "in 2 days",
-		12*day + 20*time.Hour:         "in 13 days", 12*day + 11*time.Hour: "in 12 days", -12*day - 20*time.Hour: "13 days ago",
-		-100 * time.Second: "2 minutes ago"} {
+		12*day + 20*time.Hour:         "in 13 days", 12*day + 11*time.Hour: "in 12 days",
+		-12*day - 20*time.Hour: "13 days ago",
+		-100 * time.Second:     "2 minutes ago"} {
 		if got := v.Away(now.Add(d)); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
