@@ -163,9 +163,12 @@ var actions = map[string]translation{
 
 	"watched.added":   {"certificate is watched", "Zertifikat wird beobachtet"},
 	"watched.changed": {"watched certificate changed", "beobachtetes Zertifikat geändert"},
+	"watched.expired": {"watched certificate has expired", "beobachtetes Zertifikat ist abgelaufen"},
+	"watched.overdue": {"expected renewal did not come", "erwartete Erneuerung kam nicht"},
 	"watched.removed": {"certificate is no longer watched", "Zertifikat wird nicht mehr beobachtet"},
 	"watched.seen":    {"new certificate seen", "neues Zertifikat gesehen"},
 	"watched.unseen":  {"source cannot be read", "Quelle nicht lesbar"},
+	"watched.warned":  {"warned before the owner renews", "vor der Erneuerung durch den Inhaber gewarnt"},
 
 	"webhook.changed":  {"webhook changed", "Webhook geändert"},
 	"webhook.created":  {"webhook created", "Webhook angelegt"},
