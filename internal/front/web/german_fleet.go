@@ -25,7 +25,6 @@ var germanFleet = []translation{
 	{"Answer", "Antwort"},
 	{"Arrangement", "Vereinbarung"},
 	{"Arrangements (CSV)", "Vereinbarungen (CSV)"},
-	{"Arrangements at risk", "Gefährdete Vereinbarungen"},
 	{"As of today, nothing is due in this run.", "Nach heutigem Stand ist in diesem Lauf nichts fällig."},
 	{"Attempts", "Versuche"},
 	{"Certificate", "Zertifikat"},

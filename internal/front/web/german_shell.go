@@ -58,13 +58,6 @@ var germanShell = []translation{
 		"Dieser Browser oder dieses Gerät kann das nicht. Wählen Sie einen anderen Weg oder versuchen Sie " +
 			"ein anderes Gerät.",
 	},
-	{"There is no tenant %s", "Es gibt keinen Mandanten %s"},
-	{"There is no key user %s", "Es gibt keinen Key-User %s"},
-	{"There is no arrangement %s", "Es gibt keine Vereinbarung %s"},
-	{"There is no receiver %s", "Es gibt keinen Empfänger %s"},
-	{"There is no import %s", "Es gibt keinen Import %s"},
-	{"There is no token %s", "Es gibt kein Token %s"},
-	{"There is no watched certificate %s", "Es gibt kein beobachtetes Zertifikat %s"},
 	{"task of %s", "Aufgabe von %s"},
 	{"mail to people of %s", "Mail an Personen von %s"},
 	{"token %s", "Token %s"},

@@ -2,41 +2,20 @@ package web
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 )
 
 // notFound refuses a page that does not exist, or that is not for the reader.
 var notFound = &refusal{Status: http.StatusNotFound}
 
-// absent matches what the API answers about something that does not exist, such as "there is no key user zoe".
-var absent = regexp.MustCompile(`^there is no ([a-z][a-z ]*?) (\S+)$`)
-
 // missing returns the heading and the text of the page for something that does not exist. An answer of the API names
 // it. For key users, the answer is the same if it belongs to another tenant.
 func (v *view) missing(detail string) (title, text string) {
 	text = v.T("It may have been deleted, or you have no access to it. The menu shows the pages that you can open.")
-	m := absent.FindStringSubmatch(detail)
-	if m == nil {
+	if detail == "" {
 		return v.T("There is no such page"), text
 	}
-	switch name := m[2]; m[1] {
-	case "tenant":
-		return v.T("There is no tenant %s", name), text
-	case "key user":
-		return v.T("There is no key user %s", name), text
-	case "arrangement":
-		return v.T("There is no arrangement %s", name), text
-	case "receiver":
-		return v.T("There is no receiver %s", name), text
-	case "import":
-		return v.T("There is no import %s", name), text
-	case "token":
-		return v.T("There is no token %s", name), text
-	case "watched certificate":
-		return v.T("There is no watched certificate %s", name), text
-	}
-	return strings.ToUpper(detail[:1]) + detail[1:], text
+	return sentence(detail), text
 }
 
 // rest answers requests for paths that the console does not have. A person whose browser asks for a path that nothing

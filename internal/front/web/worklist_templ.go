@@ -307,9 +307,9 @@ func tenantsPage(v *view, list client.Page[client.TenantWork], filters []workFil
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var19 string
-					templ_7745c5c3_Var19, templ_7745c5c3_Err = templruntime.NewAttributeExpression(v.T("Arrangements at risk")).Resolve(ctx)
+					templ_7745c5c3_Var19, templ_7745c5c3_Err = templruntime.NewAttributeExpression(v.T("At risk")).Resolve(ctx)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `worklist.templ`, Line: 54, Col: 58}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `worklist.templ`, Line: 54, Col: 45}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var19)
 					if templ_7745c5c3_Err != nil {
@@ -459,7 +459,7 @@ func tenantsPage(v *view, list client.Page[client.TenantWork], filters []workFil
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = table(v.T("Tenants"), column(v.T("Tenant")), column(v.T("State")), number(v.T("Arrangements at risk")),
+			templ_7745c5c3_Err = table(v.T("Tenants"), column(v.T("Tenant")), column(v.T("State")), number(v.T("At risk")),
 				column(v.T("Deadline")), column(v.T("Valid until")), column(v.T("Next event")), number(v.T("Key users"))).Render(templ.WithChildren(ctx, templ_7745c5c3_Var14), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -148,9 +148,9 @@ var actions = map[string]translation{
 
 	"tasks.closed": {"tasks closed by themselves", "Aufgaben von selbst geschlossen"},
 
-	"tenant.changed":       {"tenant changed", "Tenant geändert"},
-	"tenant.created":       {"tenant created", "Tenant angelegt"},
-	"tenant.imported-into": {"import added to the tenant", "Import ergänzte den Tenant"},
+	"tenant.changed":       {"tenant changed", "Mandant geändert"},
+	"tenant.created":       {"tenant created", "Mandant angelegt"},
+	"tenant.imported-into": {"import added to the tenant", "Import ergänzte den Mandanten"},
 
 	"token.created":  {"token created", "Token erstellt"},
 	"token.expiring": {"token expires soon", "Token läuft bald ab"},

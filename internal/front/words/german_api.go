@@ -31,7 +31,7 @@ var germanAPI = []translation{
 		"%s refuses the new certificate in %d of %d arrangements",
 		"%s lehnt das neue Zertifikat in %d von %d Vereinbarungen ab",
 	},
-	{"%s: %d tenants wait for the same administrator", "%s: %d Tenants warten auf dieselbe Administration"},
+	{"%s: %d tenants wait for the same administrator", "%s: %d Mandanten warten auf dieselbe Administration"},
 	{"%s: every receiver accepts the new one", "%s: Jeder Empfänger nimmt das neue an"},
 	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},
 	{"%s: the new one differs from the one before", "%s: Das neue unterscheidet sich vom bisherigen"},
@@ -46,7 +46,7 @@ var germanAPI = []translation{
 		"If-Match %s ist kein ETag dieses Dienstes: Lesen Sie das Objekt erneut",
 	},
 	{"M-user Certificate", "M-User-Zertifikat"},
-	{"Tenant Certificate", "Tenant-Zertifikat"},
+	{"Tenant Certificate", "Mandantenzertifikat"},
 	{"The certificate %s has been renewed", "Das Zertifikat %s wurde erneuert"},
 	{"The certificate %s needs attention", "Das Zertifikat %s braucht Aufmerksamkeit"},
 	{"The certificate %s will be renewed by its owner", "Das Zertifikat %s wird von seinem Inhaber erneuert"},
@@ -88,7 +88,7 @@ var germanAPI = []translation{
 	},
 	{
 		"hosts that several tenants name, which may be one counterparty: %d",
-		"Hosts, die mehrere Tenants nennen und die eine Gegenpartei sein können: %d",
+		"Hosts, die mehrere Mandanten nennen und die eine Gegenpartei sein können: %d",
 	},
 	{"internal error: see the service's log", "Interner Fehler: siehe das Log des Dienstes"},
 	{
@@ -138,7 +138,7 @@ var germanAPI = []translation{
 	},
 	{
 		"tenants without a key user, so that no person is warned: %d",
-		"Tenants ohne Key-User, so dass keine Person gewarnt wird: %d",
+		"Mandanten ohne Key-User, so dass keine Person gewarnt wird: %d",
 	},
 	{"the CA has issued the certificate", "Die CA hat das Zertifikat ausgestellt"},
 	{
@@ -173,7 +173,7 @@ var germanAPI = []translation{
 	},
 	{"the link is not valid", "Der Link ist nicht gültig"},
 	{"the mail server accepts mails of this installation", "Der Mailserver nimmt Mails dieser Installation an"},
-	{"the plan has no tenant %q", "Im Plan gibt es keinen Tenant %q"},
+	{"the plan has no tenant %q", "Im Plan gibt es keinen Mandanten %q"},
 	{"the request has no session", "Die Anfrage hat keine Sitzung"},
 	{"the request was cancelled before it was completed", "Die Anfrage wurde abgebrochen, bevor sie fertig war"},
 	{"the root must sign the next issuing CA", "Die Root muss die nächste ausstellende CA signieren"},
@@ -208,7 +208,7 @@ var germanAPI = []translation{
 	{"there is no receiver %s: create it first", "Es gibt keinen Empfänger %s: Erstellen Sie ihn zuerst"},
 	{"there is no such calendar", "Diesen Kalender gibt es nicht"},
 	{"there is no such passkey", "Diesen Passkey gibt es nicht"},
-	{"there is no tenant %s", "Es gibt keinen Tenant %s"},
+	{"there is no tenant %s", "Es gibt keinen Mandanten %s"},
 	{"there is no valid session", "Es gibt keine gültige Sitzung"},
 	{
 		"this import has %d problems: fix the files and check them again",

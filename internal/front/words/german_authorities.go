@@ -18,7 +18,7 @@ var germanAuthorities = []translation{
 		"%s: Der Antrag %s wurde mit einem anderen Schlüssel oder anderen Namen gestellt",
 	},
 	{"%v", "%v"},
-	{"a tenant or a credential has the key type %s: %v", "Ein Tenant oder Credential hat den Schlüsseltyp %s: %v"},
+	{"a tenant or a credential has the key type %s: %v", "Ein Mandant oder Credential hat den Schlüsseltyp %s: %v"},
 	{
 		"has a self-signed certificate for the requested key: have your root sign the request",
 		"enthält ein selbst signiertes Zertifikat für den beantragten Schlüssel: Lassen Sie Ihre Root den Antrag " +
@@ -80,8 +80,8 @@ var germanAuthorities = []translation{
 	{
 		"the keys of the tenants are made in a PKCS#11 token, and %s keys are not supported there: use p256, p384, " +
 			"p521, rsa2048, rsa3072 or rsa4096",
-		"Die Schlüssel der Tenants entstehen in einem PKCS#11-Token, das keine %s-Schlüssel unterstützt: Verwenden Sie " +
-			"p256, p384, p521, rsa2048, rsa3072 oder rsa4096",
+		"Die Schlüssel der Mandanten entstehen in einem PKCS#11-Token, das keine %s-Schlüssel unterstützt: Verwenden " +
+			"Sie p256, p384, p521, rsa2048, rsa3072 oder rsa4096",
 	},
 	{
 		"the policy %s has rules about the M-user, so M-users cannot be off: choose another policy first (perennial " +

@@ -77,7 +77,7 @@ var germanDiagnoses = []translation{
 	{
 		"change the tenant's key type to one that it accepts (rsa2048 is accepted nearly everywhere), and renew the " +
 			"certificate with the reason reissue",
-		"Wählen Sie für den Tenant einen Schlüsseltyp, den er annimmt (rsa2048 fast überall), und erneuern Sie das " +
+		"Wählen Sie für den Mandanten einen Schlüsseltyp, den er annimmt (rsa2048 fast überall), und erneuern Sie das " +
 			"Zertifikat mit dem Grund reissue",
 	},
 	{
@@ -145,7 +145,7 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"set the tenant's key type back, and renew the certificate with the reason reissue",
-		"Stellen Sie den Schlüsseltyp des Tenants zurück, und erneuern Sie das Zertifikat mit dem Grund reissue",
+		"Stellen Sie den Schlüsseltyp des Mandanten zurück, und erneuern Sie das Zertifikat mit dem Grund reissue",
 	},
 	{"the answers do not show the cause", "Die Antworten zeigen die Ursache nicht"},
 	{"the endpoint is not a valid URL", "Der Endpunkt ist keine gültige URL"},
@@ -246,7 +246,7 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"the tenant has no certificate that can be presented",
-		"Der Tenant hat kein Zertifikat, das vorgelegt werden kann",
+		"Der Mandant hat kein Zertifikat, das vorgelegt werden kann",
 	},
 	{
 		"we do not trust the receiver's own certificate: %s",

@@ -34,7 +34,7 @@ var germanDomain = []translation{
 		"%s ist zu kurz: Verwenden Sie mindestens %s, oder lassen Sie die Angabe weg, damit die der Policy gilt",
 	},
 	{"Answer it with yes: %s", "Beantworten Sie sie mit Ja: %s"},
-	{"Make the person a key user of the tenant.", "Machen Sie die Person zum Key-User des Tenants."},
+	{"Make the person a key user of the tenant.", "Machen Sie die Person zum Key-User des Mandanten."},
 	{
 		"Open Business Task Management and choose Subscribe to Task; it applies from the next notice on.",
 		"Öffnen Sie das Business Task Management und wählen Sie Subscribe to Task; es gilt ab der nächsten " +
@@ -42,13 +42,16 @@ var germanDomain = []translation{
 	},
 	{
 		"a key user's token needs a tenant and a user",
-		"Das Token eines Key-Users braucht einen Tenant und einen Benutzer",
+		"Das Token eines Key-Users braucht einen Mandanten und einen Benutzer",
 	},
-	{"a sender's token needs a tenant and no user", "Das Token eines Senders braucht einen Tenant und keinen Benutzer"},
+	{
+		"a sender's token needs a tenant and no user",
+		"Das Token eines Senders braucht einen Mandanten und keinen Benutzer",
+	},
 	{"a space is missing after the value of %s", "Nach dem Wert von %s fehlt ein Leerzeichen"},
 	{
 		"a token for the role %s is for all tenants: leave out tenant and user",
-		"Ein Token für die Rolle %s gilt für alle Tenants: Lassen Sie Tenant und Benutzer weg",
+		"Ein Token für die Rolle %s gilt für alle Mandanten: Lassen Sie Mandant und Benutzer weg",
 	},
 	{"a value is longer than %d bytes", "Ein Wert ist länger als %d Bytes"},
 	{
@@ -142,8 +145,8 @@ var germanDomain = []translation{
 	{
 		"the message does not fit the tenant's quota of %d bytes for parked messages: send it again after some were " +
 			"delivered, or ask an operator for a higher --parked-bytes",
-		"Die Nachricht passt nicht in das Kontingent des Tenants von %d Bytes für geparkte Nachrichten: Senden Sie sie " +
-			"erneut, wenn einige zugestellt sind, oder bitten Sie einen Operator um ein höheres --parked-bytes",
+		"Die Nachricht passt nicht in das Kontingent des Mandanten von %d Bytes für geparkte Nachrichten: Senden Sie " +
+			"sie erneut, wenn einige zugestellt sind, oder bitten Sie einen Operator um ein höheres --parked-bytes",
 	},
 	{
 		"the part of %s before the @ has letters other than ASCII. Mails to it would need SMTPUTF8 (RFC 6531) at every " +
@@ -159,11 +162,14 @@ var germanDomain = []translation{
 	{
 		"the tenant's quota of %d parked messages is used up: send the message again after some were delivered, or ask " +
 			"an operator for a higher --parked-messages",
-		"Das Kontingent des Tenants von %d geparkten Nachrichten ist aufgebraucht: Senden Sie die Nachricht erneut, " +
+		"Das Kontingent des Mandanten von %d geparkten Nachrichten ist aufgebraucht: Senden Sie die Nachricht erneut, " +
 			"wenn einige zugestellt sind, oder bitten Sie einen Operator um ein höheres --parked-messages",
 	},
 	{"the user chose Subscribe to Task", "Der Benutzer hat die Aufgabe abonniert (Subscribe to Task)"},
-	{"the user has the task: is a key user of the tenant", "Der Benutzer hat die Aufgabe: Er ist Key-User des Tenants"},
+	{
+		"the user has the task: is a key user of the tenant",
+		"Der Benutzer hat die Aufgabe: Er ist Key-User des Mandanten",
+	},
 	{"the value of %s has no closing quote", "Beim Wert von %s fehlt das schließende Anführungszeichen"},
 	{"the value of %s is empty", "Der Wert von %s ist leer"},
 	{

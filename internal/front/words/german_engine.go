@@ -17,7 +17,7 @@ var germanEngine = []translation{
 	},
 	{
 		"%s has been renewed or warned about since: it cannot be undone, and neither can the tenants after it",
-		"Seither wurde %s erneuert oder angekündigt: Das lässt sich nicht rückgängig machen, auch nicht die Tenants " +
+		"Seither wurde %s erneuert oder angekündigt: Das lässt sich nicht rückgängig machen, auch nicht die Mandanten " +
 			"danach",
 	},
 	{
@@ -40,7 +40,7 @@ var germanEngine = []translation{
 	{"%s/%s has no generation %d that can be presented", "%s/%s hat keine Generation %d, die vorgelegt werden kann"},
 	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
 	{"a parked body has %d bytes", "Ein geparkter Inhalt hat %d Bytes"},
-	{"a tenant %s already exists", "Einen Tenant %s gibt es schon"},
+	{"a tenant %s already exists", "Einen Mandanten %s gibt es schon"},
 	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde eine Vereinbarung %s bei %s hinzugefügt"},
 	{
 		"another arrangement uses the receiver %s: delete that one first",
@@ -75,7 +75,7 @@ var germanEngine = []translation{
 	{"chunk %d of a parked body has %d bytes", "Teil %d eines geparkten Inhalts hat %d Bytes"},
 	{
 		"every tenant has the credential %s: change it instead",
-		"Jeder Tenant hat das Credential %s: Ändern Sie es stattdessen",
+		"Jeder Mandant hat das Credential %s: Ändern Sie es stattdessen",
 	},
 	{"invalid request of a gateway: %v", "Ungültige Anfrage eines Gateways: %v"},
 	{"is not a valid URL: %v", "ist keine gültige URL: %v"},
@@ -85,10 +85,11 @@ var germanEngine = []translation{
 		"it was changed or deleted in the meantime: read it again",
 		"Es wurde inzwischen geändert oder gelöscht: Lesen Sie es erneut",
 	},
-	{"its common name is that of the tenant %s", "Der Common Name ist der des Tenants %s"},
+	{"its common name is that of the tenant %s", "Der Common Name ist der des Mandanten %s"},
 	{
 		"messages were sent on %s/%s: it cannot be undone, and neither can the tenants after it",
-		"Über %s/%s wurden Nachrichten gesendet: Das lässt sich nicht rückgängig machen, auch nicht die Tenants danach",
+		"Über %s/%s wurden Nachrichten gesendet: Das lässt sich nicht rückgängig machen, auch nicht die Mandanten " +
+			"danach",
 	},
 	{
 		"none of %d certificates has the subject or the alternative names of the watched one",
@@ -97,7 +98,7 @@ var germanEngine = []translation{
 	{"not found", "Nicht gefunden"},
 	{
 		"tenant %s has no certificate of the credential %s that could be presented",
-		"Der Tenant %s hat kein Zertifikat des Credentials %s, das vorgelegt werden könnte",
+		"Der Mandant %s hat kein Zertifikat des Credentials %s, das vorgelegt werden könnte",
 	},
 	{
 		"the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job " +
@@ -168,14 +169,14 @@ var germanEngine = []translation{
 	{
 		"the tenant %s has certificates with the common name %s: receivers could not tell the two apart, so choose " +
 			"another name",
-		"Der Tenant %s hat Zertifikate mit dem Common Name %s: Empfänger könnten die beiden nicht unterscheiden, " +
+		"Der Mandant %s hat Zertifikate mit dem Common Name %s: Empfänger könnten die beiden nicht unterscheiden, " +
 			"wählen Sie also einen anderen Namen",
 	},
 	{
 		"the tenant %s has certificates with the same name (%s)",
-		"Der Tenant %s hat Zertifikate mit demselben Namen (%s)",
+		"Der Mandant %s hat Zertifikate mit demselben Namen (%s)",
 	},
-	{"the tenant %s was deleted in the meantime", "Der Tenant %s wurde inzwischen gelöscht"},
+	{"the tenant %s was deleted in the meantime", "Der Mandant %s wurde inzwischen gelöscht"},
 	{
 		"the watched certificate %s was removed in the meantime",
 		"Das beobachtete Zertifikat %s wurde inzwischen entfernt",

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/text/language"
 
@@ -55,6 +56,9 @@ func In(language string, t tenancy.Text) string {
 	if !found {
 		format = t.Format
 	}
+	if t.Format == absent && len(t.Args) == 1 {
+		return germanAbsent(fmt.Sprint(t.Args[0]))
+	}
 	args := make([]any, len(t.Args))
 	for i, arg := range t.Args {
 		switch arg := arg.(type) {
@@ -67,6 +71,22 @@ func In(language string, t tenancy.Text) string {
 		}
 	}
 	return fmt.Sprintf(format, args...)
+}
+
+// absent is the format of what does not exist: a kind with a name, such as "key user alice".
+const absent = "there is no %s"
+
+// germanAbsent states that something does not exist. The kind decides the article.
+func germanAbsent(what string) string {
+	for kind, german := range map[string]string{"tenant ": "keinen Mandanten ", "key user ": "keinen Key-User ",
+		"arrangement ": "keine Vereinbarung ", "receiver ": "keinen Empfänger ", "import ": "keinen Import ",
+		"token ": "kein Token ", "task ": "keine Aufgabe ", "counterparty ": "keine Gegenpartei ",
+		"webhook ": "keinen Webhook ", "watched certificate ": "kein beobachtetes Zertifikat "} {
+		if name, found := strings.CutPrefix(what, kind); found {
+			return "Es gibt " + german + name
+		}
+	}
+	return "Es gibt dies nicht: " + what
 }
 
 // Error returns the text of an error in a language. An error without a [tenancy.Text] stays as it is.

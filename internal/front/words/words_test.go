@@ -148,6 +148,15 @@ func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotExistIsNamedInGerman(t *testing.T) {
+	for what, want := range map[string]string{"tenant acme": "Es gibt keinen Mandanten acme",
+		"key user zoe": "Es gibt keinen Key-User zoe", "such page": "Es gibt dies nicht: such page"} {
+		if got := In(German, tenancy.Say("there is no %s", what)); got != want {
+			t.Errorf("%q: %q", what, got)
+		}
+	}
+}
+
 func TestTheLanguageThatFitsTheHeaderBestIsAccepted(t *testing.T) {
 	for header, want := range map[string]string{"": English, "de-AT, fr;q=0.8": German, "fr, de;q=0.5": German,
 		"fr": English, "en-GB;q=0.9, de;q=0.8": English, strings.Repeat("x", 5000): English, "*": English} {
