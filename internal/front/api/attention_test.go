@@ -59,7 +59,7 @@ func TestWhatNeedsAttentionIsListedInTheLanguageOfTheCaller(t *testing.T) {
 	f.ok("operator", "POST", "/tenants", 201, `{"name":"silent"}`)
 	for language, want := range map[string]string{
 		"en": "tenants without a key user, so that no person is warned: 1",
-		"de": "Tenants ohne Key-User, so dass keine Person gewarnt wird: 1"} {
+		"de": "Mandanten ohne Key-User, so dass keine Person gewarnt wird: 1"} {
 		all := items(f.ok("operator", "GET", "/attention", 200, "", "Accept-Language: "+language))
 		last := all[len(all)-1].(map[string]any)
 		if len(all) != len(before)+1 || last["title"] != want || last["cause"] != client.AttentionUnwarned {

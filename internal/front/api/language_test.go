@@ -9,7 +9,7 @@ func TestTextsAreInTheLanguageOfTheCaller(t *testing.T) {
 	f := setUp(t)
 	for language, wants := range map[string][]string{
 		"en": {"there is no tenant x", "invalid name", "the user chose Subscribe to Task"},
-		"de": {"Es gibt keinen Tenant x", "Ungültiger Name", "Der Benutzer hat die Aufgabe abonniert"},
+		"de": {"Es gibt keinen Mandanten x", "Ungültiger Name", "Der Benutzer hat die Aufgabe abonniert"},
 		"fr": {"there is no tenant x", "invalid name", "the user chose Subscribe to Task"},
 	} {
 		answers := []answer{
