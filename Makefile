@@ -21,9 +21,9 @@ build:
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
 # SQLite is C that was made Go: its own memory is not what the race detector is for, and took it half of the time. "make lint" vets.
-# rollover and acceptance start no goroutine, and visit a million states; sim plays years, and receivertest drives programs
-# of others. What they call has tests with the race detector elsewhere. With it, these four would take minutes more.
-WITHOUT_RACE := ./rollover ./acceptance ./internal/lab/sim ./internal/testing/receivertest
+# rollover and acceptance start no goroutine, and visit a million states. sim plays years; what it calls has tests with the
+# race detector elsewhere. With it, these three would take minutes more.
+WITHOUT_RACE := ./rollover ./acceptance ./internal/lab/sim
 RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
 
 test: packages ## everything, with the race detector, against real servers; the limit is for a machine that is busy
