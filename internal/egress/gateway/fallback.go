@@ -25,7 +25,7 @@ const (
 	recentAcceptance = 10 * time.Second
 	// continuePause limits how long "Expect: 100-continue" is not sent to a receiver that ignored it.
 	continuePause = 10 * time.Minute
-	// reconfiguring limits how long a receiver counts as being reconfigured after a contradictory answer.
+	// reconfiguring limits how long a receiver counts as being reconfigured after a verdict was reversed.
 	reconfiguring = time.Minute
 )
 
@@ -262,9 +262,17 @@ func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*ro
 	return to, append(unknown, again...)
 }
 
+// isReconfiguring reports whether a receiver that refused every generation may be applying a new configuration: a
+// verdict was reversed lately, or it accepted a generation a moment ago. While nginx reloads, processes of both
+// configurations take connections, and each generation may reach the one that refuses it, several times in a row.
 func (r *route) isReconfiguring(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, at := range r.accepted {
+		if now.Sub(at) <= recentAcceptance {
+			return true
+		}
+	}
 	return now.Sub(r.changedAt) < reconfiguring
 }
 

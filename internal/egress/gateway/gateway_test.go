@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ type fixture struct {
 	token     string
 	workloads *workload.Verifier // for the next start
 	stop      func()             // the gateway
+	ahead     atomic.Int64       // of the real time: the gateway's clock, as a duration
 }
 
 func setUp(t testing.TB) *fixture {
@@ -64,12 +66,14 @@ func setUp(t testing.TB) *fixture {
 	return f
 }
 
+func (f *fixture) now() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
+
 // start starts the gateway. The one before must have been stopped.
 func (f *fixture) start(control gateway.Control) {
 	g, err := gateway.New(gateway.Config{
 		Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Suffix: "gateway.test", Workloads: f.workloads,
-		TempDir: f.t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		TempDir: f.t.TempDir(), Now: f.now, Log: slog.New(slog.DiscardHandler),
 	})
 	check(f.t, err)
 	f.gateway = httptest.NewServer(g)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -120,5 +121,37 @@ func TestNoMessageFailsWhileOneOfTwoNodesHasTheNewCertificate(t *testing.T) {
 				send("after both have changed")
 			})
 		}
+	}
+}
+
+// While nginx reloads, its processes of both configurations take connections, so that several rounds in a row may meet
+// the wrong process each time.
+func TestNoMessageFailsWhileAReceiverReloads(t *testing.T) {
+	f := setUp(t)
+	var wrong atomic.Int64 // requests that still meet the wrong process
+	var known atomic.Pointer[x509.Certificate]
+	known.Store(f.generation(1))
+	f.arrangement("bank", tenancy.Adaptive, f.serve(func(w http.ResponseWriter, r *http.Request) {
+		if wrong.Add(-1) >= 0 || len(r.TLS.PeerCertificates) == 0 || !known.Load().Equal(r.TLS.PeerCertificates[0]) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+	}))
+	f.renew()
+	f.noticed()
+	for _, k := range kinds {
+		if got := f.send("bank", k.method, k.size); got.status != 200 {
+			t.Fatalf("before the reload, %s of %d bytes: %d %s", k.method, k.size, got.status, got.body)
+		}
+	}
+	f.ahead.Store(int64(2 * time.Minute)) // no verdict was reversed lately
+	if got := f.send("bank", "POST", 300); got.status != 200 {
+		t.Fatalf("a moment before the reload: %d %s", got.status, got.body)
+	}
+	known.Store(f.generation(2))
+	wrong.Store(6)
+	if got := f.send("bank", "POST", 900<<10); got.status != 200 {
+		t.Errorf("during the reload: %d %s", got.status, got.body)
 	}
 }

@@ -91,10 +91,14 @@ func TestTheReceiverConfirmsBeforeItGetsABodyUnlessItAcceptedAMomentAgo(t *testi
 	}
 }
 
-func TestAReceiverIsBeingReconfiguredForAMinute(t *testing.T) {
+func TestAReceiverIsBeingReconfiguredForAWhileAfterAChange(t *testing.T) {
 	r := &route{changedAt: noon}
 	if !r.isReconfiguring(noon.Add(time.Minute-1)) || r.isReconfiguring(noon.Add(time.Minute)) {
 		t.Error("not for a minute")
+	}
+	r = &route{accepted: map[int]time.Time{1: noon.Add(-time.Hour), 2: noon}}
+	if !r.isReconfiguring(noon.Add(recentAcceptance)) || r.isReconfiguring(noon.Add(recentAcceptance+1)) {
+		t.Error("not for a moment after it accepted a generation")
 	}
 }
 

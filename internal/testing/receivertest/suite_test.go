@@ -215,30 +215,36 @@ func golang(o receiver.Options) func(*world) system {
 	}
 }
 
-// served starts a server whose configuration lists what it accepts, and which reloads it at a signal.
+// served is a server whose configuration lists what it accepts, and which reloads it at a signal. It starts with the
+// first configuration: after a reload, a process that accepts nothing could still take connections.
 func (w *world) served(program string, args []string, file string, reload syscall.Signal,
 	configure func(port int, accepted []string) string, know func(*x509.Certificate) string) system {
 	w.t.Helper()
 	port := testenv.Port(w.t)
-	w.write(file, []byte(configure(port, nil)))
 	cmd := exec.Command(find(w.t, program), args...)
-	url := w.started(port, cmd)
 	accept := func(certs ...*x509.Certificate) {
 		var accepted []string
 		for _, c := range certs {
 			accepted = append(accepted, know(c))
 		}
 		w.write(file, []byte(configure(port, accepted)))
+		if cmd.Process == nil {
+			w.started(port, cmd)
+			return
+		}
 		check(w.t, cmd.Process.Signal(reload))
 	}
-	return system{url: url, accept: accept, times: w.backend.times, agreements: 9}
+	return system{url: messagesAt(port), accept: accept, times: w.backend.times, agreements: 9}
 }
+
+// messagesAt is the address to which messages are sent.
+func messagesAt(port int) string { return fmt.Sprintf("https://127.0.0.1:%d/messages", port) }
 
 // started starts a server and waits until it answers. An earlier signal would be lost.
 func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 	w.t.Helper()
 	testenv.Start(w.t, cmd)
-	url = fmt.Sprintf("https://127.0.0.1:%d/messages", port)
+	url = messagesAt(port)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives: true}}
 	testenv.Eventually(w.t, func() bool {
