@@ -12,7 +12,7 @@ BESIEGED ?= 1h
 P       ?= 4
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -21,17 +21,26 @@ build:
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
 # SQLite is C that was made Go: its own memory is not what the race detector is for, and took it half of the time. "make lint" vets.
-# rollover and acceptance start no goroutine, and visit a million states. sim plays years; what it calls has tests with the
-# race detector elsewhere. With it, these three would take minutes more.
-WITHOUT_RACE := ./rollover ./acceptance ./internal/lab/sim
 RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
+PLAIN := -vet=off -ldflags=-w
+# What "make test" runs without the race detector, with which it would take twice as long, and what "make race" runs with
+# it: rollover and acceptance start no goroutine and visit a million states; sim plays years; cmd/perennial, deploy and
+# receivertest wait for programs, and what they call has tests of its own with the race detector.
+PLAIN_PACKAGES := ./rollover ./acceptance ./cmd/perennial ./deploy ./internal/lab/sim ./internal/testing/receivertest
+# Tests that live through years in one goroutine, and the packages that have them.
+YEARS := TestInvariant|TestEveryStepReports|TestEveryStepWithAToken|TestEveryAnswerReports|TestATransactionThatIsRepeated|TestNoTableGrows|TestTwoYearsPass
+YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 
-test: packages ## everything, with the race detector, against real servers; the limit is for a machine that is busy
-	$(GO) test $(RACE) -p $(P) -timeout 20m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(WITHOUT_RACE))")
+test: packages ## everything, against real servers, with the race detector where goroutines meet
+	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
 	$(GO) test $(RACE) -timeout 20m ./internal/lab/sim -run OnAnyNumberOfCores
-	$(GO) test -p $(P) -timeout 20m $(WITHOUT_RACE)
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/kms
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
+	$(GO) test $(PLAIN) -p $(P) -timeout 20m $(PLAIN_PACKAGES)
+	$(GO) test $(PLAIN) -p $(P) -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
+	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/keys/kms
+	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
+
+race: packages ## everything with the race detector, at night
+	$(GO) test $(RACE) -p $(P) -timeout 60m ./...
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \

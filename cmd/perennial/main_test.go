@@ -37,7 +37,7 @@ func (t tests) Run() int {
 // Each script is a transcript of the command line. It uses testscript's own commands and these: "serve FLAGS" starts a
 // service and points the client at it, "stop" stops it cleanly, and "download PATH-OR-URL FILE" trusts any server.
 func TestTheCommandLine(t *testing.T) {
-	vault, clients := startScriptVault(t), plainPerennial(t)
+	vault := startScriptVault(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -52,21 +52,9 @@ func TestTheCommandLine(t *testing.T) {
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("VAULT", strings.TrimPrefix(vault.URL, "https://"))
-			e.Setenv("PATH", clients+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
 	})
-}
-
-// plainPerennial builds the program without the race detector, and returns its folder. The commands of the scripts use
-// it. Their services have the race detector, with which each start takes half a second of a core.
-func plainPerennial(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return dir
 }
 
 // startScriptVault starts a Vault with a key that signs, which the services of the scripts can use. $VAULT is its host
