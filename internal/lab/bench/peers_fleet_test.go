@@ -21,7 +21,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
-	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -55,18 +54,7 @@ func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 	if err := f.fill(ctx, due, due, 0, threeUsers); err != nil {
 		return r, err
 	}
-	sign := func() (float64, error) { return f.signatures(ctx, pool) }
-	return f.renew(ctx, due, sign)
-}
-
-// signatures issues certificates for existing keys on all cores for a while, and returns the number per second.
-func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
-	return onAllCores(func() error {
-		key, _ := pool.Take(tenancy.RSA2048)
-		_, err := f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate,
-			Validity: 365 * policy.Day})
-		return err
-	})
+	return f.renew(ctx, due, func() (crypto.Signer, error) { return pool.Take(tenancy.RSA2048) })
 }
 
 // MonthResult is the result of a run on the first of a month.

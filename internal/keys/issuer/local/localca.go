@@ -12,10 +12,8 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -313,23 +311,6 @@ func newSerial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// subjectKeyID returns the leftmost 160 bits of the SHA-256 of the public key (RFC 7093, section 2, method 1).
-func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return nil, err
-	}
-	var info struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Key       asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(der, &info); err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(info.Key.Bytes)
-	return sum[:20], nil
-}
-
 // Issue implements [issuer.Issuer].
 func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
 	if err := ca.current(ctx, r.At); err != nil {
@@ -341,37 +322,19 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 	if err != nil {
 		return issuer.Issued{}, err
 	}
-	serial := newSerial()
-	keyID, err := subjectKeyID(r.Key.Public())
-	if err != nil {
-		return issuer.Issued{}, err
-	}
 	names, err := ca.Names(r)
 	if err != nil {
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
 	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		RawSubject:            names.Subject,
-		NotBefore:             notBefore,
-		NotAfter:              notAfter,
-		BasicConstraintsValid: true,
-		SubjectKeyId:          keyID,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	if len(names.SAN) > 0 {
-		template.ExtraExtensions = []pkix.Extension{names.SANExtension()}
-	}
-	template.CRLDistributionPoints = ca.distributionPoints(signer)
-	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)
+	l := leaf{serial: newSerial(), names: names, notBefore: notBefore, notAfter: notAfter, key: r.Key.Public(),
+		revocations: ca.distributionPoints(signer)}
+	der, err := signer.sign(l)
 	if err != nil {
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, signer.signFailed(err))
 	}
 	return issuer.Issued{
-		DER: der, Chain: slices.Concat([][]byte{signer.DER}, signer.above), Serial: hex.EncodeToString(serial.Bytes()),
-		Subject: certfile.Name(names.Subject), NotBefore: template.NotBefore, NotAfter: template.NotAfter,
-		IssuerID: signer.ID,
+		DER: der, Chain: slices.Concat([][]byte{signer.DER}, signer.above), Serial: hex.EncodeToString(l.serial.Bytes()),
+		Subject: certfile.Name(names.Subject), NotBefore: notBefore, NotAfter: notAfter, IssuerID: signer.ID,
 	}, nil
 }
 

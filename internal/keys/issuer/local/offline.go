@@ -138,7 +138,7 @@ func (e *OfflineRoot) Sign(request []byte, now time.Time) ([]byte, error) {
 	if err := csr.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("the request was changed, or its sender does not have the key: %w", err)
 	}
-	keyID, err := subjectKeyID(csr.PublicKey)
+	_, keyID, err := encodedKey(csr.PublicKey)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 	if err != nil {
 		return nil, err
 	}
-	id, err := subjectKeyID(key.Public())
+	_, id, err := encodedKey(key.Public())
 	if err != nil {
 		return nil, err
 	}

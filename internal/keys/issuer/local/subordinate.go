@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -129,22 +130,13 @@ func (ca *CA) makeRequest(position int, key newKey, now time.Time) (r tenancy.Au
 var distributionPoints = asn1.ObjectIdentifier{2, 5, 29, 31} // RFC 5280, section 4.2.1.13
 
 // pointsExtension returns the extension for the addresses of revocation lists; none without addresses.
-func pointsExtension(addresses []string) (all []pkix.Extension, err error) {
-	type name struct {
-		FullName []asn1.RawValue `asn1:"optional,tag:0"`
-	}
-	type point struct {
-		Name name `asn1:"optional,tag:0"`
-	}
-	var points []point
-	for _, a := range addresses {
-		uri := asn1.RawValue{Tag: 6, Class: asn1.ClassContextSpecific, Bytes: []byte(a)}
-		points = append(points, point{name{[]asn1.RawValue{uri}}})
-	}
-	if len(points) == 0 {
+func pointsExtension(addresses []string) ([]pkix.Extension, error) {
+	if len(addresses) == 0 {
 		return nil, nil
 	}
-	value, err := asn1.Marshal(points)
+	var b cryptobyte.Builder
+	addPoints(&b, addresses)
+	value, err := b.Bytes()
 	return []pkix.Extension{{Id: distributionPoints, Value: value}}, err
 }
 
