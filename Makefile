@@ -172,8 +172,9 @@ bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for Post
 	bin/perennial bench gateway
 	bin/perennial bench console
 
-bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, smtp-source (20 minutes; needs wrk)
-	$(GO) test ./internal/lab/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca "$$(tools/peers/path step-ca)" -service $(CURDIR)/bin/perennial
+bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, Caddy, smtp-source (half an hour on a machine that does nothing else; needs wrk)
+	$(GO) test ./internal/lab/bench -count=1 -timeout 90m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca "$$(tools/peers/path step-ca)" \
+		-caddy "$$(CGO_ENABLED=0 $(GO) -C tools/proxies tool -n caddy)" -service $(CURDIR)/bin/perennial
 
 bench-guard: build packages ## the guard's table of docs/performance.md, into bin/guard.md: against nginx (3 minutes)
 	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGuard -v -args -guard $(CURDIR)/bin/guard.md -service $(CURDIR)/bin/perennial

@@ -97,6 +97,7 @@ type benchGatewayCmd struct {
 	benchFlags
 	Rounds int           `default:"5" help:"Number of rounds, in which each proxy is measured in turn."`
 	Each   time.Duration `default:"3s" help:"Duration of a measurement."`
+	Caddy  string        `placeholder:"FILE" help:"The program caddy, to measure it too."`
 }
 
 func (c *benchGatewayCmd) Run(e env) error {
@@ -104,6 +105,6 @@ func (c *benchGatewayCmd) Run(e env) error {
 		return fmt.Errorf("--rounds, --each: use at least 1 and 1s")
 	}
 	return c.run(e, func(ctx context.Context) (printer, error) {
-		return bench.Gateway(ctx, c.Database, c.Rounds, c.Each)
+		return bench.Gateway(ctx, c.Database, c.Caddy, c.Rounds, c.Each)
 	})
 }

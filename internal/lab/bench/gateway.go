@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -41,11 +40,16 @@ type GatewayResult struct {
 	AgainstBare    float64              `json:"settled_against_bare_reverse_proxy"`
 	AgainstNginx   float64              `json:"settled_against_nginx"`
 	AgainstHAProxy float64              `json:"settled_against_haproxy"`
+	AgainstCaddy   float64              `json:"settled_against_caddy,omitempty"`
 	BareToNginx    float64              `json:"bare_reverse_proxy_against_nginx"`
 	// BoundToNginx is the ratio of a prototype without net/http's server to nginx: see direct.go.
 	BoundToNginx float64 `json:"prototype_without_server_against_nginx"`
 	OpenSmall    float64 `json:"open_against_settled_small"`
 	OpenLarge    float64 `json:"open_against_settled_64_kib"`
+	OpenHuge     float64 `json:"open_against_settled_1_mib"`
+	// Handshakes are ratios to nginx if each message needs a new connection to the receiver, with a full TLS handshake.
+	HandshakesP256 float64 `json:"handshakes_p256_against_nginx"`
+	HandshakesRSA  float64 `json:"handshakes_rsa_2048_against_nginx"`
 	// AddedP99 is the median over the rounds of the time that the gateway adds to the 99th percentile of a bare reverse
 	// proxy, in milliseconds, with a few connections that leave the cores half idle.
 	AddedP99 float64 `json:"added_p99_milliseconds"`
@@ -55,25 +59,39 @@ type GatewayResult struct {
 func (r GatewayResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%-26s requests a second, %d rounds\n", "", r.Rounds)
 	for _, name := range gatewayRuns {
+		if len(r.PerSecond[name]) == 0 {
+			continue
+		}
 		fmt.Fprintf(w, "%-26s", name)
 		for _, v := range r.PerSecond[name] {
 			fmt.Fprintf(w, " %8.0f", v)
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx          "+
-		"    %.2f (goal 0.80; the bare ReverseProxy itself: %.2f; a prototype without net/http's server: %.2f)\n  settled "+
-		"/ HAProxy            %.2f (goal 0.80)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB  "+
-		"     %.2f (goal 0.90)\nadded to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n",
-		r.AgainstBare, r.AgainstNginx, r.BareToNginx, r.BoundToNginx, r.AgainstHAProxy, r.OpenSmall, r.OpenLarge, r.AddedP99)
+	fmt.Fprintln(w, "medians of the ratios:")
+	line := func(name string, value float64, goal string) { fmt.Fprintf(w, "  %-34s %.2f  %s\n", name, value, goal) }
+	line("settled / bare ReverseProxy", r.AgainstBare, "goal 0.95")
+	line("settled / nginx", r.AgainstNginx, fmt.Sprintf("goal 0.85; the bare ReverseProxy itself: %.2f; a prototype "+
+		"without net/http's server: %.2f", r.BareToNginx, r.BoundToNginx))
+	line("settled / HAProxy", r.AgainstHAProxy, "")
+	if r.AgainstCaddy > 0 {
+		line("settled / Caddy", r.AgainstCaddy, "goal 1")
+	}
+	line("open / settled, 200 bytes", r.OpenSmall, "goal 0.9")
+	line("open / settled, 64 KiB", r.OpenLarge, "goal 0.97")
+	line("open / settled, 1 MiB", r.OpenHuge, "goal 0.97")
+	line("full handshakes, P-256 / nginx", r.HandshakesP256, "goal 0.8")
+	line("full handshakes, RSA 2048 / nginx", r.HandshakesRSA, "goal 0.8")
+	fmt.Fprintf(w, "added to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n", r.AddedP99)
 }
 
-var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "prototype without server",
-	"settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
+var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "caddy", "prototype without server",
+	"settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB", "settled, POST 1 MiB",
+	"open, POST 1 MiB", "handshakes P-256", "nginx handshakes P-256", "handshakes RSA 2048", "nginx handshakes RSA 2048"}
 
 // Gateway measures the gateway against a bare httputil.ReverseProxy, nginx and HAProxy, with the same certificate and
-// receiver (nginx) and the same load (wrk). They must be installed.
-func Gateway(ctx context.Context, database string, rounds int, each time.Duration) (r GatewayResult, err error) {
+// receiver (nginx) and the same load (wrk). They must be installed. It also measures Caddy if caddy is its program.
+func Gateway(ctx context.Context, database, caddy string, rounds int, each time.Duration) (r GatewayResult, err error) {
 	for _, program := range []string{"wrk", "nginx", "haproxy"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return r, fmt.Errorf("%s is not installed: apt-get install %s", program, program)
@@ -89,7 +107,7 @@ func Gateway(ctx context.Context, database string, rounds int, each time.Duratio
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	b := gatewayBench{fleet: f, dir: dir}
+	b := gatewayBench{fleet: f, dir: dir, caddy: caddy}
 	defer b.stop()
 	if err := b.start(ctx); err != nil {
 		return r, err
@@ -98,6 +116,9 @@ func Gateway(ctx context.Context, database string, rounds int, each time.Duratio
 	var added []float64
 	for range rounds {
 		for _, name := range gatewayRuns {
+			if name == "caddy" && caddy == "" {
+				continue
+			}
 			perSecond, _, err := b.load(ctx, name, each, 32)
 			if err != nil {
 				return r, fmt.Errorf("%s: %w", name, err)
@@ -116,25 +137,39 @@ func Gateway(ctx context.Context, database string, rounds int, each time.Duratio
 	r.AgainstBare = medianRatio(r.PerSecond["settled"], r.PerSecond["bare ReverseProxy"])
 	r.AgainstNginx = medianRatio(r.PerSecond["settled"], r.PerSecond["nginx"])
 	r.AgainstHAProxy = medianRatio(r.PerSecond["settled"], r.PerSecond["haproxy"])
+	r.AgainstCaddy = medianRatio(r.PerSecond["settled"], r.PerSecond["caddy"])
 	r.BareToNginx = medianRatio(r.PerSecond["bare ReverseProxy"], r.PerSecond["nginx"])
 	r.BoundToNginx = medianRatio(r.PerSecond["prototype without server"], r.PerSecond["nginx"])
 	r.OpenSmall = medianRatio(r.PerSecond["open, POST 200 bytes"], r.PerSecond["settled, POST 200 bytes"])
 	r.OpenLarge = medianRatio(r.PerSecond["open, POST 64 KiB"], r.PerSecond["settled, POST 64 KiB"])
+	r.OpenHuge = medianRatio(r.PerSecond["open, POST 1 MiB"], r.PerSecond["settled, POST 1 MiB"])
+	r.HandshakesP256 = medianRatio(r.PerSecond["handshakes P-256"], r.PerSecond["nginx handshakes P-256"])
+	r.HandshakesRSA = medianRatio(r.PerSecond["handshakes RSA 2048"], r.PerSecond["nginx handshakes RSA 2048"])
 	return r, nil
 }
 
+// medianRatio returns the median of the ratios of the rounds; 0 if b was not measured.
 func medianRatio(a, b []float64) float64 {
+	if len(b) == 0 {
+		return 0
+	}
+	ratios := ratiosOf(a, b)
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
+
+func ratiosOf(a, b []float64) []float64 {
 	ratios := make([]float64, len(a))
 	for i := range a {
 		ratios[i] = a[i] / b[i]
 	}
-	slices.Sort(ratios)
-	return ratios[len(ratios)/2]
+	return ratios
 }
 
 type gatewayBench struct {
 	*fleet
 	dir   string
+	caddy string // the program; may be empty
 	urls  map[string]string
 	ended []func()
 }
@@ -160,49 +195,29 @@ func (b *gatewayBench) serve(h http.Handler) (url string, err error) {
 // start starts the receiver, two tenants (one settled, one with an open roll-over), and the proxies.
 func (b *gatewayBench) start(ctx context.Context) error {
 	now := time.Now()
-	receiver, proxy, err := b.nginx(now)
+	n, err := b.nginx(now)
 	if err != nil {
 		return err
 	}
 	egress := tenancy.Egress{ServerCA: string(b.ca.Bundle())}
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	for _, name := range []string{"settled", "open"} {
-		t, err := b.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "bench",
-			now)
-		if err != nil {
-			return err
-		}
-		err = b.store.InTx(ctx, func(tx *store.Tx) error {
-			r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
-				Version: 1}
-			a := tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver,
-				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress,
-				CreatedAt: now, Version: 1}
-			return errors.Join(tx.CreateReceivers(ctx, r), tx.CreateArrangements(ctx, a))
-		})
-		if err != nil {
+	for name, kind := range map[string]tenancy.KeyType{"settled": tenancy.P256, "open": tenancy.P256,
+		"rsa": tenancy.RSA2048} {
+		if err := b.tenant(ctx, name, kind, egress, n, now); err != nil {
 			return err
 		}
 	}
 	if _, err := b.engine.RenewByHand(ctx, "open", tenancy.ForTenant, lifecycle.Reissue, "bench", now); err != nil {
 		return err
 	}
-	t, err := b.store.Tenant(ctx, "settled")
+	pair, err := b.identity(ctx, "settled", "client.pem")
 	if err != nil {
 		return err
 	}
-	c, err := b.store.Newest(ctx, t.ID, tenancy.ForTenant)
-	if err != nil {
+	if _, err := b.identity(ctx, "rsa", "rsa.pem"); err != nil {
 		return err
 	}
-	pair, err := b.engine.Presentable(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(b.dir, "client.pem"), pairPEM(pair), 0o600); err != nil {
-		return err
-	}
-	endpoint, err := url.Parse(receiver)
+	endpoint, err := url.Parse(n.receiver)
 	if err != nil {
 		return err
 	}
@@ -231,113 +246,62 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.runNginx(receiver); err != nil {
+	if err := b.run(n.receiver, "nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c",
+		filepath.Join(b.dir, "nginx.conf")); err != nil {
 		return err
 	}
-	haproxy, err := b.haproxy(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"))
+	haproxy, err := b.haproxy(n.receiver)
 	if err != nil {
 		return err
 	}
-	b.urls = map[string]string{"haproxy": haproxy, "bare ReverseProxy": bare, "nginx": proxy,
+	b.urls = map[string]string{"haproxy": haproxy, "bare ReverseProxy": bare, "nginx": n.proxy,
 		"settled": ours + "/settled/erp", "open": ours + "/open/erp",
-		"prototype without server": "http://" + bound.Addr().String()}
-	return nil
+		"prototype without server": "http://" + bound.Addr().String(),
+		"handshakes P-256":         ours + "/settled/fresh", "nginx handshakes P-256": n.proxyFresh,
+		"handshakes RSA 2048": ours + "/rsa/fresh", "nginx handshakes RSA 2048": n.proxyFreshRSA}
+	if b.caddy == "" {
+		return nil
+	}
+	b.urls["caddy"], err = b.runCaddy(n.receiver)
+	return err
 }
 
-// nginx writes the configuration of the receiver and of the proxy, in one nginx.
-func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) {
-	server, err := b.ca.NewServerCertificate("127.0.0.1", func() time.Time { return now })
+// tenant creates a tenant with arrangements to both ports of the receiver.
+func (b *gatewayBench) tenant(ctx context.Context, name string, kind tenancy.KeyType, egress tenancy.Egress, n ports,
+	now time.Time) error {
+	t, err := b.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: kind}, "bench", now)
 	if err != nil {
-		return "", "", err
-	}
-	pair, err := server.Get(nil)
-	if err != nil {
-		return "", "", err
-	}
-	var ports [2]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", "", err
-		}
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-		l.Close()
-	}
-	var conf bytes.Buffer
-	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents { "+
-		"worker_connections 4096; }\nhttp { access_log off; keepalive_requests 100000000; client_max_body_size 0; "+
-		"client_body_buffer_size 128k;\n", b.dir)
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&conf, "%s_temp_path %s/tmp;\n", kind, b.dir)
-	}
-	fmt.Fprintf(&conf, `server { listen 127.0.0.1:%[1]d ssl;
-		ssl_certificate %[3]s/server.pem; ssl_certificate_key %[3]s/server.pem;
-		ssl_client_certificate %[3]s/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
-		location / { return 200 "accepted\n"; } }
-	upstream receiver { server 127.0.0.1:%[1]d; keepalive 64; keepalive_requests 100000000; }
-	server { listen 127.0.0.1:%[2]d; location / {
-		proxy_pass https://receiver; proxy_http_version 1.1; proxy_set_header Connection "";
-		proxy_ssl_certificate %[3]s/client.pem; proxy_ssl_certificate_key %[3]s/client.pem;
-		proxy_ssl_trusted_certificate %[3]s/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3;
-		proxy_ssl_name 127.0.0.1; } } }`, ports[0], ports[1], b.dir)
-	return fmt.Sprintf("https://127.0.0.1:%d/", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1]), errors.Join(
-		os.WriteFile(filepath.Join(b.dir, "server.pem"), pairPEM(*pair), 0o600),
-		os.WriteFile(filepath.Join(b.dir, "ca.pem"), b.ca.Bundle(), 0o600),
-		os.WriteFile(filepath.Join(b.dir, "nginx.conf"), conf.Bytes(), 0o600))
-}
-
-func (b *gatewayBench) runNginx(receiver string) error {
-	return b.run(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"), "nginx", "-e",
-		filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
-}
-
-// haproxy starts HAProxy as an egress proxy with one thread, as nginx has one worker.
-func (b *gatewayBench) haproxy(receiver string) (url string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	address := l.Addr().String()
-	l.Close()
-	config := filepath.Join(b.dir, "haproxy.cfg")
-	text := fmt.Sprintf(`global
-  nbthread 1
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  http-reuse always
-listen egress
-  bind %[1]s
-  default-server ssl crt %[3]s/client.pem ca-file %[3]s/ca.pem verify required verifyhost 127.0.0.1
-  server receiver %[2]s pool-max-conn 64
-`, address, receiver, b.dir)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	return "http://" + address, b.run(address, "haproxy", "-db", "-q", "-f", config)
-}
-
-// run starts a program and waits until it listens.
-func (b *gatewayBench) run(address, program string, args ...string) error {
-	cmd := exec.Command(program, args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
 		return err
 	}
-	b.ended = append(b.ended, func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-	})
-	for range 100 {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			return conn.Close()
+	return b.store.InTx(ctx, func(tx *store.Tx) error {
+		for arrangement, endpoint := range map[string]string{"erp": n.receiver, "fresh": n.fresh} {
+			r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: arrangement, DisplayName: arrangement, CreatedAt: now,
+				Version: 1}
+			a := tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: arrangement,
+				Endpoint: endpoint, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+				Egress: egress, CreatedAt: now, Version: 1}
+			if err := errors.Join(tx.CreateReceivers(ctx, r), tx.CreateArrangements(ctx, a)); err != nil {
+				return err
+			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		return nil
+	})
+}
+
+// identity writes the certificate and key of a tenant into a file, for the other proxies.
+func (b *gatewayBench) identity(ctx context.Context, tenant, file string) (pair tls.Certificate, err error) {
+	t, err := b.store.Tenant(ctx, tenant)
+	if err != nil {
+		return pair, err
 	}
-	return fmt.Errorf("%s does not answer", program)
+	c, err := b.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return pair, err
+	}
+	if pair, err = b.engine.Presentable(ctx, c); err != nil {
+		return pair, err
+	}
+	return pair, os.WriteFile(filepath.Join(b.dir, file), pairPEM(pair), 0o600)
 }
 
 func pairPEM(pair tls.Certificate) []byte {
@@ -364,10 +328,7 @@ func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration
 	proxy, kind, _ := strings.Cut(name, ", ")
 	args := []string{"-t1", fmt.Sprintf("-c%d", connections), "--latency", "-d" + each.String(), b.urls[proxy] + "/"}
 	if kind != "" {
-		size := 200
-		if kind == "POST 64 KiB" {
-			size = 64 << 10
-		}
+		size := map[string]int{"POST 200 bytes": 200, "POST 64 KiB": 64 << 10, "POST 1 MiB": 1 << 20}[kind]
 		script := filepath.Join(b.dir, "post.lua")
 		if err := os.WriteFile(script, fmt.Appendf(nil, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size),
 			0o600); err != nil {

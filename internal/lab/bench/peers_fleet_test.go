@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -232,3 +233,14 @@ func PrintRows(w io.Writer, rows []Row) {
 }
 
 func ratio(a, b float64) string { return fmt.Sprintf("%.2f", math.Round(100*a/b)/100) }
+
+// middle returns the median.
+func middle(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// spread prints the median with the smallest and the largest value.
+func spread(values []float64) string {
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", middle(values), slices.Min(values), slices.Max(values))
+}
