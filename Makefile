@@ -126,8 +126,8 @@ properties: ## the invariants over many more drawn histories than "make test" ta
 	$(GO) test ./internal/engine/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
 	$(GO) test ./internal/lab/sim -run ManySeeds -args -many
 
-regression: packages ## what a renewal costs, in counts that repeat: 15 % more than is written down fails
-	$(GO) test ./internal/lab/bench -count=1 -run Costs -v
+regression: packages ## what a renewal, a mail, a message, a decision and an idle service cost, in counts that repeat: 15 % more than is written down fails
+	$(GO) test ./internal/lab/bench ./internal/ingress/guard -count=1 -run Costs -v
 	PERENNIAL_REGRESSION=1 $(GO) test ./internal/service -count=1 -run Costs -v
 
 model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants

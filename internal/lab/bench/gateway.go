@@ -170,6 +170,7 @@ type gatewayBench struct {
 	*fleet
 	dir   string
 	caddy string // the program; may be empty
+	host  string // URL of the gateway, without a path
 	urls  map[string]string
 	ended []func()
 }
@@ -246,6 +247,7 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.host = ours
 	if err := b.run(n.receiver, "nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c",
 		filepath.Join(b.dir, "nginx.conf")); err != nil {
 		return err

@@ -98,6 +98,11 @@ func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err err
 // Deliver returns the number of mails per second that are sent from the queue to a mail server, including storing each
 // answer.
 func Deliver(t *testing.T, smtpURL string, mails int) (perSecond float64, err error) {
+	return deliver(t, smtpURL, mails, func() {})
+}
+
+// deliver is Deliver that calls a function when everything is queued.
+func deliver(t *testing.T, smtpURL string, mails int, queued func()) (perSecond float64, err error) {
 	ctx := t.Context()
 	f, err := newFleet(ctx, "")
 	if err != nil {
@@ -128,6 +133,7 @@ func Deliver(t *testing.T, smtpURL string, mails int) (perSecond float64, err er
 	if err != nil {
 		return 0, err
 	}
+	queued()
 	started := time.Now()
 	if err := queue.Start(ctx); err != nil {
 		return 0, err
@@ -155,17 +161,17 @@ func (q queue) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
 	return nil
 }
 
-// counted counts certificates.
-type counted struct {
+// counting counts certificates.
+type counting struct {
 	issuer.Issuer
 	issued *atomic.Int64
 }
 
 // Unwrap makes the capabilities of the issuer reachable.
-func (c counted) Unwrap() issuer.Issuer { return c.Issuer }
+func (c counting) Unwrap() issuer.Issuer { return c.Issuer }
 
 // Issue implements [issuer.Issuer].
-func (c counted) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+func (c counting) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
 	c.issued.Add(1)
 	return c.Issuer.Issue(ctx, r)
 }
@@ -190,7 +196,7 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 			return 0, 0, err
 		}
 		defer config.Store.Close()
-		config.Issuer, config.Parts, config.PartSize = counted{issuer.Checked(f.ca), &issued}, q, 1000
+		config.Issuer, config.Parts, config.PartSize = counting{issuer.Checked(f.ca), &issued}, q, 1000
 		if engines[i], err = lifecycle.New(config); err != nil {
 			return 0, 0, err
 		}
