@@ -12,7 +12,7 @@ BESIEGED ?= 1h
 P       ?= 4
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -135,6 +135,9 @@ model: packages ## Spin explores the ledger and the roll-over, and must find wha
 
 faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; two at a time, about 20 s each)
 	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
+
+soak: packages ## messages, renewals, decisions, feeds and an open console for half an hour: nothing grows
+	$(GO) test ./cmd/perennial -count=1 -timeout 2h -run TestNothingGrows -v -args -soaked 30m
 
 hostile: packages ## an innocent tenant beside a hostile one, its receiver and strangers, for BESIEGED
 	$(GO) test ./cmd/perennial -count=1 -timeout 4h -run TestTheInnocent -v -args -besieged $(BESIEGED)
