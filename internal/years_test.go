@@ -15,8 +15,8 @@ var (
 	test     = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 )
 
-// "make test" leaves the tests that the Makefile's YEARS matches out of its first run, and runs them in the packages that
-// it lists. A test of that name in another package would never run.
+// "make test" leaves the tests that the Makefile's YEARS matches out of its first run, and runs them in the packages
+// that it lists. A test of that name in another package would never run.
 func TestEveryTestThatIsSkippedWithTheRaceDetectorRunsWithoutIt(t *testing.T) {
 	makefile, err := os.ReadFile("../Makefile")
 	if err != nil {

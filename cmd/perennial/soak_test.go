@@ -54,7 +54,7 @@ type soak struct {
 	failures  sync.Map // what failed, for the report
 }
 
-// usage is what the processes use at one time.
+// A usage is what the processes use at one time.
 type usage struct {
 	memory     [2]int // RSS in MB, of the service and of the guard
 	files      [2]int
@@ -62,8 +62,8 @@ type usage struct {
 	rows       map[string]int
 }
 
-// A service and a guard under load use no more after a while than soon after they have started: -soaked sets for how long,
-// half an hour with make soak.
+// A service and a guard under load use no more after a while than soon after they have started. -soaked sets for how
+// long: half an hour with make soak.
 func TestNothingGrowsUnderMixedLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 15 seconds")
@@ -148,10 +148,12 @@ func startSoak(t *testing.T, database string) *soak {
 	s.install()
 	check(t, os.WriteFile(filepath.Join(dir, "acme.pem"), []byte(s.perennial("certificate", "download", "acme")), 0o600))
 	feed := regexp.MustCompile(`http\S+`).FindString(s.perennial("feed", "create", "acme/bank"))
-	check(t, os.WriteFile(filepath.Join(dir, "guard.yaml"), fmt.Appendf(nil, "decide: {listen: 127.0.0.1:%d, from: rfc9440}\n"+
-		"partners:\n  - {name: acme, known: [acme.pem], feed: %q, rule: successor, policy: perennial, on_hold: refuse}\n",
-		testenv.Port(t), feed), 0o600))
-	s.guard = exec.Command("perennial", "guard", "run", "--config", filepath.Join(dir, "guard.yaml"), "--log-level", "error")
+	config := filepath.Join(dir, "guard.yaml")
+	check(t, os.WriteFile(config, fmt.Appendf(nil, `decide: {listen: 127.0.0.1:%d, from: rfc9440}
+partners:
+  - {name: acme, known: [acme.pem], feed: %q, rule: successor, policy: perennial, on_hold: refuse}
+`, testenv.Port(t), feed), 0o600))
+	s.guard = exec.Command("perennial", "guard", "run", "--config", config, "--log-level", "error")
 	s.guard.Stderr = os.Stderr
 	testenv.Start(t, s.guard)
 	return s

@@ -36,8 +36,8 @@ func TestAMessageCostsWhatItDidBefore(t *testing.T) {
 	testenv.Check(t, err)
 	defer conn.Close()
 	request := func(tenant, method string, body int) []byte {
-		return fmt.Appendf(nil, "%s /%s/erp/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", method, tenant, body,
-			make([]byte, body))
+		return fmt.Appendf(nil, "%s /%s/erp/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", method, tenant,
+			body, make([]byte, body))
 	}
 	counted(t, "a message, settled", testenv.AllocationsOf(t, conn, request("settled", "GET", 0), 2000),
 		allocationsOfAMessage)

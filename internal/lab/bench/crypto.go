@@ -62,12 +62,14 @@ func standard() (create func(crypto.PublicKey) error, err error) {
 		return nil, err
 	}
 	authority := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true,
-		Subject: pkix.Name{Organization: []string{"Bench"}, CommonName: "Bench issuing CA G1"}, SubjectKeyId: make([]byte, 20),
-		NotBefore: runDate, NotAfter: runDate.Add(10 * 365 * policy.Day)}
+		Subject:      pkix.Name{Organization: []string{"Bench"}, CommonName: "Bench issuing CA G1"},
+		SubjectKeyId: make([]byte, 20),
+		NotBefore:    runDate, NotAfter: runDate.Add(10 * 365 * policy.Day)}
 	serial := new(big.Int).Lsh(big.NewInt(0x40), 120)
 	return func(subject crypto.PublicKey) error {
 		leaf := &x509.Certificate{SerialNumber: serial, BasicConstraintsValid: true, SubjectKeyId: make([]byte, 20),
-			Subject:  pkix.Name{Organization: []string{"Bench"}, OrganizationalUnit: []string{issuer.TenantUnit}, CommonName: "bench"},
+			Subject: pkix.Name{Organization: []string{"Bench"}, OrganizationalUnit: []string{issuer.TenantUnit},
+				CommonName: "bench"},
 			URIs:     []*url.URL{{Scheme: "spiffe", Host: "bench.example.com", Path: "/tenant/bench"}},
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 			NotBefore: runDate.Add(-local.Backdate), NotAfter: runDate.Add(365 * policy.Day)}

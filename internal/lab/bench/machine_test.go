@@ -97,8 +97,9 @@ func TestABusyMachineHasNoTable(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if got := (ticks{end.all - start.all, end.busy - start.busy, end.stolen - start.stolen}); got != (ticks{200, 120, 50}) {
-		t.Errorf("%+v", got)
+	between := ticks{end.all - start.all, end.busy - start.busy, end.stolen - start.stolen}
+	if between != (ticks{200, 120, 50}) {
+		t.Errorf("%+v", between)
 	}
 	if _, err := parseTicks("intr 1 2 3"); err == nil {
 		t.Error("another line is read as the sums of all cores")

@@ -143,8 +143,8 @@ func (p *peerTable) mails() {
 		testenv.Check(p.t, err)
 		ours, theirs = append(ours, each), append(theirs, smtpSource(p.t, sink, mails))
 	}
-	p.add("mails delivered, with each answer stored", "`smtp-source`, the same server", "0.35", "%s: %.0f/s against %.0f/s",
-		spread(ratiosOf(ours, theirs)), middle(ours), middle(theirs))
+	p.add("mails delivered, with each answer stored", "`smtp-source`, the same server", "0.35",
+		"%s: %.0f/s against %.0f/s", spread(ratiosOf(ours, theirs)), middle(ours), middle(theirs))
 }
 
 // gateway compares the gateway with other proxies.

@@ -11,8 +11,8 @@ import (
 )
 
 // AllocationsOf sends a request n times over one connection, and returns how many allocations this process makes for
-// each. It allocates nothing itself, so they are those of the server. Each answer must be the first one, with status 200
-// or 204, but for values of the same length such as dates.
+// each. It allocates nothing itself, so they are those of the server. Each answer must have a status such as 200 or
+// 204, and the length of the first one.
 func AllocationsOf(t testing.TB, conn net.Conn, request []byte, n int) float64 {
 	t.Helper()
 	length := answerLength(t, conn, request)

@@ -31,9 +31,10 @@ type leaf struct {
 	revocations         []string // addresses of the revocation list; none if it is not published
 }
 
-// mustVerify reports whether the signature of a certificate is verified before it is issued. A key elsewhere could be any
-// device, so each of its signatures is. Of the keys in this process it is one in 64, which finds a faulty machine, because
-// verifying takes longer than the signature and a new key together. (crypto/rsa verifies each signature itself.)
+// mustVerify reports whether the signature of a certificate is verified before it is issued. A key elsewhere could be
+// in any device, so each of its signatures is verified. Of those of keys in this process, it is one in 64, which finds
+// a faulty machine. Verifying takes longer than the signature and a new key together. (crypto/rsa verifies each
+// signature itself.)
 func (a *authority) mustVerify(l leaf) bool {
 	return a.KeyURI != "" || l.serial.TrailingZeroBits() >= 6 // serial numbers are random
 }

@@ -104,7 +104,8 @@ func drawLeaf(t *rapid.T, keys []crypto.Signer) leaf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := leaf{serial: newSerial(), names: certfile.Names{Subject: der}, key: rapid.SampledFrom(keys).Draw(t, "key").Public()}
+	l := leaf{serial: newSerial(), names: certfile.Names{Subject: der},
+		key: rapid.SampledFrom(keys).Draw(t, "key").Public()}
 	if rapid.Bool().Draw(t, "has alternative names") || !l.names.HasSubject() {
 		uri := "spiffe://example.com/tenant/" + strings.Repeat("x", rapid.IntRange(0, 300).Draw(t, "length"))
 		if l.names.SAN, err = certfile.SANOf(certfile.GeneralName{Kind: certfile.URIName, Value: uri}); err != nil {
@@ -159,7 +160,8 @@ func TestASignatureThatIsNotValidIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	subject, err := (issuer.Form{TrustDomain: "example.com", Organization: "Example"}).Names(issuer.Request{Tenant: "acme"})
+	form := issuer.Form{TrustDomain: "example.com", Organization: "Example"}
+	subject, err := form.Names(issuer.Request{Tenant: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
