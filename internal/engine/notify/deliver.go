@@ -74,8 +74,11 @@ type answered struct {
 	events []tenancy.Event
 }
 
+// page is the number of mails whose answers a conversation stores together: a crash repeats at most so many of it.
+const page = 10
+
 // A ledger stores the answers of several conversations with one commit. While one commit is written, the others gather.
-// Each conversation waits until its own answer is stored.
+// Each conversation waits until its own answers are stored.
 type ledger struct {
 	commit  sync.Mutex
 	mu      sync.Mutex
@@ -83,12 +86,15 @@ type ledger struct {
 }
 
 type entry struct {
-	answered
-	stored chan error
+	answers []answered
+	stored  chan error
 }
 
-func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
-	e := entry{v, make(chan error, 1)}
+func (l *ledger) store(ctx context.Context, s *store.Store, answers ...answered) error {
+	if len(answers) == 0 {
+		return nil
+	}
+	e := entry{answers, make(chan error, 1)}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, e)
 	l.mu.Unlock()
@@ -103,10 +109,14 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 	all := l.waiting
 	l.waiting = nil
 	l.mu.Unlock()
-	err := write(ctx, s, all...)
+	var together []answered
 	for _, e := range all {
-		if err != nil && len(all) > 1 { // perhaps because of one of them: the others must not be sent again for it
-			e.stored <- write(ctx, s, e)
+		together = append(together, e.answers...)
+	}
+	err := write(ctx, s, together...)
+	for _, e := range all {
+		if errors.Is(err, tenancy.ErrStale) { // one mail is gone: the others must not be sent again for it
+			e.stored <- writeEach(ctx, s, e.answers)
 		} else {
 			e.stored <- err
 		}
@@ -115,22 +125,30 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 }
 
 // write stores answers in one transaction.
-func write(ctx context.Context, s *store.Store, all ...entry) error {
+func write(ctx context.Context, s *store.Store, all ...answered) error {
 	return s.InTx(ctx, func(tx *store.Tx) error {
 		var events []tenancy.Event
-		for _, e := range all {
-			if err := tx.UpdateMail(ctx, e.mail); err != nil {
+		for _, a := range all {
+			if err := tx.UpdateMail(ctx, a.mail); err != nil {
 				return err
 			}
-			events = append(events, e.events...)
+			events = append(events, a.events...)
 		}
 		return tx.Audit(ctx, events...)
 	})
 }
 
-// Deliver sends those of the mails that are still queued. It stores each answer before it sends the next mail, so that
-// a crash repeats at most one mail. If some mails must be tried again, the error states the reason. On the last
-// attempt, they become dead instead.
+// writeEach stores each answer in a transaction of its own.
+func writeEach(ctx context.Context, s *store.Store, all []answered) (errs error) {
+	for _, a := range all {
+		errs = errors.Join(errs, write(ctx, s, a))
+	}
+	return errs
+}
+
+// Deliver sends those of the mails that are still queued. It stores the answers page by page, so that a crash repeats at
+// most a page. If some mails must be tried again, the error states the reason. On the last attempt, they become dead
+// instead.
 //
 // If the mail server refuses this installation, not a recipient, all mails are held, and the error is a [*HeldError].
 // It does not count as an attempt. Until its time, Deliver sends nothing. Then it sends one mail, and the others follow
@@ -157,7 +175,10 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	}
 	r := &round{d: d, mails: mails, tenants: tenants, lastTry: lastTry, hold: hold, now: now}
 	err = d.sender.Send(ctx, letters, func(i int, answer error) error { return r.answered(ctx, i, answer) })
-	if err != nil && !errors.Is(err, errTestFailed) {
+	if errors.Is(err, errTestFailed) {
+		err = nil
+	}
+	if err := errors.Join(err, r.store(ctx)); err != nil {
 		return err
 	}
 	return r.end(context.WithoutCancel(ctx))
@@ -172,6 +193,7 @@ type round struct {
 	hold    tenancy.MailHold // if all mails are held, the first one shows whether they can continue
 	now     time.Time
 
+	unstored       []answered
 	accepted, dead int
 	ours           []int // the mails whose answer was about this installation
 	session        bool  // the server refused the session
@@ -181,7 +203,7 @@ type round struct {
 // errTestFailed ends a round that only tests the mail server.
 var errTestFailed = errors.New("the mail server still refuses this installation")
 
-// answered stores an answer of the server.
+// answered takes an answer of the server, and stores the page that it completes.
 func (r *round) answered(ctx context.Context, i int, answer error) error {
 	m := &r.mails[i]
 	refusal := faultOf(answer)
@@ -202,20 +224,29 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 		m.Attempts++
 		m.LastError, r.again = answer.Error(), answer
 	}
-	// An answer of the server is stored even if this process is asked to stop.
-	ctx = context.WithoutCancel(ctx)
-	if err := r.d.ledger.store(ctx, r.d.store, answered{*m, events}); err != nil {
+	r.unstored = append(r.unstored, answered{*m, events})
+	if r.hold.Since.IsZero() && len(r.unstored) < page {
+		return nil
+	}
+	if err := r.store(ctx); err != nil {
 		return err
 	}
 	switch {
 	case r.hold.Since.IsZero():
 	case answer == nil:
 		r.hold = tenancy.MailHold{}
-		return r.d.release(ctx, r.now)
+		return r.d.release(context.WithoutCancel(ctx), r.now)
 	case refusal.Fault == Ours:
 		return errTestFailed
 	}
 	return nil
+}
+
+// store stores the answers that are not stored yet, even if this process is asked to stop.
+func (r *round) store(ctx context.Context) error {
+	unstored := r.unstored
+	r.unstored = nil
+	return r.d.ledger.store(context.WithoutCancel(ctx), r.d.store, unstored...)
 }
 
 // dies marks a mail as dead.
@@ -249,9 +280,10 @@ func (r *round) end(ctx context.Context) error {
 		} else {
 			m.Attempts++
 		}
-		if err := r.d.ledger.store(ctx, r.d.store, answered{*m, events}); err != nil {
-			return err
-		}
+		r.unstored = append(r.unstored, answered{*m, events})
+	}
+	if err := r.store(ctx); err != nil {
+		return err
 	}
 	left := len(r.mails) - r.accepted - r.dead
 	switch {

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/mail"
 	"path/filepath"
@@ -184,7 +185,7 @@ func TestAnAnswerThatCannotBeStoredDoesNotAffectTheOthers(t *testing.T) {
 	check(t, w.Tick(t.Context(), time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)))
 	mails, err := w.Store.Mails(t.Context(), w.acme.ID, "", "", 1)
 	check(t, err)
-	gone := entry{answered{mail: tenancy.Mail{ID: "gone"}}, make(chan error, 1)}
+	gone := entry{[]answered{{mail: tenancy.Mail{ID: "gone"}}}, make(chan error, 1)}
 	l := ledger{waiting: []entry{gone}} // of another conversation
 	mails[0].State = tenancy.MailSent
 	if err := l.store(t.Context(), w.Store, answered{mail: mails[0]}); err != nil {
@@ -195,6 +196,34 @@ func TestAnAnswerThatCannotBeStoredDoesNotAffectTheOthers(t *testing.T) {
 	}
 	if m, err := w.Store.Mail(t.Context(), mails[0].ID); err != nil || m.State != tenancy.MailSent {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// A crash repeats at most a page of the mails of a conversation.
+func TestAnswersAreStoredPageByPage(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		for i := range page + 2 {
+			name := fmt.Sprint("user-", i)
+			if err := tx.CreateKeyUsers(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: w.acme.ID, Name: name,
+				Email: name + "@acme.example.com", SubscribedAt: installed, UnsubscribeToken: "secret of " + name,
+				Version: 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	most := 0
+	var sender answers
+	sender.answer = func(Addressed) error {
+		most = max(most, len(sender.letters)-w.sent())
+		return nil
+	}
+	ids := w.queued()
+	check(t, w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1)))
+	if len(ids) < page+2 || most != page || w.sent() != len(ids) {
+		t.Errorf("of %d mails, up to %d were sent and not stored; %d are stored", len(ids), most, w.sent())
 	}
 }
 
@@ -545,11 +574,9 @@ func TestADeliveryReportsWhatItCannotReadOrStore(t *testing.T) {
 	if err := w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1)); !errors.Is(err, tenancy.ErrStale) {
 		t.Errorf("an answer that cannot be stored: %v", err)
 	}
-	if len(sender.letters) != 1 {
-		t.Errorf("%d letters were sent", len(sender.letters))
-	}
+	sent := len(sender.letters)
 	// A mail that is not queued any more is not sent.
-	if check(t, w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1))); len(sender.letters) != 1 {
+	if check(t, w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1))); len(sender.letters) != sent {
 		t.Error("a letter was sent for a mail that is not queued")
 	}
 	check(t, w.Store.Close())

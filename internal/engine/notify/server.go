@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/mail"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -202,6 +204,9 @@ func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err erro
 	if err := c.client.UpdateDeadline(c.server.timeout); err != nil {
 		return atSession, err
 	}
+	if pipelining, _ := c.client.Extension("PIPELINING"); pipelining {
+		return c.pipeline(m, recipient)
+	}
 	c.client.SkipSMTPUTF8(true) // no address needs it (RFC 6531, section 3.4), see [mailbox]
 	if err := c.client.Mail("<" + c.server.from.Address + ">"); err != nil {
 		return atSession, err
@@ -213,11 +218,71 @@ func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err erro
 	if err != nil {
 		return atContent, err
 	}
+	return atContent, c.content(w, m)
+}
+
+// pipeline is hand for a server that takes the commands at once (RFC 2920).
+func (c *conversation) pipeline(m *gomail.Msg, recipient string) (at stage, err error) {
+	text := c.client.Text
+	if strings.ContainsAny(c.server.from.Address+recipient, "\r\n") {
+		return atRecipient, errors.New("an address has a line break")
+	}
+	body := ""
+	if eight, _ := c.client.Extension("8BITMIME"); eight {
+		body = " BODY=8BITMIME"
+	}
+	fmt.Fprintf(text.W, "MAIL FROM:<%s>%s\r\nRCPT TO:<%s>\r\nDATA\r\n", c.server.from.Address, body, recipient)
+	if err := text.W.Flush(); err != nil {
+		return atSession, err
+	}
+	for _, step := range []struct {
+		at     stage
+		expect int
+	}{{atSession, 250}, {atRecipient, 25}, {atContent, 354}} {
+		_, _, failed := text.ReadResponse(step.expect)
+		switch {
+		case err == nil && failed != nil:
+			at, err = step.at, failed
+		case err != nil && failed == nil && step.at == atContent:
+			// The server takes a mail without a sender or recipient. It must be an empty one (RFC 2920, section 3.1).
+			if sent := text.PrintfLine("."); sent != nil {
+				return at, sent
+			}
+			if _, _, refused := text.ReadResponse(250); ended(refused) {
+				return at, refused
+			}
+		}
+		if ended(failed) {
+			return at, err
+		}
+	}
+	if err != nil {
+		return at, err
+	}
+	return atContent, c.content(data{text.DotWriter(), text}, m)
+}
+
+// content sends the content of a mail.
+func (c *conversation) content(w io.WriteCloser, m *gomail.Msg) error {
 	if _, err := m.WriteTo(w); err != nil {
 		// The server must not mistake the written part for the whole mail, so the connection can no longer be used.
-		return atContent, fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
+		return fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
 	}
-	return atContent, w.Close()
+	return w.Close()
+}
+
+// data is the content of a mail. Close ends it, and reads the reply.
+type data struct {
+	io.WriteCloser
+	text *textproto.Conn
+}
+
+func (d data) Close() error {
+	if err := d.WriteCloser.Close(); err != nil {
+		return err
+	}
+	_, _, err := d.text.ReadResponse(250)
+	return err
 }
 
 // noReply hides the reply that an error may contain.

@@ -10,6 +10,7 @@ import (
 	htmltemplate "html/template"
 	"net"
 	"net/mail"
+
 	"net/textproto"
 	"os"
 	"path/filepath"
@@ -19,6 +20,9 @@ import (
 	"testing/fstest"
 	texttemplate "text/template"
 	"time"
+
+	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/perennial-pki/perennial/internal/engine/notify/markup"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -31,7 +35,8 @@ import (
 // first ones, and counts the commands and the connections that are open.
 type patient struct {
 	url   string
-	mails int // of a connection that are accepted
+	hello string // its reply to EHLO
+	mails int    // of a connection that are accepted
 	reset string
 
 	mu       sync.Mutex // guards the fields below
@@ -39,12 +44,12 @@ type patient struct {
 	commands map[string]int
 }
 
-func newPatient(t *testing.T, mails int, reset string) *patient {
+func newPatient(t *testing.T, hello string, mails int, reset string) *patient {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	t.Cleanup(func() { l.Close() })
-	p := &patient{url: "smtp://" + l.Addr().String() + "?tls=none", mails: mails, reset: reset,
+	p := &patient{url: "smtp://" + l.Addr().String() + "?tls=none", hello: hello, mails: mails, reset: reset,
 		commands: map[string]int{}}
 	p.accept(l)
 	return p
@@ -75,22 +80,33 @@ func (p *patient) serve(c net.Conn) {
 	defer p.count("CLOSE", -1)
 	defer c.Close()
 	fmt.Fprint(c, "220 ready\r\n")
-	left := p.mails
+	left, known := p.mails, true
 	for in := bufio.NewScanner(c); in.Scan(); {
 		word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
 		p.count(word, 0)
 		switch {
 		case word == "MAIL" && left == 0:
 			fmt.Fprint(c, "421 4.7.0 too many mails\r\n")
-		case word == "RCPT" && strings.Contains(in.Text(), "gone@"):
-			fmt.Fprint(c, "550 5.1.1 no such user\r\n")
+		case word == "EHLO":
+			fmt.Fprint(c, p.hello+"\r\n")
+		case word == "RCPT":
+			if known = !strings.Contains(in.Text(), "gone@"); known {
+				fmt.Fprint(c, "250 ok\r\n")
+			} else {
+				fmt.Fprint(c, "550 5.1.1 no such user\r\n")
+			}
 		case word == "RSET":
 			fmt.Fprint(c, p.reset+"\r\n")
 		case word == "DATA":
 			fmt.Fprint(c, "354 go on\r\n")
 			for in.Scan() && in.Text() != "." {
+				if !known {
+					p.count("CONTENT FOR NOBODY", 0)
+				}
 			}
-			left--
+			if known {
+				left--
+			}
 			fmt.Fprint(c, "250 ok\r\n")
 		default:
 			fmt.Fprint(c, "250 ok\r\n")
@@ -139,24 +155,59 @@ func TestEveryConnectionToAMailServerIsClosed(t *testing.T) {
 		{"a recipient is unknown", 9, "250 ok", []string{"a", "gone", "c"}, 2, 1, 1, 1},
 		{"a server that does not forget the recipient", 9, "502 what", []string{"a", "gone", "c"}, 2, 2, 1, 1},
 	} {
-		p := newPatient(t, c.mails, c.reset)
-		var letters []Addressed
-		for _, name := range c.letters {
-			letters = append(letters, to(name, name+"@acme.example.com"))
-		}
-		accepted := 0
-		for _, err := range send(t, server(t, p.url), letters...) {
-			if err == nil {
-				accepted++
+		// A server with pipelining gets the commands of a mail at once. This one takes the content of a mail to nobody,
+		// which must be empty then.
+		for _, hello := range []string{"250 ready", "250-ready\r\n250 PIPELINING"} {
+			p := newPatient(t, hello, c.mails, c.reset)
+			var letters []Addressed
+			for _, name := range c.letters {
+				letters = append(letters, to(name, name+"@acme.example.com"))
 			}
+			accepted := 0
+			for i, err := range send(t, server(t, p.url), letters...) {
+				if err == nil {
+					accepted++
+				} else if c.letters[i] == "gone" && !strings.Contains(err.Error(), "550 5.1.1 no such user") {
+					t.Errorf("%s: %v", c.name, err)
+				}
+			}
+			testenv.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.open == 0 })
+			p.mu.Lock()
+			if accepted != c.accepted || p.commands["CONNECT"] != c.connections || p.commands["RSET"] != c.resets ||
+				p.commands["QUIT"] != c.quits || p.commands["CONTENT FOR NOBODY"] != 0 {
+				t.Errorf("%s, %q: %d mails are accepted, the commands are %v", c.name, hello, accepted, p.commands)
+			}
+			p.mu.Unlock()
 		}
-		testenv.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.open == 0 })
-		p.mu.Lock()
-		if accepted != c.accepted || p.commands["CONNECT"] != c.connections || p.commands["RSET"] != c.resets ||
-			p.commands["QUIT"] != c.quits {
-			t.Errorf("%s: %d mails are accepted, the commands are %v", c.name, accepted, p.commands)
+	}
+}
+
+// A server that announces pipelining gets the sender, the recipient and DATA before it has answered any of them.
+func TestTheCommandsOfAMailAreSentAtOnceIfTheServerAllowsIt(t *testing.T) {
+	ours, theirs := net.Pipe()
+	at := make(chan []string, 1)
+	go func() {
+		defer theirs.Close()
+		in := bufio.NewScanner(theirs)
+		next := func() string { in.Scan(); return in.Text() }
+		fmt.Fprint(theirs, "220 ready\r\n")
+		next()
+		fmt.Fprint(theirs, "250-ready\r\n250 PIPELINING\r\n")
+		at <- []string{next(), next(), next()}
+		fmt.Fprint(theirs, "250 ok\r\n250 ok\r\n354 go on\r\n")
+		for next() != "." {
 		}
-		p.mu.Unlock()
+		fmt.Fprint(theirs, "250 ok\r\n")
+	}()
+	client, err := smtp.NewClient(ours, "mail.example.com")
+	check(t, err)
+	check(t, client.Hello("localhost"))
+	c := &conversation{server: server(t, "smtp://mail.example.com"), client: client}
+	_, err = c.hand(gomail.NewMsg(), "alice@acme.example.com")
+	check(t, err)
+	if got := <-at; !strings.HasPrefix(got[0], "MAIL FROM:<") || got[1] != "RCPT TO:<alice@acme.example.com>" ||
+		got[2] != "DATA" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -195,7 +246,7 @@ func TestAServerThatCannotBeReachedAnswersTheFirstLetterOnly(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	p := newPatient(t, 9, "250 ok")
+	p := newPatient(t, "250 ready", 9, "250 ok")
 	check(t, server(t, p.url).Send(ended, []Addressed{letter("m1")}, func(_ int, answer error) error {
 		if answer == nil {
 			t.Error("a mail is sent by a process that ends")
@@ -242,7 +293,7 @@ func TestALetterThatCannotBeComposedIsNotSent(t *testing.T) {
 	if m, err := ts.compose(l.Kind, l.Letter, from); m != nil || err == nil {
 		t.Errorf("a domain that is not valid: %v", err)
 	}
-	p := newPatient(t, 9, "250 ok")
+	p := newPatient(t, "250 ready", 9, "250 ok")
 	const broken = "{{index .Tokens 5}}"
 	own, err := markup.Parse(fstest.MapFS{"x.mail": {Data: []byte(broken)}}, "x.mail", nil, nil)
 	check(t, err)
@@ -319,7 +370,7 @@ func TestAnswersOfSeveralConversationsAreStoredOnceEach(t *testing.T) {
 		m.State, m.SentAt = tenancy.MailSent, now
 		answers = append(answers, answered{m, []tenancy.Event{tenancy.NewEvent(now, "mail", "mail.sent", "acme", m.ID, nil)}})
 	}
-	other := entry{answers[0], make(chan error, 1)}
+	other := entry{answers[:1], make(chan error, 1)}
 	l := ledger{waiting: []entry{other}} // of another conversation
 	check(t, l.store(t.Context(), w.Store, answers[1]))
 	check(t, <-other.stored)
