@@ -146,8 +146,8 @@ func writeEach(ctx context.Context, s *store.Store, all []answered) (errs error)
 	return errs
 }
 
-// Deliver sends those of the mails that are still queued. It stores the answers page by page, so that a crash repeats at
-// most a page. If some mails must be tried again, the error states the reason. On the last attempt, they become dead
+// Deliver sends those of the mails that are still queued. It stores the answers page by page, so that a crash repeats
+// at most a page. If some mails must be tried again, the error states the reason. On the last attempt, they become dead
 // instead.
 //
 // If the mail server refuses this installation, not a recipient, all mails are held, and the error is a [*HeldError].
