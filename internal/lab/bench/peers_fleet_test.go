@@ -178,7 +178,12 @@ func (c counting) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, e
 
 // Replicas measures a run by n replicas on one database, each with its own connections. It returns the seconds, and the
 // number of certificates that were issued in vain.
-func Replicas(ctx context.Context, url string, replicas, due int) (seconds float64, wasted int, err error) {
+func Replicas(ctx context.Context, url string, n, due int) (seconds float64, wasted int, err error) {
+	return replicas(ctx, url, url, n, due)
+}
+
+// replicas is Replicas with another address at which the replicas reach the database.
+func replicas(ctx context.Context, url, reached string, n, due int) (seconds float64, wasted int, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
 		return 0, 0, err
@@ -189,10 +194,10 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 	}
 	var issued atomic.Int64
 	q := queue{make(chan store.Part, due)}
-	engines := make([]*lifecycle.Engine, replicas)
+	engines := make([]*lifecycle.Engine, n)
 	for i := range engines {
 		config := f.config
-		if config.Store, err = store.Open(ctx, url); err != nil {
+		if config.Store, err = store.Open(ctx, reached); err != nil {
 			return 0, 0, err
 		}
 		defer config.Store.Close()
@@ -207,7 +212,7 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 	}
 	close(q.parts)
 	var workers sync.WaitGroup
-	errs := make([]error, replicas)
+	errs := make([]error, n)
 	for i, e := range engines {
 		workers.Go(func() {
 			for p := range q.parts {

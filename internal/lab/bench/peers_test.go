@@ -57,6 +57,7 @@ func TestPeers(t *testing.T) {
 	table.mails()
 	table.gateway()
 	table.replicas()
+	table.far()
 	if err := m.busy(); err != nil {
 		t.Fatalf("there is no table: %v. Run it again when nothing else runs", err)
 	}
