@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -51,46 +50,6 @@ type Answer struct {
 	RetryAfter time.Duration
 }
 
-// lanes limit the workers of this process that one tenant has, and those that endpoints with failures have together.
-type lanes struct {
-	mu      sync.Mutex // guards running and failing
-	running map[string]int
-	failing int
-}
-
-const (
-	// Workers is the number of webhooks that a process works on together.
-	Workers = 12
-	// ofTenant and ofFailing are how many of them may belong to one tenant, and to endpoints that have failed.
-	ofTenant, ofFailing = 2, Workers / 2
-)
-
-// enter takes a place. It reports false if there is none. The caller must call leave otherwise.
-func (l *lanes) enter(tenantID string, failing bool) (leave func(), ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running[tenantID] >= ofTenant || failing && l.failing >= ofFailing {
-		return nil, false
-	}
-	if l.running == nil {
-		l.running = map[string]int{}
-	}
-	l.running[tenantID]++
-	if failing {
-		l.failing++
-	}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.running[tenantID]--; l.running[tenantID] == 0 {
-			delete(l.running, tenantID)
-		}
-		if failing {
-			l.failing--
-		}
-	}, true
-}
-
 // Deliver works on the deliveries to a webhook that are due, for a limited time. again is the time at which the same
 // job has to run again; zero if it is done.
 func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Time, err error) {
@@ -110,7 +69,7 @@ func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Ti
 		return now.Add(busyPause), nil
 	}
 	ending := context.WithoutCancel(ctx) // also then, others need not wait until the claim expires
-	leave, ok := w.lanes.enter(h.TenantID, h.Health.Failures > 0)
+	leave, ok := w.lanes.enter(h.TenantID, w.lanes.hindered(h))
 	if !ok {
 		return w.release(ending, h, now.Add(busyPause))
 	}
@@ -178,6 +137,7 @@ func (w *Webhooks) slice(ctx context.Context, h *tenancy.Webhook, start time.Tim
 		return fmt.Errorf("webhook %s: %w", title(*h), err)
 	}
 	defer poster.Close()
+	hindered := w.lanes.hindered(*h)
 	for _, d := range due {
 		now := w.now()
 		if now.Sub(start) > sliceTime || h.Health.RetryAt.After(now) || !h.Enabled {
@@ -185,6 +145,9 @@ func (w *Webhooks) slice(ctx context.Context, h *tenancy.Webhook, start time.Tim
 		}
 		if err := w.deliver(ctx, poster, target, h, d, now); err != nil {
 			return err
+		}
+		if slow := w.lanes.took(h.ID, w.now().Sub(now)); slow && !hindered {
+			return nil // the next job takes one of the places for such endpoints
 		}
 	}
 	return nil
