@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -269,21 +270,25 @@ func (w *Webhooks) post(ctx context.Context, poster Poster, target tenancy.Webho
 // URL or its routing key.
 func signs(f webhook.Format) bool { return f == webhook.CloudEvents || f == webhook.Ticket }
 
-// secretsOf returns the secrets that sign at now: the present one, and the former one for a while.
+// secretsOf returns the secrets that sign at now: the present one, and former ones for a while.
 func secretsOf(t tenancy.WebhookTarget, now time.Time) ([]webhook.Secret, error) {
-	present, err := webhook.ParseSecret(t.Secret)
-	if err != nil {
-		return nil, err
+	texts := []string{t.Secret}
+	for _, f := range signing(t.Former, now) {
+		texts = append(texts, f.Secret)
 	}
-	secrets := []webhook.Secret{present}
-	if t.Former != "" && now.Before(t.FormerUntil) {
-		former, err := webhook.ParseSecret(t.Former)
-		if err != nil {
+	secrets := make([]webhook.Secret, len(texts))
+	for i, text := range texts {
+		var err error
+		if secrets[i], err = webhook.ParseSecret(text); err != nil {
 			return nil, err
 		}
-		secrets = append(secrets, former)
 	}
 	return secrets, nil
+}
+
+// signing returns the former secrets that sign at now.
+func signing(all []tenancy.FormerSecret, now time.Time) []tenancy.FormerSecret {
+	return slices.DeleteFunc(slices.Clone(all), func(f tenancy.FormerSecret) bool { return !now.Before(f.Until) })
 }
 
 // title returns the object of a webhook in the audit log and in errors.
