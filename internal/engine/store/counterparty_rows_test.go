@@ -309,6 +309,13 @@ func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) 
 		if n := want(now.Add(time.Minute), true, "a1"); n != 1 {
 			t.Error("a report within five minutes of a test is lost")
 		}
+		if n := want(now.Add(time.Hour), false, "a1", "a2"); n != 0 {
+			t.Errorf("%d questions that wait go to the end of the queue", n)
+		}
+		left, err := r.LeftQuestions(ctx, now.Add(time.Second), 10)
+		r.same("left for a while", err, left, []string{"bank"})
+		left, err = r.LeftQuestions(ctx, now, 10)
+		r.same("that have just begun to wait", err, left, []string(nil))
 		waiting, err := r.WaitingQuestions(ctx, "bank", now, 10)
 		must(t, err)
 		if len(waiting) != 2 || waiting[0].ArrangementID != "a2" || !waiting[1].Claimed {

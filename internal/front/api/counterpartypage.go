@@ -198,7 +198,8 @@ func (s *server) newTests(ctx context.Context,
 		}
 		for _, q := range part {
 			last, asked := known[q.ArrangementID]
-			if !asked || last.WantedAt.Before(q.WantedAt.Add(-testAgain)) || q.Claimed && !last.Claimed {
+			again := !last.DoneAt.IsZero() && last.WantedAt.Before(q.WantedAt.Add(-testAgain))
+			if !asked || again || q.Claimed && !last.Claimed {
 				all = append(all, q)
 			}
 		}
