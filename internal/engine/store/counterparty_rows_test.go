@@ -283,6 +283,31 @@ func TestAHostOfACounterpartyIsProposedForOneTenant(t *testing.T) {
 	})
 }
 
+// A tenant could otherwise fill the list of the operators, and what needs their attention.
+func TestAHostThatNoReceiverNamesAnyLongerIsNotProposed(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, _ := r.tenants()
+		r.party("bank", ".bank.example")
+		moving := r.sends(a, "a1", "https://0.bank.example/")
+		for i := range 3 {
+			moving.Endpoint, moving.Version = fmt.Sprintf("https://%d.bank.example/", i+1), int64(i+1)
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateArrangement(ctx, moving) })
+		}
+		if got := fmt.Sprint(r.proposed()); got != `[3.bank.example "bank" 1/1]` {
+			t.Errorf("an arrangement that moves: %s", got)
+		}
+		n, err := r.CountProposals(ctx)
+		r.same("their number", err, n, 1)
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.PruneProposals(ctx) })
+		if _, err := r.Proposal(ctx, "2.bank.example"); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("a proposal without a receiver is kept: %v", err)
+		}
+		if _, err := r.Proposal(ctx, "3.bank.example"); err != nil {
+			t.Errorf("a proposal with a receiver is deleted: %v", err)
+		}
+	})
+}
+
 func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		a, _ := r.tenants()
