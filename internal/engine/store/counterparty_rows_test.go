@@ -308,6 +308,32 @@ func TestAHostThatNoReceiverNamesAnyLongerIsNotProposed(t *testing.T) {
 	})
 }
 
+func TestAReceiverLeavesItsCounterpartyWithItsLastArrangementThere(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, _ := r.tenants()
+		r.party("bank", "pay.bank.example", ".eu.example")
+		here := r.sends(a, "a1", "https://pay.bank.example/")
+		below := tenancy.Arrangement{ID: "a2", TenantID: a.ID, ReceiverID: "a1", Name: "a2",
+			Endpoint: "https://x.eu.example/", CreatedAt: now, Version: 1}
+		other := below
+		other.ID, other.Name, other.Endpoint = "a3", "a3", "https://not-eu.example/"
+		r.write(func(ctx context.Context, tx *Tx) error {
+			_, err := tx.LinkReceivers(ctx, "bank", "pay.bank.example")
+			return errors.Join(err, tx.CreateArrangements(ctx, below, other))
+		})
+		for _, c := range []struct {
+			gone   tenancy.Arrangement
+			linked string
+		}{{here, "bank"}, {below, ""}, {other, ""}} {
+			r.write(func(ctx context.Context, tx *Tx) error {
+				return tx.DeleteArrangement(ctx, c.gone)
+			})
+			got, err := r.Receiver(ctx, a.ID, "a1")
+			r.same("the counterparty without "+c.gone.Endpoint, err, got.CounterpartyID, c.linked)
+		}
+	})
+}
+
 func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		a, _ := r.tenants()
