@@ -174,6 +174,10 @@ func TestThePageOfACounterpartyChangesLittleAndCannotFillAnything(t *testing.T) 
 	page := f.bank()
 	f.ok("", "PUT", page+"/product", 204, `{"product":"nginx"}`)
 	f.ok("", "PUT", page+"/product", 422, `{"product":"a\u0000b"}`)
+	if a := f.call("", "PUT", page+"/product", `{"product":"Apache"}`); a.status != 409 ||
+		!strings.Contains(a.raw, "try again in 10 seconds") {
+		t.Errorf("another product at once: %d %s", a.status, a.raw)
+	}
 	for i := range 5 {
 		f.ok("", "POST", page+"/contacts", 204, fmt.Sprintf(`{"name":"P","email":"p%d@bank.example"}`, i))
 	}

@@ -32,6 +32,9 @@ const (
 	mostDeadlines = 100
 	// visitEvery is the time in which visits of a page are recorded once.
 	visitEvery = time.Hour
+	// productEvery is the time after which a page can name another product. Each change is an audit event, and makes an
+	// operator who edits the counterparty start again.
+	productEvery = 10 * time.Second
 )
 
 // A QuestionQueue queues the tests that the pages of counterparties ask for.
@@ -265,6 +268,14 @@ func (s *server) setCounterpartyProduct(ctx context.Context, in *struct {
 	c.Product = in.Body.Product
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	wait, err := s.store.Reserve(ctx, "product of "+c.ID, 1, 1/productEvery.Seconds(), s.clock())
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the product of %s was changed a moment ago: try again in %d seconds",
+			c.DisplayName, int(productEvery.Seconds()))
 	}
 	return nil, s.changeByPage(ctx, c, "counterparty.product-set", map[string]any{"product": c.Product},
 		func(tx *store.Tx) error { return tx.SetCounterpartyProduct(ctx, c.ID, c.Product) })
