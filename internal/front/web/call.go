@@ -93,9 +93,12 @@ func paged[T any](c *console, v *view, path string) (client.Page[T], error) {
 
 // next returns the address of the page after this one, with the same filters.
 func (v *view) next(cursor string) string {
-	q := v.r.URL.Query()
+	q, path := v.r.URL.Query(), v.r.URL.Path
+	if v.page != "" { // the page of a form that is shown again
+		path = v.page
+	}
 	q.Set("from", cursor)
-	return v.r.URL.Path + "?" + q.Encode()
+	return path + "?" + q.Encode()
 }
 
 // in returns the path of something in a tenant: the API and the pages use the same paths.

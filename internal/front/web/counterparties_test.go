@@ -37,6 +37,9 @@ func (c *console) ask() {
 	c.asked = nil
 }
 
+// bankSheet is the page of the bank for operators.
+const bankSheet = "/counterparties/bank"
+
 // newBank creates a counterparty behind all receivers of acme, globex and initech, and returns the path of its page.
 // The receivers are linked without a host, because those of the sample are all on this machine.
 func (c *console) newBank(olga *http.Client) string {
@@ -69,7 +72,7 @@ func (c *console) newBank(olga *http.Client) string {
 		}
 		return nil
 	}))
-	_, page := c.post(olga, "/counterparties/bank/link")
+	_, page := c.post(olga, "/counterparties/bank/link", "sure", "yes")
 	path := regexp.MustCompile(`/counterparty/[A-Z2-7]{26}`).FindString(page)
 	if path == "" {
 		c.t.Fatal("no address is shown")
@@ -162,7 +165,7 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(nobody, path+confirm); !strings.Contains(page, "The contact has been confirmed.") {
 		t.Error("a contact cannot be confirmed")
 	}
-	if _, page := c.post(olga, "/counterparties/bank/link/revoke"); !strings.Contains(page, "has been revoked") {
+	if _, page := c.post(olga, "/counterparties/bank/link/revoke", "sure", "yes"); !strings.Contains(page, "has been revoked") {
 		t.Error("the address cannot be revoked")
 	}
 	for _, gone := range []string{path, own, "/counterparty/nothing"} {
@@ -201,7 +204,7 @@ func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
 		"The host has been linked. Linked tenants: 2.") || !strings.Contains(page, "Acme") {
 		t.Error("a proposal cannot be accepted")
 	}
-	if _, page := c.post(olga, "/counterparty-proposals/post.example/dismiss"); !strings.Contains(page,
+	if _, page := c.post(olga, "/counterparty-proposals/post.example/dismiss", "sure", "yes"); !strings.Contains(page,
 		"The proposal has been dismissed.") || strings.Contains(page, "post.example") {
 		t.Error("a proposal cannot be dismissed")
 	}
