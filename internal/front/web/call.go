@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/a-h/templ"
+
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/words"
@@ -100,6 +102,10 @@ func (v *view) next(cursor string) string {
 	q.Set("from", cursor)
 	return path + "?" + q.Encode()
 }
+
+// mailTo returns the link with which a mail to an address is written. Characters such as ? are escaped: an address that
+// a stranger has named could add recipients otherwise (RFC 6068, section 2).
+func mailTo(address string) templ.SafeURL { return templ.SafeURL("mailto:" + url.PathEscape(address)) }
 
 // in returns the path of something in a tenant: the API and the pages use the same paths.
 func in(tenant string, parts ...string) string { return client.TenantPath(tenant, parts...) }

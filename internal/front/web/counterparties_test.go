@@ -149,6 +149,10 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 		"has a contact with the address ada@bank.example already") {
 		t.Error("a conflict is not explained")
 	}
+	c.post(nobody, path+"/contacts", "name", "Eve", "email", "x?cc=eve@bank.example")
+	if _, page := c.get(olga, bankSheet); !strings.Contains(page, "mailto:x%3Fcc=eve@bank.example") {
+		t.Error("an address adds recipients to a mail")
+	}
 	_, page := c.get(olga, "/counterparties/bank")
 	accept := regexp.MustCompile(`/counterparties/bank/contacts/[-0-9a-f]{36}/accept`).FindString(page)
 	if _, page := c.post(olga, accept); !strings.Contains(page, "The contact has been accepted.") {
