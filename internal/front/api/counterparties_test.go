@@ -272,6 +272,9 @@ func TestTheArchiveHasEveryNewCertificateAndAListOfThem(t *testing.T) {
 		check(t, err)
 		files[file.Name], err = io.ReadAll(r)
 		check(t, err)
+		if !file.Modified.Equal(f.now.Truncate(time.Second)) {
+			t.Errorf("%s was modified at %v", file.Name, file.Modified)
+		}
 	}
 	acme, err := f.store.Tenant(t.Context(), "acme")
 	check(t, err)

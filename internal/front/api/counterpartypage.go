@@ -362,18 +362,18 @@ func (s *server) writeArchive(ctx context.Context, archive *zip.Writer, list par
 				return err
 			}
 			name := archiveName(l) + f.Extension
-			file, err := archive.Create(name)
+			file, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: list.At})
 			if err != nil {
 				return err
 			}
 			if _, err := file.Write(f.Data); err != nil {
 				return err
 			}
-			table = append(table, []string{name, spreadsheet(l.DisplayName), string(l.State), dateOf(l.Deadline),
+			table = append(table, []string{name, publish.SpreadsheetCell(l.DisplayName), string(l.State), dateOf(l.Deadline),
 				l.New.Fingerprint, l.Old.Fingerprint})
 		}
 	}
-	file, err := archive.Create("certificates.csv")
+	file, err := archive.CreateHeader(&zip.FileHeader{Name: "certificates.csv", Method: zip.Deflate, Modified: list.At})
 	if err != nil {
 		return err
 	}
@@ -390,14 +390,6 @@ func archiveName(l parties.Line) string {
 		name += "-" + string(l.Credential)
 	}
 	return fmt.Sprintf("%s-generation-%d", name, l.New.Generation)
-}
-
-// spreadsheet returns a text that no spreadsheet takes for a formula.
-func spreadsheet(text string) string {
-	if slices.Contains([]byte("=+-@"), text[0]) {
-		return "'" + text
-	}
-	return text
 }
 
 // dateOf returns the date of an instant; empty for the zero time.

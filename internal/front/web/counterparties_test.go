@@ -125,6 +125,7 @@ func TestTheAdministratorOfABankTestsAndReportsTheCertificatesOfAllTenantsOnOneP
 
 	_, calendar := c.get(nobody, path+"/calendar.ics")
 	if !strings.Contains(calendar, "Last working day for new client certificates: ") ||
+		!strings.Contains(calendar, "TRIGGER:-P7D") || !strings.Contains(calendar, "DTSTART;VALUE=DATE:") ||
 		strings.Contains(calendar, "globex") {
 		t.Errorf("the calendar: %s", calendar)
 	}

@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -128,13 +130,19 @@ func (c *console) partyCalendar(v *view) error {
 		return err
 	}
 	v.readAs(p.Reader)
+	owner := sha256.Sum256([]byte(p.DisplayName)) // a reader may follow the calendars of two counterparties
 	var entries []publish.CalendarEntry
 	for _, d := range p.Deadlines {
 		if !d.At.After(v.now) {
 			continue
 		}
+		day := publish.LastWorkday(d.At.In(v.zone))
+		if day.Before(v.now) {
+			day = v.now.In(v.zone)
+		}
 		entries = append(entries, publish.CalendarEntry{
-			UID: c.calendarUID("counterparty-" + d.At.UTC().Format(time.DateOnly)), At: v.workingDayBefore(d.At),
+			UID: c.calendarUID(fmt.Sprintf("counterparty-%x-%s", owner[:8], d.At.UTC().Format(time.DateOnly))),
+			At:  day, AllDay: true, URL: c.baseURL + partyPath(v), RemindDays: []int{7, 1},
 			Summary: v.T("Last working day for new client certificates: %s", v.N(d.Certificates)),
 			Description: v.T("From %s on, messages fail if your systems do not accept the new certificates.", v.When(d.At)) +
 				"\n" + c.baseURL + partyPath(v),
@@ -147,19 +155,6 @@ func (c *console) partyCalendar(v *view) error {
 	v.w.Header().Set("Content-Type", "text/calendar; charset=utf-8")
 	_, err = v.w.Write(out.Bytes())
 	return err
-}
-
-// workingDayBefore returns nine o'clock on the last day from Monday to Friday before a deadline. A deadline that leaves
-// no such day is returned as it is.
-func (v *view) workingDayBefore(deadline time.Time) time.Time {
-	day := deadline.In(v.zone).AddDate(0, 0, -1)
-	for day.Weekday() == time.Saturday || day.Weekday() == time.Sunday {
-		day = day.AddDate(0, 0, -1)
-	}
-	if at := time.Date(day.Year(), day.Month(), day.Day(), 9, 0, 0, 0, v.zone); at.After(v.now) {
-		return at
-	}
-	return deadline
 }
 
 // partyState returns the state of a certificate for the administrators of its receivers.
