@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -60,5 +61,30 @@ func TestTheMemoryOfSlowEndpointsIsBounded(t *testing.T) {
 	l.took(string(rune(2*mostSlow)), time.Second)
 	if l.hindered(tenancy.Webhook{ID: string(rune(2 * mostSlow))}) {
 		t.Error("an endpoint stays slow")
+	}
+}
+
+func TestATenantRunsFewTestsOfWebhooksAtATime(t *testing.T) {
+	f := setUp(t)
+	f.create(f.acme, "crm")
+	f.create(f.globex, "crm")
+	test := func(tenant tenancy.Tenant) error {
+		_, failure, err := f.hooks.Test(t.Context(), tenant, "crm", "alice", f.now)
+		return errors.Join(failure, err)
+	}
+	var leave func()
+	for range ofTenant {
+		var ok bool
+		if leave, ok = f.hooks.tests.enter(f.acme.ID, false); !ok {
+			t.Fatal("a test is refused too early")
+		}
+	}
+	if err := test(f.acme); !errors.Is(err, tenancy.ErrRefused) {
+		t.Errorf("one more test: %v", err)
+	}
+	check(t, test(f.globex))
+	leave()
+	for range ofTenant {
+		check(t, test(f.acme))
 	}
 }

@@ -345,13 +345,21 @@ func (w *Webhooks) Delete(ctx context.Context, t tenancy.Tenant, name string, ve
 	})
 }
 
-// Test sends an event to a webhook once, now. The failure states why the endpoint did not accept it; nil if it did.
+// Test sends an event to a webhook once, now. The failure states why the endpoint did not accept it; nil if it did. The
+// error is [tenancy.ErrRefused] if too many tests of the tenant run already: otherwise, a tenant could send requests to
+// any server as fast as it asks for tests.
 func (w *Webhooks) Test(ctx context.Context, t tenancy.Tenant, name, actor string, now time.Time) (answer Answer,
 	failure, err error) {
 	h, err := w.store.Webhook(ctx, t.ID, name)
 	if err != nil {
 		return answer, nil, err
 	}
+	leave, ok := w.tests.enter(h.TenantID, false)
+	if !ok {
+		return answer, nil, tenancy.Errorf(tenancy.ErrRefused, "%d tests run at the moment: wait until one of them ends",
+			ofTenant)
+	}
+	defer leave()
 	target, err := w.target(h)
 	if err != nil {
 		return answer, nil, err

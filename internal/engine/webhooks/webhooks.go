@@ -77,6 +77,7 @@ type Webhooks struct {
 	now     func() time.Time
 	log     *slog.Logger
 	lanes   lanes
+	tests   lanes // of tests by hand
 }
 
 // New returns webhooks. The error names a dependency that is missing. Their events are those of [Webhooks.Follow].

@@ -32,6 +32,10 @@ var germanWebhooks = []translation{
 		"ist keine https-URL: Verwenden Sie eine wie https://hooks.example.com/perennial",
 	},
 	{
+		"%d tests run at the moment: wait until one of them ends",
+		"Zurzeit laufen %d Tests: Warten Sie, bis einer davon endet",
+	},
+	{
 		"was set for %s: set it again for another host, or create another webhook",
 		"gilt für %s: Geben Sie den Wert für einen anderen Host neu an, oder erstellen Sie einen anderen Webhook",
 	},
