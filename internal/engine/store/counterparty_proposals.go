@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -166,6 +168,18 @@ func (t *Tx) DecideProposal(ctx context.Context, p tenancy.CounterpartyProposal)
 		"(host) DO UPDATE SET state = excluded.state, counterparty_id = excluded.counterparty_id, decided_by = "+
 		"excluded.decided_by, decided_at = excluded.decided_at", p.Host, string(p.State), p.CounterpartyID, p.DecidedBy,
 		micros(p.DecidedAt))
+	return err
+}
+
+// DismissProposal closes the open proposal for a host for good. It returns [tenancy.ErrConflict] if another operator has
+// decided about it.
+func (t *Tx) DismissProposal(ctx context.Context, host, by string, now time.Time) error {
+	err := t.execOne(ctx, "UPDATE counterparty_proposals SET state = 'dismissed', decided_by = ?, decided_at = ? WHERE "+
+		"host = ? AND state = 'open'", by, micros(now), host)
+	if errors.Is(err, tenancy.ErrStale) {
+		return tenancy.Errorf(tenancy.ErrConflict, "the host %s is not proposed any longer: another operator has accepted or "+
+			"dismissed it", host)
+	}
 	return err
 }
 

@@ -239,11 +239,13 @@ func TestAHostIsProposedWhenASecondTenantNamesItAndAgainAfterItWasAccepted(t *te
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("an operator has unlinked one: %q", got)
 		}
-		r.write(func(ctx context.Context, tx *Tx) error {
-			return tx.DecideProposal(ctx, tenancy.CounterpartyProposal{Host: "pay.bank.example",
-				State: tenancy.ProposalDismissed})
-		})
+		dismiss := func(ctx context.Context, tx *Tx) error {
+			return tx.DismissProposal(ctx, "pay.bank.example", "olga", now)
+		}
+		r.refused("dismissing an accepted host", tenancy.ErrConflict, dismiss)
 		r.sends(b, "b3", "https://pay.bank.example/newer")
+		r.write(dismiss)
+		r.sends(b, "b4", "https://pay.bank.example/newest")
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("dismissed: %q", got)
 		}

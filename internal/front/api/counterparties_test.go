@@ -70,7 +70,15 @@ func TestAProposedHostIsAcceptedAsACounterpartyOfAllItsTenants(t *testing.T) {
 	if len(found) != 1 || len(items(f.ok("operator", "GET", "/counterparties?host=x.example.com", 200, ""))) != 0 {
 		t.Errorf("found by its host: %v", found)
 	}
-	f.ok("operator", "POST", "/counterparty-proposals/erp.example.com/dismiss", 204, "")
+	const dismiss = "/counterparty-proposals/erp.example.com/dismiss"
+	if a := f.call("operator", "POST", dismiss, ""); a.status != 409 || !strings.Contains(a.raw, "not proposed any longer") {
+		t.Errorf("a host that another operator has accepted is dismissed: %d %s", a.status, a.raw)
+	}
+	f.ok("acme/alice", "POST", "/tenants/acme/receivers", 201, `{"name":"third"}`)
+	f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201,
+		`{"name":"third","receiver":"third","endpoint":"https://erp.example.com/third"}`)
+	f.ok("operator", "POST", dismiss, 204, "")
+	f.ok("operator", "POST", dismiss, 409, "")
 }
 
 // Invariant 11: a tenant learns nothing of the others through a counterparty, and changes nothing of theirs.
