@@ -62,6 +62,47 @@ func TestALongListOfQuestionsLetsOtherJobsHaveTheirTurn(t *testing.T) {
 	}
 }
 
+// A heldAsker asks until it is released.
+type heldAsker struct {
+	asked    chan string
+	released chan struct{}
+}
+
+func (a *heldAsker) AskCounterparty(_ context.Context, id string) (more bool, err error) {
+	a.asked <- id
+	<-a.released
+	return false, nil
+}
+
+// A page without an account can queue a job with each request.
+func TestTheJobsOfOnePageTakeOneWorkerAndLoseNoQuestion(t *testing.T) {
+	asker := &heldAsker{make(chan string, 10), make(chan struct{})}
+	w := &askWorker{config: &Config{Asker: asker, Now: time.Now}}
+	work := func(id string) error { return w.Work(t.Context(), &river.Job[askArgs]{Args: askArgs{id}}) }
+	ended := make(chan error, 2)
+	go func() { ended <- work("bank") }()
+	if id := <-asker.asked; id != "bank" {
+		t.Fatal(id)
+	}
+	for range 3 {
+		check(t, work("bank"))
+	}
+	go func() { ended <- work("post") }()
+	if id := <-asker.asked; id != "post" {
+		t.Errorf("another page waits, and %s is asked", id)
+	}
+	if later := (&river.JobSnoozeError{}); !errors.As(work("third"), &later) {
+		t.Error("pages take more workers than they may")
+	}
+	close(asker.released)
+	check(t, <-ended)
+	check(t, <-ended)
+	if id := <-asker.asked; id != "bank" || len(asker.asked) > 0 {
+		t.Errorf("what was wanted in the meantime is not asked once: %s, and %d more", id, len(asker.asked))
+	}
+	check(t, work("third"))
+}
+
 func TestQuestionsWhoseJobWasLostAreAskedAfterTheNextTick(t *testing.T) {
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
