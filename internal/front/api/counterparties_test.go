@@ -301,6 +301,26 @@ func TestTheArchiveHasEveryNewCertificateAndAListOfThem(t *testing.T) {
 	}
 }
 
+// Invariant 11: one tenant fills neither the page nor the tests of a counterparty.
+func TestATenantWithManyArrangementsLeavesThePageToTheOthers(t *testing.T) {
+	f := setUp(t)
+	for i := range 60 {
+		f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201,
+			fmt.Sprintf(`{"name":"a%d","receiver":"erp","endpoint":"https://erp.example.com/%[1]d"}`, i))
+	}
+	page := f.bank()
+	for _, tenant := range []string{"acme", "globex"} {
+		f.ok("operator", "POST", "/tenants/"+tenant+"/certificates/tenant/renew", 201, `{"reason":"reissue"}`)
+	}
+	line := items(f.ok("", "GET", page+"/lines?limit=1", 200, ""))[0].(map[string]any)
+	if n := len(line["connections"].([]any)); line["key"] != "acme/tenant" || n != 20 || line["more_connections"] != 41.0 {
+		t.Errorf("%d connections of %v, and %v more", n, line["key"], line["more_connections"])
+	}
+	if made := f.ok("", "POST", page+"/test", 200, `{"all":true}`); made["tests"] != 51.0 {
+		t.Errorf("%v tests, want 50 of acme and one of globex", made["tests"])
+	}
+}
+
 func TestACertificateThatIsProvedIsNotReportedAgain(t *testing.T) {
 	f := setUp(t)
 	page := f.bank()

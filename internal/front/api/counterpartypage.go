@@ -24,8 +24,9 @@ const counterpartyPagePath = "/counterparty/"
 const (
 	// testAgain is the time after which the page of a counterparty can have a receiver tested again.
 	testAgain = 5 * time.Minute
-	// mostTests limits the tests that one request asks for.
-	mostTests = 5000
+	// mostTests limits the tests that one request asks for, and mostTestsOfLine those of one certificate, so that a tenant
+	// with many arrangements does not keep the others from being tested.
+	mostTests, mostTestsOfLine = 5000, 50
 	// testsPerWrite limits the tests in one transaction, so that a page without an account does not delay other writes.
 	testsPerWrite = 500
 	// mostDeadlines limits the days with a deadline on a page.
@@ -243,13 +244,15 @@ func wantedTests(list parties.List, counterpartyID string, in client.Counterpart
 		chosen[key] = true
 	}
 	for _, l := range list.Lines {
-		for _, m := range l.Members {
-			if !chosen[l.Key()] && (!in.All || !m.State.Open()) {
-				continue
+		ofLine := 0
+		for _, m := range l.Members { // the worst first
+			if ofLine == mostTestsOfLine || !chosen[l.Key()] && (!in.All || !m.State.Open()) {
+				break
 			}
 			if len(all) == mostTests {
 				return all
 			}
+			ofLine++
 			all = append(all, tenancy.CounterpartyQuestion{ArrangementID: m.ID, CounterpartyID: counterpartyID,
 				Generation: m.Wanted, Claimed: in.Installed && m.State.Open() && m.State != parties.Claimed, WantedAt: now})
 		}

@@ -4,6 +4,7 @@ package web
 var germanCounterparties = []translation{
 	{"%s has been created.", "%s wurde angelegt."},
 	{"Dismiss %s?", "%s verwerfen?"},
+	{"and %s more", "und %s weitere"},
 	{"Contacts that remain: %s.", "Kontakte, die bleiben: %s."},
 	{"End the present address of the page for %s?", "Die jetzige Adresse der Seite für %s beenden?"},
 	{"Remove the contact %s?", "Den Kontakt %s entfernen?"},
