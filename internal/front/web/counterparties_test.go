@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -100,6 +101,10 @@ func TestTheAdministratorOfABankTestsAndReportsTheCertificatesOfAllTenantsOnOneP
 		"No certificate was selected.") {
 		t.Error("a report without a selection is taken")
 	}
+	if res, err := nobody.PostForm(c.url+path+"/test", url.Values{"do": {"test"}, "from": {"acme/tenant"}}); err != nil ||
+		res.Request.URL.RequestURI() != path+"?from=acme%2Ftenant" {
+		t.Errorf("a reader of another page comes back to the first one: %v", res.Request.URL)
+	}
 	key := regexp.MustCompile(`name="key" value="(acme/tenant)"`).FindStringSubmatch(page)
 	if key == nil {
 		t.Fatal("acme cannot be selected")
@@ -131,6 +136,23 @@ func TestTheAdministratorOfABankTestsAndReportsTheCertificatesOfAllTenantsOnOneP
 	}
 	if status, file := c.get(nobody, path+"/certificates.zip"); status != 200 || !strings.HasPrefix(file, "PK\x03\x04") {
 		t.Errorf("the archive: %d", status)
+	}
+}
+
+// While tests run, the list is read again every 10 seconds.
+func TestARefreshKeepsTheCertificatesThatAreSelected(t *testing.T) {
+	c := open(t)
+	path := c.newBank(c.signIn("olga"))
+	c.post(jar(t), path+"/test", "do", "test-all")
+	b := c.browser(true)
+	b.open(path)
+	const box = `document.querySelector("input[value='globex/tenant']")`
+	evaluate[bool](b, box+`.click(), true`)
+	if !evaluate[bool](b, `new Promise(done => {
+		document.addEventListener("htmx:afterSettle", () => done(`+box+`.checked), {once: true});
+		htmx.trigger("#lines", "retry");
+	})`) {
+		t.Error("a refresh deselects a certificate")
 	}
 }
 

@@ -61,6 +61,10 @@ func (v *view) readAs(contact *client.CounterpartyContact) {
 	}
 }
 
+// boxOf returns the ID of the box that selects a certificate, which a refresh keeps as it is. htmx reads it as a part of a
+// selector. The names in a key contain no underscore.
+func boxOf(key string) string { return "key_" + strings.ReplaceAll(key, "/", "_") }
+
 // testParty has certificates tested, and reports them as installed if the button says so.
 func (c *console) testParty(v *view) error {
 	if err := v.r.ParseForm(); err != nil {
@@ -69,8 +73,12 @@ func (c *console) testParty(v *view) error {
 	button := v.r.PostFormValue("do")
 	body := client.CounterpartyTest{Keys: v.r.PostForm["key"], All: strings.HasSuffix(button, "all"),
 		Installed: strings.HasPrefix(button, "installed")}
+	back := partyPath(v)
+	if from := v.r.PostFormValue("from"); from != "" {
+		back += "?from=" + escape(from)
+	}
 	if !body.All && len(body.Keys) == 0 {
-		return c.done(v, partyPath(v), v.T("No certificate was selected. Select at least one, or use the buttons for all."))
+		return c.done(v, back, v.T("No certificate was selected. Select at least one, or use the buttons for all."))
 	}
 	tested, err := post[client.CounterpartyTested](c, v, partyAPI(v)+"/test", body)
 	if isGone(err) {
@@ -80,12 +88,12 @@ func (c *console) testParty(v *view) error {
 	}
 	switch {
 	case tested.Tests == 0:
-		return c.done(v, partyPath(v), v.T("These systems were tested within the last five minutes. The results are below."))
+		return c.done(v, back, v.T("These systems were tested within the last five minutes. The results are below."))
 	case body.Installed:
-		return c.done(v, partyPath(v), v.T("Thank you. Your report is recorded, and the systems are being tested: %s. The "+
+		return c.done(v, back, v.T("Thank you. Your report is recorded, and the systems are being tested: %s. The "+
 			"results appear below.", v.N(tested.Tests)))
 	}
-	return c.done(v, partyPath(v), v.T("Tests started: %s. The results appear below.", v.N(tested.Tests)))
+	return c.done(v, back, v.T("Tests started: %s. The results appear below.", v.N(tested.Tests)))
 }
 
 // setPartyProduct remembers the product that the systems of a counterparty run.
