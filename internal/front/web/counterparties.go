@@ -57,11 +57,15 @@ func (c *console) createCounterparty(v *view) error {
 
 func (c *console) changeCounterparty(v *view) error {
 	name := v.r.PathValue("counterparty")
-	if err := change(c, v, partyAt(name), func(p *client.Counterparty) {
-		p.DisplayName, p.Product = v.r.PostFormValue("display_name"), v.r.PostFormValue("product")
-		p.Hosts = hosts(v.r.PostFormValue("hosts"))
-	}); err != nil {
+	p, err := get[client.Counterparty](c, v, partyAt(name))
+	if err != nil {
 		return err
+	}
+	p.DisplayName, p.Product = v.r.PostFormValue("display_name"), v.r.PostFormValue("product")
+	p.Hosts = hosts(v.r.PostFormValue("hosts"))
+	if _, err := client.Put[client.Counterparty](v.caller(), c.api, partyAt(name), v.r.PostFormValue("etag"),
+		p); err != nil {
+		return refused(err)
 	}
 	return c.done(v, partyAt(name), v.T("Saved."))
 }
@@ -69,15 +73,15 @@ func (c *console) changeCounterparty(v *view) error {
 // counterparty shows one counterparty to operators.
 func (c *console) counterparty(v *view) error {
 	name := v.r.PathValue("counterparty")
-	p, err := get[client.Counterparty](c, v, partyAt(name))
+	p, etag, err := client.GetVersion[client.Counterparty](v.caller(), c.api, partyAt(name))
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	lines, err := paged[client.CounterpartyLine](c, v, partyAt(name, "lines"))
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, p.DisplayName, counterpartySheet(v, p, lines))
+	return c.show(v, http.StatusOK, p.DisplayName, counterpartySheet(v, p, etag, lines))
 }
 
 func (c *console) linkCounterparty(v *view) error {

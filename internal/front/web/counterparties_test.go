@@ -235,10 +235,17 @@ func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
 		"The proposal has been dismissed.") || strings.Contains(page, "post.example") {
 		t.Error("a proposal cannot be dismissed")
 	}
-	if _, page := c.post(olga, "/counterparties/bank", "display_name", "House Bank", "hosts",
+	_, page := c.get(olga, bankSheet)
+	stored := value(t, page, "etag")
+	if _, page := c.post(olga, bankSheet, "etag", stored, "display_name", "House Bank", "hosts",
 		"pay.bank.example\npost.example", "product", "nginx"); !strings.Contains(page, "Saved.") ||
 		!strings.Contains(page, "House Bank") {
 		t.Error("it cannot be changed")
+	}
+	if status, page := c.post(olga, bankSheet, "etag", stored, "display_name", "Mine", "product", "IIS"); status != 412 ||
+		!strings.Contains(page, `Stored in the meantime: <span class="mono">House Bank</span>`) ||
+		!strings.Contains(page, `<option value="IIS" selected>`) {
+		t.Errorf("a change that another operator has not seen is replaced: %d", status)
 	}
 	if _, page := c.get(olga, "/counterparties?name=house"); !strings.Contains(page, "House Bank") {
 		t.Error("it is not found by name")
