@@ -140,8 +140,8 @@ func pause(ctx context.Context) error {
 // mostResumed limits the counterparties whose questions one tick resumes.
 const mostResumed = 100
 
-// resumeQuestions queues the questions of counterparties that have waited for a while, because their job may be lost. If
-// it is not, the two jobs share the questions.
+// resumeQuestions queues the questions of counterparties that have waited for a while, because their job may be lost.
+// If it is not, the two jobs share the questions.
 func (w *tickWorker) resumeQuestions(ctx context.Context) error {
 	ids, err := w.config.Store.LeftQuestions(ctx, w.config.Now().Add(-store.JobLostAfter), mostResumed)
 	if err != nil || len(ids) == 0 {

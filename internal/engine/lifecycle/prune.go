@@ -26,8 +26,8 @@ const (
 	prunePage = 5000
 )
 
-// Prune deletes messages, bodies and claims of replicas that are past their retention time, and proposals for hosts that
-// no receiver names any longer. Call it as often as [Engine.Tick].
+// Prune deletes messages, bodies and claims of replicas that are past their retention time, and proposals for hosts
+// that no receiver names any longer. Call it as often as [Engine.Tick].
 func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),

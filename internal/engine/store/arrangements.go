@@ -174,8 +174,8 @@ func (r Reader) CounterpartyArrangements(ctx context.Context, counterpartyID str
 		" ORDER BY id", counterpartyID)
 }
 
-// DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the receiver
-// has a host there.
+// DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the
+// receiver has a host there.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {
 	if err := t.execOne(ctx, "DELETE FROM arrangements WHERE id = ? AND version = ?", a.ID, a.Version); err != nil {
 		return err

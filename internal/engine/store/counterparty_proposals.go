@@ -109,10 +109,10 @@ func (t *Tx) proposable(ctx context.Context, hosts []string) (map[string]string,
 	return found, err
 }
 
-// named limits proposals to hosts that receivers without a link still name. Otherwise, a tenant could fill the list with
-// hosts that it names for a moment.
-const named = "state = 'open' AND EXISTS (SELECT 1 FROM arrangements a JOIN receivers r ON r.id = a.receiver_id WHERE " +
-	"a.host = counterparty_proposals.host AND r.counterparty_id = '')"
+// named limits proposals to hosts that receivers without a link still name. Otherwise, a tenant could fill the list
+// with hosts that it names for a moment.
+const named = "state = 'open' AND EXISTS (SELECT 1 FROM arrangements a JOIN receivers r ON r.id = a.receiver_id " +
+	"WHERE a.host = counterparty_proposals.host AND r.counterparty_id = '')"
 
 // Proposals lists the open proposals by host, after one of them, with the numbers of tenants and receivers that name
 // each host and are not linked.
@@ -171,14 +171,14 @@ func (t *Tx) DecideProposal(ctx context.Context, p tenancy.CounterpartyProposal)
 	return err
 }
 
-// DismissProposal closes the open proposal for a host for good. It returns [tenancy.ErrConflict] if another operator has
-// decided about it.
+// DismissProposal closes the open proposal for a host for good. It returns [tenancy.ErrConflict] if another operator
+// has decided about it.
 func (t *Tx) DismissProposal(ctx context.Context, host, by string, now time.Time) error {
 	err := t.execOne(ctx, "UPDATE counterparty_proposals SET state = 'dismissed', decided_by = ?, decided_at = ? WHERE "+
 		"host = ? AND state = 'open'", by, micros(now), host)
 	if errors.Is(err, tenancy.ErrStale) {
-		return tenancy.Errorf(tenancy.ErrConflict, "the host %s is not proposed any longer: another operator has accepted or "+
-			"dismissed it", host)
+		return tenancy.Errorf(tenancy.ErrConflict, "the host %s is not proposed any longer: another operator has accepted "+
+			"or dismissed it", host)
 	}
 	return err
 }

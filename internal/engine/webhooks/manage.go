@@ -285,8 +285,8 @@ func (w *Webhooks) retry(ctx context.Context, tx *store.Tx, id string, now time.
 	return w.wake(ctx, tx, id, now)
 }
 
-// Rotate gives a webhook another secret, which is not shown again. The former one signs as well for the overlap. Without
-// an overlap, only the new one signs. The error is [tenancy.ErrRefused] if too many secrets sign already.
+// Rotate gives a webhook another secret, which is not shown again. The former one signs as well for the overlap.
+// Without an overlap, only the new one signs. The error is [tenancy.ErrRefused] if too many secrets sign already.
 func (w *Webhooks) Rotate(ctx context.Context, t tenancy.Tenant, name string, overlap time.Duration, actor string,
 	now time.Time) (h tenancy.Webhook, secret string, err error) {
 	if overlap < 0 || overlap > MostOverlap {

@@ -5,9 +5,9 @@
 // is lost or invented. A delivery is sent at least once, with the same event ID at every attempt. The order of
 // deliveries is not promised. It is tried again for up to three days, and is dead after that until a person replays it.
 //
-// No tenant's endpoint delays the deliveries of another tenant: a tenant has few workers at once, endpoints that fail or
-// are slow have few together, and the pauses between attempts grow. Everything is bounded: webhooks, queued deliveries (events
-// beyond that are dropped and counted), the time of a request, and how long deliveries are kept.
+// No tenant's endpoint delays the deliveries of another tenant: a tenant has few workers at once, endpoints that fail
+// or are slow have few together, and the pauses between attempts grow. Everything is bounded: webhooks, queued
+// deliveries (events beyond that are dropped and counted), the time of a request, and how long deliveries are kept.
 package webhooks
 
 import (

@@ -71,7 +71,8 @@ func TestAProposedHostIsAcceptedAsACounterpartyOfAllItsTenants(t *testing.T) {
 		t.Errorf("found by its host: %v", found)
 	}
 	const dismiss = "/counterparty-proposals/erp.example.com/dismiss"
-	if a := f.call("operator", "POST", dismiss, ""); a.status != 409 || !strings.Contains(a.raw, "not proposed any longer") {
+	if a := f.call("operator", "POST", dismiss, ""); a.status != 409 ||
+		!strings.Contains(a.raw, "not proposed any longer") {
 		t.Errorf("a host that another operator has accepted is dismissed: %d %s", a.status, a.raw)
 	}
 	f.ok("acme/alice", "POST", "/tenants/acme/receivers", 201, `{"name":"third"}`)

@@ -192,7 +192,7 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(nobody, path+confirm); !strings.Contains(page, "The contact has been confirmed.") {
 		t.Error("a contact cannot be confirmed")
 	}
-	if _, page := c.post(olga, "/counterparties/bank/link/revoke", "sure", "yes"); !strings.Contains(page, "has been revoked") {
+	if _, page := c.post(olga, bankSheet+"/link/revoke", "sure", "yes"); !strings.Contains(page, "has been revoked") {
 		t.Error("the address cannot be revoked")
 	}
 	for _, gone := range []string{path, own, "/counterparty/nothing"} {

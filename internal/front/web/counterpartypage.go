@@ -61,8 +61,8 @@ func (v *view) readAs(contact *client.CounterpartyContact) {
 	}
 }
 
-// boxOf returns the ID of the box that selects a certificate, which a refresh keeps as it is. htmx reads it as a part of a
-// selector. The names in a key contain no underscore.
+// boxOf returns the ID of the box that selects a certificate, which a refresh keeps as it is. htmx reads it as a part
+// of a selector. The names in a key contain no underscore.
 func boxOf(key string) string { return "key_" + strings.ReplaceAll(key, "/", "_") }
 
 // testParty has certificates tested, and reports them as installed if the button says so.

@@ -71,8 +71,8 @@ func (c *console) exportEvents(v *view) error {
 			if format == "jsonl" {
 				err = lines.Encode(e)
 			} else {
-				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), publish.SpreadsheetCell(e.Actor), e.Action, e.Tenant,
-					publish.SpreadsheetCell(e.Object), detailCell(e.Detail), e.Hash})
+				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), publish.SpreadsheetCell(e.Actor),
+					e.Action, e.Tenant, publish.SpreadsheetCell(e.Object), detailCell(e.Detail), e.Hash})
 			}
 		}
 		if table.Flush(); err != nil || list.Next == "" {
