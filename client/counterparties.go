@@ -53,7 +53,8 @@ type CounterpartyLine struct {
 	Deadline    time.Time                `json:"deadline,omitzero" doc:"Expiry of the last certificate that a receiver is known to accept. Not in the future if messages depend on the new one already. Absent if nothing is needed."`
 	New         Certificate              `json:"new" doc:"The newest certificate."`
 	Old         *Certificate             `json:"old,omitempty" doc:"The certificate before it. Absent if there is none."`
-	Connections []CounterpartyConnection `json:"connections"`
+	Connections []CounterpartyConnection `json:"connections" doc:"The worst first, at most 20."`
+	More        int                      `json:"more_connections,omitempty" doc:"The number of connections that are not listed."`
 }
 
 // CounterpartyConnection is one arrangement that presents a certificate to the counterparty.

@@ -50,16 +50,22 @@ type WebhookHealth struct {
 // A WebhookTarget is what a webhook keeps secret. It is stored sealed.
 type WebhookTarget struct {
 	URL string `json:"url"`
-	// Secret signs requests (Standard Webhooks, in its text form). Former does as well until FormerUntil.
-	Secret      string    `json:"secret"`
-	Former      string    `json:"former,omitempty"`
-	FormerUntil time.Time `json:"former_until,omitzero"`
+	// Secret signs requests (Standard Webhooks, in its text form).
+	Secret string `json:"secret"`
+	// Former are secrets that were replaced, and sign as well for a while.
+	Former []FormerSecret `json:"former_secrets,omitempty"`
 	// RoutingKey is that of PagerDuty.
 	RoutingKey string `json:"routing_key,omitempty"`
 	// Authorization is the value of the header of the same name; empty for none.
 	Authorization string `json:"authorization,omitempty"`
 	// ServerCA verifies the endpoint's certificate (PEM); empty for the CAs of the system.
 	ServerCA string `json:"server_ca,omitempty"`
+}
+
+// A FormerSecret is a secret of a webhook that was replaced. It signs until an instant.
+type FormerSecret struct {
+	Secret string    `json:"secret"`
+	Until  time.Time `json:"until"`
 }
 
 // maxWebhookText limits a URL, a routing key, and the value of a header, in bytes.

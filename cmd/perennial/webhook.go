@@ -196,6 +196,9 @@ type webhookRotateCmd struct {
 }
 
 func (c *webhookRotateCmd) Run(e env) error {
+	if c.Overlap%time.Hour != 0 { // the API counts hours, and zero hours end the former secret at once
+		return fmt.Errorf("--overlap: %v is not a number of whole hours: use one such as 24h, or 0 for no overlap", c.Overlap)
+	}
 	hours := int(c.Overlap / time.Hour)
 	v, err := post[client.Webhook](&c.remote, c.path("rotate"), client.WebhookRotation{OverlapHours: &hours})
 	if err != nil {

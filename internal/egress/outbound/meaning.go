@@ -119,6 +119,19 @@ func OfResponse(res *http.Response, refusals Refusals) Reading {
 	return r
 }
 
+// Unresolved describes why a name could not be resolved, without the addresses of this machine and of its DNS server,
+// which tenants need not know.
+func Unresolved(err *net.DNSError) string {
+	why := "the DNS server failed"
+	switch {
+	case err.IsNotFound:
+		why = "no such host"
+	case err.IsTimeout:
+		why = "the DNS server did not answer in time"
+	}
+	return "lookup " + err.Name + ": " + why
+}
+
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
 // (TLS 1.3). net/http passes on both, and a remote alert is not a [tls.AlertError] but a [net.OpError].
 func OfError(err error) Reading {
@@ -132,7 +145,7 @@ func OfError(err error) Reading {
 	case errors.Is(err, ErrForbiddenAddress):
 		r.Reason = ForbiddenAddress
 	case errors.As(err, &dns):
-		r.Reason = NameUnresolved
+		r.Reason, r.Detail = NameUnresolved, Unresolved(dns)
 	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		r.Reason = Unreachable
 	case errors.Is(err, context.Canceled):

@@ -115,6 +115,21 @@ func TestResponsesAreInterpreted(t *testing.T) {
 	}
 }
 
+// Tenants read what a test of their receivers answers.
+func TestAnUnresolvedNameDoesNotShowTheDNSServer(t *testing.T) {
+	const private = "read udp 10.0.0.5:1->10.0.0.53:53"
+	for want, err := range map[string]*net.DNSError{
+		"lookup a.example: no such host":                          {IsNotFound: true, Err: "no such host"},
+		"lookup a.example: the DNS server did not answer in time": {IsTimeout: true, Err: private},
+		"lookup a.example: the DNS server failed":                 {Err: private},
+	} {
+		err.Name, err.Server = "a.example", "10.0.0.53:53"
+		if got := OfError(&net.OpError{Op: "dial", Net: "tcp", Err: err}).Detail; got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
+
 // The answer of a receiver is forwarded unchanged, and only the listed answers are refusals.
 func FuzzMeaning(f *testing.F) {
 	f.Add(400, []byte("<center>The SSL certificate error</center>"), "remote error: tls: bad certificate", 5)

@@ -127,6 +127,10 @@ func withoutURL(err error) error {
 		}
 		err = of.Err
 	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return errors.New(outbound.Unresolved(dns))
+	}
 	var network net.Error
 	var unverified *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError

@@ -111,7 +111,8 @@ func TestAnErrorContainsNothingOfTheURL(t *testing.T) {
 	for _, url := range []string{s.URL, other.URL, strings.Replace(plain.URL, "http", "https", 1), "https://x y/",
 		"https://unknown.invalid"} {
 		_, err := p.Post(t.Context(), webhooks.Request{URL: url + "/T0KEN?key=T0KEN"})
-		if err == nil || strings.Contains(err.Error(), "T0KEN") || strings.Contains(err.Error(), "SECRET") {
+		if err == nil || strings.Contains(err.Error(), "T0KEN") || strings.Contains(err.Error(), "SECRET") ||
+			strings.Contains(err.Error(), ":53") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -227,6 +227,7 @@ func (j *Jobs) EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error {
 type tickWorker struct {
 	river.WorkerDefaults[tickArgs]
 	config *Config
+	client *river.Client[*sql.Tx]
 	busy   sync.Mutex  // held during a tick
 	asked  atomic.Bool // a tick is wanted that has not begun
 }
@@ -254,6 +255,9 @@ func (w *tickWorker) tick(ctx context.Context) error {
 	}
 	if w.config.Webhooks != nil {
 		err = errors.Join(err, w.config.Webhooks.Prune(ctx, w.config.Now()))
+	}
+	if w.config.Asker != nil {
+		err = errors.Join(err, w.resumeQuestions(ctx))
 	}
 	return errors.Join(err, w.config.Engine.Prune(ctx, w.config.Now()))
 }
@@ -371,7 +375,8 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 		}
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &tickWorker{config: &j.config})
+	ticks := &tickWorker{config: &j.config}
+	river.AddWorker(workers, ticks)
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
 	river.AddWorker(workers, &importWorker{config: &j.config})
 	river.AddWorker(workers, &askWorker{config: &j.config})
@@ -395,7 +400,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 		j.close()
 		return nil, err
 	}
-	j.client = client
+	j.client, ticks.client = client, client
 	return j, nil
 }
 

@@ -26,8 +26,8 @@ const (
 	prunePage = 5000
 )
 
-// Prune deletes messages, bodies and claims of replicas that are past their retention time. Call it as often as
-// [Engine.Tick].
+// Prune deletes messages, bodies and claims of replicas that are past their retention time, and proposals for hosts
+// that no receiver names any longer. Call it as often as [Engine.Tick].
 func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),
@@ -37,7 +37,8 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 			tx.PruneClaims(ctx, store.ClaimRunFailed, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimFeedSilent, now.Add(-silencesKept)),
 			tx.PruneClaims(ctx, store.ClaimHeld, now),
-			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)))
+			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)),
+			tx.PruneProposals(ctx))
 	})
 	if err != nil {
 		return err

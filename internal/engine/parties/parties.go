@@ -49,6 +49,9 @@ const (
 // States lists the states, the worst first.
 func States() []State { return []State{Exposed, Refused, Needed, Claimed, Done, Quiet} }
 
+// rank returns the position of a state in a list, from 0 for the worst.
+func rank(s State) int { return slices.Index(States(), s) }
+
 // Open reports whether something is left to do.
 func (s State) Open() bool { return s == Exposed || s == Refused || s == Needed || s == Claimed }
 
@@ -64,7 +67,7 @@ type Line struct {
 	// New is the certificate to accept, the newest one that can be presented. Old is the one before it that a receiver is
 	// known to accept, or the last one; it is the zero value if there is none.
 	New, Old Certificate
-	Members  []Member
+	Members  []Member // the worst first
 }
 
 // A Certificate is what a list keeps of a certificate, so that a list of 100,000 tenants fits into memory.
@@ -200,6 +203,7 @@ func (p *Parties) read(ctx context.Context, counterpartyID string, now time.Time
 	}
 	slices.SortFunc(list.Lines, compare)
 	for _, l := range list.Lines {
+		slices.SortStableFunc(l.Members, func(a, b Member) int { return rank(a.State) - rank(b.State) })
 		list.Counts[l.State]++
 		if l.State.Open() && (list.First.IsZero() || l.Deadline.Before(list.First)) {
 			list.First = l.Deadline
@@ -210,8 +214,7 @@ func (p *Parties) read(ctx context.Context, counterpartyID string, now time.Time
 
 // compare orders lines: the worst state first, then the earliest deadline, then the name.
 func compare(a, b Line) int {
-	rank := func(l Line) int { return slices.Index(States(), l.State) }
-	return cmp.Or(rank(a)-rank(b), a.Deadline.Compare(b.Deadline), strings.Compare(a.Key(), b.Key()))
+	return cmp.Or(rank(a.State)-rank(b.State), a.Deadline.Compare(b.Deadline), strings.Compare(a.Key(), b.Key()))
 }
 
 // page reads the lines of some tenants.
@@ -268,7 +271,7 @@ func (l *Line) add(s standing.Standing, now time.Time) {
 		member.Wanted = s.Certificates[n-1].Generation
 	}
 	l.Members = append(l.Members, member)
-	if slices.Index(States(), state) <= slices.Index(States(), l.State) {
+	if rank(state) <= rank(l.State) {
 		l.State = state
 		wanted, _ := s.Certificate(member.Wanted)
 		l.New = certificate(wanted)

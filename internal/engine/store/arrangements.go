@@ -174,7 +174,11 @@ func (r Reader) CounterpartyArrangements(ctx context.Context, counterpartyID str
 		" ORDER BY id", counterpartyID)
 }
 
-// DeleteArrangement removes an arrangement.
+// DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the
+// receiver has a host there.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {
-	return t.execOne(ctx, "DELETE FROM arrangements WHERE id = ? AND version = ?", a.ID, a.Version)
+	if err := t.execOne(ctx, "DELETE FROM arrangements WHERE id = ? AND version = ?", a.ID, a.Version); err != nil {
+		return err
+	}
+	return t.UnlinkStray(ctx, a.ReceiverID)
 }

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -107,11 +109,16 @@ func (t *Tx) proposable(ctx context.Context, hosts []string) (map[string]string,
 	return found, err
 }
 
+// named limits proposals to hosts that receivers without a link still name. Otherwise, a tenant could fill the list
+// with hosts that it names for a moment.
+const named = "state = 'open' AND EXISTS (SELECT 1 FROM arrangements a JOIN receivers r ON r.id = a.receiver_id " +
+	"WHERE a.host = counterparty_proposals.host AND r.counterparty_id = '')"
+
 // Proposals lists the open proposals by host, after one of them, with the numbers of tenants and receivers that name
 // each host and are not linked.
 func (r Reader) Proposals(ctx context.Context, after string, limit int) ([]tenancy.CounterpartyProposal, error) {
-	all, err := list(ctx, r, scanProposal, "SELECT "+proposalColumns+" FROM counterparty_proposals WHERE state = 'open' "+
-		"AND host > ? ORDER BY host LIMIT ?", after, limit)
+	all, err := list(ctx, r, scanProposal, "SELECT "+proposalColumns+" FROM counterparty_proposals WHERE "+named+
+		" AND host > ? ORDER BY host LIMIT ?", after, limit)
 	if err != nil || len(all) == 0 {
 		return all, err
 	}
@@ -144,9 +151,15 @@ func (r Reader) Proposal(ctx context.Context, host string) (tenancy.Counterparty
 		"counterparty_proposals WHERE host = ?", host)
 }
 
-// CountProposals counts the open proposals.
+// CountProposals counts the proposals that [Reader.Proposals] lists.
 func (r Reader) CountProposals(ctx context.Context) (int, error) {
-	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM counterparty_proposals WHERE state = 'open'")
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM counterparty_proposals WHERE "+named)
+}
+
+// PruneProposals deletes the open proposals that are not listed.
+func (t *Tx) PruneProposals(ctx context.Context) error {
+	_, err := t.exec(ctx, "DELETE FROM counterparty_proposals WHERE state = 'open' AND NOT ("+named+")")
+	return err
 }
 
 // DecideProposal stores the decision about a host. It is not open then.
@@ -155,6 +168,18 @@ func (t *Tx) DecideProposal(ctx context.Context, p tenancy.CounterpartyProposal)
 		"(host) DO UPDATE SET state = excluded.state, counterparty_id = excluded.counterparty_id, decided_by = "+
 		"excluded.decided_by, decided_at = excluded.decided_at", p.Host, string(p.State), p.CounterpartyID, p.DecidedBy,
 		micros(p.DecidedAt))
+	return err
+}
+
+// DismissProposal closes the open proposal for a host for good. It returns [tenancy.ErrConflict] if another operator
+// has decided about it.
+func (t *Tx) DismissProposal(ctx context.Context, host, by string, now time.Time) error {
+	err := t.execOne(ctx, "UPDATE counterparty_proposals SET state = 'dismissed', decided_by = ?, decided_at = ? WHERE "+
+		"host = ? AND state = 'open'", by, micros(now), host)
+	if errors.Is(err, tenancy.ErrStale) {
+		return tenancy.Errorf(tenancy.ErrConflict, "the host %s is not proposed any longer: another operator has accepted "+
+			"or dismissed it", host)
+	}
 	return err
 }
 

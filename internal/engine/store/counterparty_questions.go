@@ -19,14 +19,15 @@ func scanQuestion(s row) (q tenancy.CounterpartyQuestion, err error) {
 }
 
 // askAgain does not replace a question that waits, nor one that was asked since an instant, unless the new one is a
-// report and the former one is not.
+// report and the former one is not. If questions that wait were replaced, a page that asks for all of them again and
+// again would have the first ones asked each time, and the last ones never.
 const askAgain = " ON CONFLICT (arrangement_id) DO UPDATE SET counterparty_id = excluded.counterparty_id, " +
 	"generation = excluded.generation, claimed = excluded.claimed, wanted_at = excluded.wanted_at, taken_until = 0, " +
-	"done_at = 0, result = '', answer = '' WHERE counterparty_questions.wanted_at < ? OR " +
-	"counterparty_questions.claimed < excluded.claimed"
+	"done_at = 0, result = '', answer = '' WHERE (counterparty_questions.done_at > 0 AND " +
+	"counterparty_questions.wanted_at < ?) OR counterparty_questions.claimed < excluded.claimed"
 
-// WantQuestions stores questions that wait to be asked. An arrangement that was asked, or that waits, since the instant
-// before keeps its question, unless the new one reports an installation and the former one does not. It returns the
+// WantQuestions stores questions that wait to be asked. An arrangement that waits, or that was asked since the instant
+// before, keeps its question, unless the new one reports an installation and the former one does not. It returns the
 // number of questions that are new.
 func (t *Tx) WantQuestions(ctx context.Context, questions []tenancy.CounterpartyQuestion, before time.Time) (wanted int,
 	err error) {
@@ -74,6 +75,13 @@ func (r Reader) QuestionsOf(ctx context.Context, arrangementIDs []string) (map[s
 func (r Reader) CountWaitingQuestions(ctx context.Context, counterpartyID string) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM counterparty_questions WHERE counterparty_id = ? AND "+
 		"done_at = 0", counterpartyID)
+}
+
+// LeftQuestions lists the IDs of counterparties with questions that have waited since before an instant, and that no
+// replica asks at the moment.
+func (r Reader) LeftQuestions(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT counterparty_id FROM counterparty_questions WHERE done_at = 0 "+
+		"AND wanted_at < ? AND taken_until < ? ORDER BY counterparty_id LIMIT ?", micros(before), micros(before), limit)
 }
 
 // deleteQuestions deletes the questions of a counterparty that is deleted.

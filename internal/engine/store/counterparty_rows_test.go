@@ -239,11 +239,13 @@ func TestAHostIsProposedWhenASecondTenantNamesItAndAgainAfterItWasAccepted(t *te
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("an operator has unlinked one: %q", got)
 		}
-		r.write(func(ctx context.Context, tx *Tx) error {
-			return tx.DecideProposal(ctx, tenancy.CounterpartyProposal{Host: "pay.bank.example",
-				State: tenancy.ProposalDismissed})
-		})
+		dismiss := func(ctx context.Context, tx *Tx) error {
+			return tx.DismissProposal(ctx, "pay.bank.example", "olga", now)
+		}
+		r.refused("dismissing an accepted host", tenancy.ErrConflict, dismiss)
 		r.sends(b, "b3", "https://pay.bank.example/newer")
+		r.write(dismiss)
+		r.sends(b, "b4", "https://pay.bank.example/newest")
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("dismissed: %q", got)
 		}
@@ -283,6 +285,57 @@ func TestAHostOfACounterpartyIsProposedForOneTenant(t *testing.T) {
 	})
 }
 
+// A tenant could otherwise fill the list of the operators, and what needs their attention.
+func TestAHostThatNoReceiverNamesAnyLongerIsNotProposed(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, _ := r.tenants()
+		r.party("bank", ".bank.example")
+		moving := r.sends(a, "a1", "https://0.bank.example/")
+		for i := range 3 {
+			moving.Endpoint, moving.Version = fmt.Sprintf("https://%d.bank.example/", i+1), int64(i+1)
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateArrangement(ctx, moving) })
+		}
+		if got := fmt.Sprint(r.proposed()); got != `[3.bank.example "bank" 1/1]` {
+			t.Errorf("an arrangement that moves: %s", got)
+		}
+		n, err := r.CountProposals(ctx)
+		r.same("their number", err, n, 1)
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.PruneProposals(ctx) })
+		if _, err := r.Proposal(ctx, "2.bank.example"); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("a proposal without a receiver is kept: %v", err)
+		}
+		if _, err := r.Proposal(ctx, "3.bank.example"); err != nil {
+			t.Errorf("a proposal with a receiver is deleted: %v", err)
+		}
+	})
+}
+
+func TestAReceiverLeavesItsCounterpartyWithItsLastArrangementThere(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, _ := r.tenants()
+		r.party("bank", "pay.bank.example", ".eu.example")
+		here := r.sends(a, "a1", "https://pay.bank.example/")
+		below := tenancy.Arrangement{ID: "a2", TenantID: a.ID, ReceiverID: "a1", Name: "a2",
+			Endpoint: "https://x.eu.example/", CreatedAt: now, Version: 1}
+		other := below
+		other.ID, other.Name, other.Endpoint = "a3", "a3", "https://not-eu.example/"
+		r.write(func(ctx context.Context, tx *Tx) error {
+			_, err := tx.LinkReceivers(ctx, "bank", "pay.bank.example")
+			return errors.Join(err, tx.CreateArrangements(ctx, below, other))
+		})
+		for _, c := range []struct {
+			gone   tenancy.Arrangement
+			linked string
+		}{{here, "bank"}, {below, ""}, {other, ""}} {
+			r.write(func(ctx context.Context, tx *Tx) error {
+				return tx.DeleteArrangement(ctx, c.gone)
+			})
+			got, err := r.Receiver(ctx, a.ID, "a1")
+			r.same("the counterparty without "+c.gone.Endpoint, err, got.CounterpartyID, c.linked)
+		}
+	})
+}
+
 func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		a, _ := r.tenants()
@@ -309,6 +362,13 @@ func TestAQuestionWaitsUntilItIsAnsweredAndIsNotAskedAgainTooSoon(t *testing.T) 
 		if n := want(now.Add(time.Minute), true, "a1"); n != 1 {
 			t.Error("a report within five minutes of a test is lost")
 		}
+		if n := want(now.Add(time.Hour), false, "a1", "a2"); n != 0 {
+			t.Errorf("%d questions that wait go to the end of the queue", n)
+		}
+		left, err := r.LeftQuestions(ctx, now.Add(time.Second), 10)
+		r.same("left for a while", err, left, []string{"bank"})
+		left, err = r.LeftQuestions(ctx, now, 10)
+		r.same("that have just begun to wait", err, left, []string(nil))
 		waiting, err := r.WaitingQuestions(ctx, "bank", now, 10)
 		must(t, err)
 		if len(waiting) != 2 || waiting[0].ArrangementID != "a2" || !waiting[1].Claimed {

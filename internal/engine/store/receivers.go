@@ -73,6 +73,16 @@ func (t *Tx) UnlinkReceiver(ctx context.Context, receiverID string) error {
 	return err
 }
 
+// UnlinkStray ends the link of a receiver to its counterparty if none of its arrangements names a host of the
+// counterparty any longer.
+func (t *Tx) UnlinkStray(ctx context.Context, receiverID string) error {
+	_, err := t.exec(ctx, "UPDATE receivers SET counterparty_id = '', version = version + 1 WHERE id = ? AND "+
+		"counterparty_id <> '' AND NOT EXISTS (SELECT 1 FROM arrangements a JOIN counterparty_hosts h ON h.host = a.host OR "+
+		"(h.host LIKE '.%' AND length(a.host) > length(h.host) AND substr(a.host, length(a.host) - length(h.host) + 1) = "+
+		"h.host) WHERE a.receiver_id = receivers.id AND h.counterparty_id = receivers.counterparty_id)", receiverID)
+	return err
+}
+
 // unlinkReceivers ends the links of all receivers to a counterparty.
 func (t *Tx) unlinkReceivers(ctx context.Context, counterpartyID string) error {
 	_, err := t.exec(ctx, "UPDATE receivers SET counterparty_id = '', version = version + 1 WHERE "+

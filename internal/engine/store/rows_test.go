@@ -291,6 +291,8 @@ func TestReceiversAndArrangementsReadBackAsWritten(t *testing.T) {
 			return tx.DeleteArrangement(ctx, old)
 		})
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteArrangement(ctx, x) })
+		two, err = r.Receiver(ctx, "a", two.Name) // it left its counterparty
+		r.same("the counterparty of a receiver without arrangements", err, two.CounterpartyID, "")
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteReceiver(ctx, two) })
 		if _, err := r.Arrangement(ctx, "a", x.Name); !isKind(err, tenancy.ErrNotFound) {
 			t.Errorf("a deleted arrangement: %v", err)

@@ -179,6 +179,8 @@ func TestDeliveriesToWebhooksReadBackAsWritten(t *testing.T) {
 		r.same("no attempt", err, next, time.Time{})
 		counts, err := r.CountDeliveries(ctx, []string{w.ID, whole.ID})
 		r.same("numbers", err, counts, map[string]DeliveryCount{w.ID: {w.ID, 1, 1}})
+		waiting, err := r.CountQueued(ctx, []string{w.ID, whole.ID})
+		r.same("queued", err, waiting, map[string]int{w.ID: 1})
 		total, err := r.TotalDeliveries(ctx)
 		r.same("totals", err, total, DeliveryTotals{Queued: 1, Dead: 1, Oldest: queued.QueuedAt})
 		idle, err := r.IdleWebhooks(ctx, now.Add(24*time.Hour), 10)

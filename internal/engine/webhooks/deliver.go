@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -51,46 +51,6 @@ type Answer struct {
 	RetryAfter time.Duration
 }
 
-// lanes limit the workers of this process that one tenant has, and those that endpoints with failures have together.
-type lanes struct {
-	mu      sync.Mutex // guards running and failing
-	running map[string]int
-	failing int
-}
-
-const (
-	// Workers is the number of webhooks that a process works on together.
-	Workers = 12
-	// ofTenant and ofFailing are how many of them may belong to one tenant, and to endpoints that have failed.
-	ofTenant, ofFailing = 2, Workers / 2
-)
-
-// enter takes a place. It reports false if there is none. The caller must call leave otherwise.
-func (l *lanes) enter(tenantID string, failing bool) (leave func(), ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running[tenantID] >= ofTenant || failing && l.failing >= ofFailing {
-		return nil, false
-	}
-	if l.running == nil {
-		l.running = map[string]int{}
-	}
-	l.running[tenantID]++
-	if failing {
-		l.failing++
-	}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.running[tenantID]--; l.running[tenantID] == 0 {
-			delete(l.running, tenantID)
-		}
-		if failing {
-			l.failing--
-		}
-	}, true
-}
-
 // Deliver works on the deliveries to a webhook that are due, for a limited time. again is the time at which the same
 // job has to run again; zero if it is done.
 func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Time, err error) {
@@ -110,7 +70,7 @@ func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Ti
 		return now.Add(busyPause), nil
 	}
 	ending := context.WithoutCancel(ctx) // also then, others need not wait until the claim expires
-	leave, ok := w.lanes.enter(h.TenantID, h.Health.Failures > 0)
+	leave, ok := w.lanes.enter(h.TenantID, w.lanes.hindered(h))
 	if !ok {
 		return w.release(ending, h, now.Add(busyPause))
 	}
@@ -178,6 +138,7 @@ func (w *Webhooks) slice(ctx context.Context, h *tenancy.Webhook, start time.Tim
 		return fmt.Errorf("webhook %s: %w", title(*h), err)
 	}
 	defer poster.Close()
+	hindered := w.lanes.hindered(*h)
 	for _, d := range due {
 		now := w.now()
 		if now.Sub(start) > sliceTime || h.Health.RetryAt.After(now) || !h.Enabled {
@@ -185,6 +146,9 @@ func (w *Webhooks) slice(ctx context.Context, h *tenancy.Webhook, start time.Tim
 		}
 		if err := w.deliver(ctx, poster, target, h, d, now); err != nil {
 			return err
+		}
+		if slow := w.lanes.took(h.ID, w.now().Sub(now)); slow && !hindered {
+			return nil // the next job takes one of the places for such endpoints
 		}
 	}
 	return nil
@@ -306,21 +270,25 @@ func (w *Webhooks) post(ctx context.Context, poster Poster, target tenancy.Webho
 // URL or its routing key.
 func signs(f webhook.Format) bool { return f == webhook.CloudEvents || f == webhook.Ticket }
 
-// secretsOf returns the secrets that sign at now: the present one, and the former one for a while.
+// secretsOf returns the secrets that sign at now: the present one, and former ones for a while.
 func secretsOf(t tenancy.WebhookTarget, now time.Time) ([]webhook.Secret, error) {
-	present, err := webhook.ParseSecret(t.Secret)
-	if err != nil {
-		return nil, err
+	texts := []string{t.Secret}
+	for _, f := range signing(t.Former, now) {
+		texts = append(texts, f.Secret)
 	}
-	secrets := []webhook.Secret{present}
-	if t.Former != "" && now.Before(t.FormerUntil) {
-		former, err := webhook.ParseSecret(t.Former)
-		if err != nil {
+	secrets := make([]webhook.Secret, len(texts))
+	for i, text := range texts {
+		var err error
+		if secrets[i], err = webhook.ParseSecret(text); err != nil {
 			return nil, err
 		}
-		secrets = append(secrets, former)
 	}
 	return secrets, nil
+}
+
+// signing returns the former secrets that sign at now.
+func signing(all []tenancy.FormerSecret, now time.Time) []tenancy.FormerSecret {
+	return slices.DeleteFunc(slices.Clone(all), func(f tenancy.FormerSecret) bool { return !now.Before(f.Until) })
 }
 
 // title returns the object of a webhook in the audit log and in errors.

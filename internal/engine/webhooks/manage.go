@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -35,6 +36,8 @@ const (
 	DefaultOverlap = 24 * time.Hour
 	// MostOverlap is the longest such time.
 	MostOverlap = 7 * 24 * time.Hour
+	// mostFormer limits the former secrets that sign together.
+	mostFormer = 4
 )
 
 // Create stores a webhook of a tenant; of the installation if the tenant is the zero value. secret verifies its
@@ -98,6 +101,7 @@ func apply(h *tenancy.Webhook, target *tenancy.WebhookTarget, in Settings) error
 	if err := tenancy.CheckName("name", in.Name); err != nil {
 		return err
 	}
+	former := *target
 	for _, secret := range []struct {
 		to   *string
 		text string
@@ -120,11 +124,38 @@ func apply(h *tenancy.Webhook, target *tenancy.WebhookTarget, in Settings) error
 	if err != nil {
 		return tenancy.Invalid("url", "is not an https URL")
 	}
+	if err := checkMoved(in, former, u); err != nil {
+		return err
+	}
 	h.Host, h.Types, h.Template, h.Enabled = u.Host, in.Types, in.Template, in.Enabled
 	if h.Types == nil {
 		h.Types = []string{}
 	}
 	return nil
+}
+
+// checkMoved refuses to send credentials to a host for which they were not set. Otherwise, whoever may change a webhook
+// could read them at a server of their own.
+func checkMoved(in Settings, former tenancy.WebhookTarget, to *url.URL) error {
+	from, err := url.Parse(former.URL)
+	if err != nil || former.URL == "" || sameServer(from, to) {
+		return nil
+	}
+	missing := ""
+	switch {
+	case former.Authorization != "" && strings.TrimSpace(in.Authorization) == "":
+		missing = "authorization"
+	case former.RoutingKey != "" && strings.TrimSpace(in.RoutingKey) == "":
+		missing = "routing_key"
+	default:
+		return nil
+	}
+	return tenancy.Invalid(missing, "was set for %s: set it again for another host, or create another webhook", from.Host)
+}
+
+func sameServer(a, b *url.URL) bool {
+	port := func(u *url.URL) string { return cmp.Or(u.Port(), "443") }
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 // checkFormat checks what belongs to one format only.
@@ -255,6 +286,7 @@ func (w *Webhooks) retry(ctx context.Context, tx *store.Tx, id string, now time.
 }
 
 // Rotate gives a webhook another secret, which is not shown again. The former one signs as well for the overlap.
+// Without an overlap, only the new one signs. The error is [tenancy.ErrRefused] if too many secrets sign already.
 func (w *Webhooks) Rotate(ctx context.Context, t tenancy.Tenant, name string, overlap time.Duration, actor string,
 	now time.Time) (h tenancy.Webhook, secret string, err error) {
 	if overlap < 0 || overlap > MostOverlap {
@@ -273,7 +305,17 @@ func (w *Webhooks) Rotate(ctx context.Context, t tenancy.Tenant, name string, ov
 		if err != nil {
 			return err
 		}
-		target.Former, target.FormerUntil, target.Secret = target.Secret, now.Add(overlap), secret
+		target.Former = signing(target.Former, now)
+		switch {
+		case overlap == 0:
+			target.Former = nil
+		case len(target.Former) >= mostFormer:
+			return tenancy.Errorf(tenancy.ErrRefused, "the webhook %s has %d former secrets that still sign: wait for the end "+
+				"of their overlap, or end all of them by a rotation with an overlap of 0", h.Name, len(target.Former))
+		default:
+			target.Former = append(target.Former, tenancy.FormerSecret{Secret: target.Secret, Until: now.Add(overlap)})
+		}
+		target.Secret = secret
 		if h.Sealed, err = w.sealed(h.ID, target); err != nil {
 			return err
 		}
@@ -303,13 +345,21 @@ func (w *Webhooks) Delete(ctx context.Context, t tenancy.Tenant, name string, ve
 	})
 }
 
-// Test sends an event to a webhook once, now. The failure states why the endpoint did not accept it; nil if it did.
+// Test sends an event to a webhook once, now. The failure states why the endpoint did not accept it; nil if it did. The
+// error is [tenancy.ErrRefused] if too many tests of the tenant run already: otherwise, a tenant could send requests to
+// any server as fast as it asks for tests.
 func (w *Webhooks) Test(ctx context.Context, t tenancy.Tenant, name, actor string, now time.Time) (answer Answer,
 	failure, err error) {
 	h, err := w.store.Webhook(ctx, t.ID, name)
 	if err != nil {
 		return answer, nil, err
 	}
+	leave, ok := w.tests.enter(h.TenantID, false)
+	if !ok {
+		return answer, nil, tenancy.Errorf(tenancy.ErrRefused, "%d tests run at the moment: wait until one of them ends",
+			ofTenant)
+	}
+	defer leave()
 	target, err := w.target(h)
 	if err != nil {
 		return answer, nil, err

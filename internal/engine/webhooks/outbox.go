@@ -63,13 +63,13 @@ func (w *Webhooks) enqueue(ctx context.Context, tx *store.Tx, hooks []tenancy.We
 	for i, h := range hooks {
 		ids[i] = h.ID
 	}
-	counts, err := tx.CountDeliveries(ctx, ids)
+	queued, err := tx.CountQueued(ctx, ids)
 	if err != nil {
 		return err
 	}
 	var deliveries []tenancy.WebhookDelivery
 	for _, h := range hooks {
-		room, dropped, added := queueOf(h)-counts[h.ID].Queued, 0, 0
+		room, dropped, added := queueOf(h)-queued[h.ID], 0, 0
 		for i, e := range events {
 			switch {
 			case payloads[i] == nil || !listens(h, e):

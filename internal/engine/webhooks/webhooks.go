@@ -6,8 +6,8 @@
 // deliveries is not promised. It is tried again for up to three days, and is dead after that until a person replays it.
 //
 // No tenant's endpoint delays the deliveries of another tenant: a tenant has few workers at once, endpoints that fail
-// have few together, and the pauses between attempts grow. Everything is bounded: webhooks, queued deliveries (events
-// beyond that are dropped and counted), the time of a request, and how long deliveries are kept.
+// or are slow have few together, and the pauses between attempts grow. Everything is bounded: webhooks, queued
+// deliveries (events beyond that are dropped and counted), the time of a request, and how long deliveries are kept.
 package webhooks
 
 import (
@@ -77,6 +77,7 @@ type Webhooks struct {
 	now     func() time.Time
 	log     *slog.Logger
 	lanes   lanes
+	tests   lanes // of tests by hand
 }
 
 // New returns webhooks. The error names a dependency that is missing. Their events are those of [Webhooks.Follow].

@@ -471,10 +471,10 @@ func TestATenantCannotTakeTheWorkersOfOthers(t *testing.T) {
 			leave = append(leave, out)
 		}
 	}
-	if failing != ofFailing {
+	if failing != ofHindered {
 		t.Errorf("endpoints that fail have %d workers", failing)
 	}
-	for i := range Workers - ofFailing {
+	for i := range Workers - ofHindered {
 		out, ok := l.enter("innocent "+string(rune(i)), false)
 		if !ok {
 			t.Fatalf("tenant %d does not get a worker", i)
@@ -484,8 +484,8 @@ func TestATenantCannotTakeTheWorkersOfOthers(t *testing.T) {
 	for _, out := range leave {
 		out()
 	}
-	if len(l.running) != 0 || l.failing != 0 {
-		t.Errorf("%v, %d are left", l.running, l.failing)
+	if len(l.running) != 0 || l.delaying != 0 {
+		t.Errorf("%v, %d are left", l.running, l.delaying)
 	}
 }
 

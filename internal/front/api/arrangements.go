@@ -360,6 +360,11 @@ func (s *server) changeArrangement(ctx context.Context, in *struct {
 		if err := tx.UpdateArrangement(ctx, a); err != nil {
 			return err
 		}
+		if a.ReceiverID != before.ReceiverID {
+			if err := tx.UnlinkStray(ctx, before.ReceiverID); err != nil {
+				return err
+			}
+		}
 		if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // the evidence is about another endpoint
 			if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
 				return err

@@ -332,27 +332,35 @@ func (s *server) counterpartyLines(ctx context.Context, id string, in Paged) (*L
 	return pageOf(lines, in.Limit, parties.Line.Key, view), err
 }
 
+// mostConnections limits the connections of a line, so that one tenant with many arrangements does not fill the page.
+const mostConnections = 20
+
+func shownMembers(l parties.Line) []parties.Member {
+	return l.Members[:min(len(l.Members), mostConnections)]
+}
+
 // viewLines returns a function that shows lines with their certificates and tests.
 func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(parties.Line) client.CounterpartyLine,
 	error) {
 	var certIDs, memberIDs []string
 	for _, l := range lines {
 		certIDs = append(certIDs, l.New.ID, l.Old.ID)
-		for _, m := range l.Members {
+		for _, m := range shownMembers(l) {
 			memberIDs = append(memberIDs, m.ID)
 		}
 	}
 	certs, err1 := s.store.CertificatesByID(ctx, certIDs)
 	tests, err2 := s.store.QuestionsOf(ctx, memberIDs)
 	return func(l parties.Line) client.CounterpartyLine {
+		members := shownMembers(l)
 		v := client.CounterpartyLine{Key: l.Key(), Tenant: l.DisplayName, State: string(l.State),
 			Deadline: l.Deadline, New: viewCertificate(certs[l.New.ID]),
-			Connections: make([]client.CounterpartyConnection, len(l.Members))}
+			Connections: make([]client.CounterpartyConnection, len(members)), More: len(l.Members) - len(members)}
 		if old, known := certs[l.Old.ID]; known {
 			shown := viewCertificate(old)
 			v.Old = &shown
 		}
-		for i, m := range l.Members {
+		for i, m := range members {
 			v.Connections[i] = client.CounterpartyConnection{Endpoint: m.Endpoint, State: string(m.State), Proves: m.Asks}
 			if test, asked := tests[m.ID]; asked && test.Generation == m.Wanted {
 				v.Connections[i].Waiting, v.Connections[i].TestedAt = test.DoneAt.IsZero(), test.DoneAt

@@ -70,7 +70,16 @@ func TestAProposedHostIsAcceptedAsACounterpartyOfAllItsTenants(t *testing.T) {
 	if len(found) != 1 || len(items(f.ok("operator", "GET", "/counterparties?host=x.example.com", 200, ""))) != 0 {
 		t.Errorf("found by its host: %v", found)
 	}
-	f.ok("operator", "POST", "/counterparty-proposals/erp.example.com/dismiss", 204, "")
+	const dismiss = "/counterparty-proposals/erp.example.com/dismiss"
+	if a := f.call("operator", "POST", dismiss, ""); a.status != 409 ||
+		!strings.Contains(a.raw, "not proposed any longer") {
+		t.Errorf("a host that another operator has accepted is dismissed: %d %s", a.status, a.raw)
+	}
+	f.ok("acme/alice", "POST", "/tenants/acme/receivers", 201, `{"name":"third"}`)
+	f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201,
+		`{"name":"third","receiver":"third","endpoint":"https://erp.example.com/third"}`)
+	f.ok("operator", "POST", dismiss, 204, "")
+	f.ok("operator", "POST", dismiss, 409, "")
 }
 
 // Invariant 11: a tenant learns nothing of the others through a counterparty, and changes nothing of theirs.
@@ -174,6 +183,10 @@ func TestThePageOfACounterpartyChangesLittleAndCannotFillAnything(t *testing.T) 
 	page := f.bank()
 	f.ok("", "PUT", page+"/product", 204, `{"product":"nginx"}`)
 	f.ok("", "PUT", page+"/product", 422, `{"product":"a\u0000b"}`)
+	if a := f.call("", "PUT", page+"/product", `{"product":"Apache"}`); a.status != 409 ||
+		!strings.Contains(a.raw, "try again in 10 seconds") {
+		t.Errorf("another product at once: %d %s", a.status, a.raw)
+	}
 	for i := range 5 {
 		f.ok("", "POST", page+"/contacts", 204, fmt.Sprintf(`{"name":"P","email":"p%d@bank.example"}`, i))
 	}
@@ -268,6 +281,9 @@ func TestTheArchiveHasEveryNewCertificateAndAListOfThem(t *testing.T) {
 		check(t, err)
 		files[file.Name], err = io.ReadAll(r)
 		check(t, err)
+		if !file.Modified.Equal(f.now.Truncate(time.Second)) {
+			t.Errorf("%s was modified at %v", file.Name, file.Modified)
+		}
 	}
 	acme, err := f.store.Tenant(t.Context(), "acme")
 	check(t, err)
@@ -283,6 +299,26 @@ func TestTheArchiveHasEveryNewCertificateAndAListOfThem(t *testing.T) {
 	}
 	if a := f.call("", "GET", "/counterparty/x/certificates.zip", ""); a.status != http.StatusNotFound {
 		t.Errorf("an unknown address: %d", a.status)
+	}
+}
+
+// Invariant 11: one tenant fills neither the page nor the tests of a counterparty.
+func TestATenantWithManyArrangementsLeavesThePageToTheOthers(t *testing.T) {
+	f := setUp(t)
+	for i := range 60 {
+		f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201,
+			fmt.Sprintf(`{"name":"a%d","receiver":"erp","endpoint":"https://erp.example.com/%[1]d"}`, i))
+	}
+	page := f.bank()
+	for _, tenant := range []string{"acme", "globex"} {
+		f.ok("operator", "POST", "/tenants/"+tenant+"/certificates/tenant/renew", 201, `{"reason":"reissue"}`)
+	}
+	line := items(f.ok("", "GET", page+"/lines?limit=1", 200, ""))[0].(map[string]any)
+	if n := len(line["connections"].([]any)); line["key"] != "acme/tenant" || n != 20 || line["more_connections"] != 41.0 {
+		t.Errorf("%d connections of %v, and %v more", n, line["key"], line["more_connections"])
+	}
+	if made := f.ok("", "POST", page+"/test", 200, `{"all":true}`); made["tests"] != 51.0 {
+		t.Errorf("%v tests, want 50 of acme and one of globex", made["tests"])
 	}
 }
 

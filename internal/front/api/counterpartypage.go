@@ -24,14 +24,18 @@ const counterpartyPagePath = "/counterparty/"
 const (
 	// testAgain is the time after which the page of a counterparty can have a receiver tested again.
 	testAgain = 5 * time.Minute
-	// mostTests limits the tests that one request asks for.
-	mostTests = 5000
+	// mostTests limits the tests that one request asks for, and mostTestsOfLine those of one certificate, so that a tenant
+	// with many arrangements does not keep the others from being tested.
+	mostTests, mostTestsOfLine = 5000, 50
 	// testsPerWrite limits the tests in one transaction, so that a page without an account does not delay other writes.
 	testsPerWrite = 500
 	// mostDeadlines limits the days with a deadline on a page.
 	mostDeadlines = 100
 	// visitEvery is the time in which visits of a page are recorded once.
 	visitEvery = time.Hour
+	// productEvery is the time after which a page can name another product. Each change is an audit event, and makes an
+	// operator who edits the counterparty start again.
+	productEvery = 10 * time.Second
 )
 
 // A QuestionQueue queues the tests that the pages of counterparties ask for.
@@ -198,7 +202,8 @@ func (s *server) newTests(ctx context.Context,
 		}
 		for _, q := range part {
 			last, asked := known[q.ArrangementID]
-			if !asked || last.WantedAt.Before(q.WantedAt.Add(-testAgain)) || q.Claimed && !last.Claimed {
+			again := !last.DoneAt.IsZero() && last.WantedAt.Before(q.WantedAt.Add(-testAgain))
+			if !asked || again || q.Claimed && !last.Claimed {
 				all = append(all, q)
 			}
 		}
@@ -239,13 +244,15 @@ func wantedTests(list parties.List, counterpartyID string, in client.Counterpart
 		chosen[key] = true
 	}
 	for _, l := range list.Lines {
-		for _, m := range l.Members {
-			if !chosen[l.Key()] && (!in.All || !m.State.Open()) {
-				continue
+		ofLine := 0
+		for _, m := range l.Members { // the worst first
+			if ofLine == mostTestsOfLine || !chosen[l.Key()] && (!in.All || !m.State.Open()) {
+				break
 			}
 			if len(all) == mostTests {
 				return all
 			}
+			ofLine++
 			all = append(all, tenancy.CounterpartyQuestion{ArrangementID: m.ID, CounterpartyID: counterpartyID,
 				Generation: m.Wanted, Claimed: in.Installed && m.State.Open() && m.State != parties.Claimed, WantedAt: now})
 		}
@@ -264,6 +271,14 @@ func (s *server) setCounterpartyProduct(ctx context.Context, in *struct {
 	c.Product = in.Body.Product
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	wait, err := s.store.Reserve(ctx, "product of "+c.ID, 1, 1/productEvery.Seconds(), s.clock())
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the product of %s was changed a moment ago: try again in %d seconds",
+			c.DisplayName, int(productEvery.Seconds()))
 	}
 	return nil, s.changeByPage(ctx, c, "counterparty.product-set", map[string]any{"product": c.Product},
 		func(tx *store.Tx) error { return tx.SetCounterpartyProduct(ctx, c.ID, c.Product) })
@@ -350,18 +365,18 @@ func (s *server) writeArchive(ctx context.Context, archive *zip.Writer, list par
 				return err
 			}
 			name := archiveName(l) + f.Extension
-			file, err := archive.Create(name)
+			file, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: list.At})
 			if err != nil {
 				return err
 			}
 			if _, err := file.Write(f.Data); err != nil {
 				return err
 			}
-			table = append(table, []string{name, spreadsheet(l.DisplayName), string(l.State), dateOf(l.Deadline),
+			table = append(table, []string{name, publish.SpreadsheetCell(l.DisplayName), string(l.State), dateOf(l.Deadline),
 				l.New.Fingerprint, l.Old.Fingerprint})
 		}
 	}
-	file, err := archive.Create("certificates.csv")
+	file, err := archive.CreateHeader(&zip.FileHeader{Name: "certificates.csv", Method: zip.Deflate, Modified: list.At})
 	if err != nil {
 		return err
 	}
@@ -378,14 +393,6 @@ func archiveName(l parties.Line) string {
 		name += "-" + string(l.Credential)
 	}
 	return fmt.Sprintf("%s-generation-%d", name, l.New.Generation)
-}
-
-// spreadsheet returns a text that no spreadsheet takes for a formula.
-func spreadsheet(text string) string {
-	if slices.Contains([]byte("=+-@"), text[0]) {
-		return "'" + text
-	}
-	return text
 }
 
 // dateOf returns the date of an instant; empty for the zero time.

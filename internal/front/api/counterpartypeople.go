@@ -236,8 +236,7 @@ func (s *server) dismissProposal(ctx context.Context, in *OneProposal) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	p.State, p.DecidedBy, p.DecidedAt = tenancy.ProposalDismissed, actor(ctx), s.now()
 	return nil, s.change(ctx, "counterparty.proposal-dismissed", "", p.Host, nil, func(tx *store.Tx) error {
-		return tx.DecideProposal(ctx, p)
+		return tx.DismissProposal(ctx, p.Host, actor(ctx), s.now())
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/a-h/templ"
+
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/words"
@@ -93,10 +95,17 @@ func paged[T any](c *console, v *view, path string) (client.Page[T], error) {
 
 // next returns the address of the page after this one, with the same filters.
 func (v *view) next(cursor string) string {
-	q := v.r.URL.Query()
+	q, path := v.r.URL.Query(), v.r.URL.Path
+	if v.page != "" { // the page of a form that is shown again
+		path = v.page
+	}
 	q.Set("from", cursor)
-	return v.r.URL.Path + "?" + q.Encode()
+	return path + "?" + q.Encode()
 }
+
+// mailTo returns the link with which a mail to an address is written. Characters such as ? are escaped: an address that
+// a stranger has named could add recipients otherwise (RFC 6068, section 2).
+func mailTo(address string) templ.SafeURL { return templ.SafeURL("mailto:" + url.PathEscape(address)) }
 
 // in returns the path of something in a tenant: the API and the pages use the same paths.
 func in(tenant string, parts ...string) string { return client.TenantPath(tenant, parts...) }

@@ -42,6 +42,11 @@ func TestDestructiveActionsAskAndStateTheConsequenceInFigures(t *testing.T) {
 	c.newLink()
 	_, page = c.get(alice, bankPage)
 	link := regexp.MustCompile(bankPage + `/links/[0-9a-f-]{36}/revoke`).FindString(page)
+	c.newBank(olga)
+	c.post(olga, bankSheet+"/contacts", "name", "Ada", "email", "ada@bank.example")
+	_, page = c.get(olga, bankSheet)
+	contact := regexp.MustCompile(bankSheet + `/contacts/[0-9a-f-]{36}/remove`).FindString(page)
+	c.newWebhook(alice, "/tenants/acme/webhooks", "crm")
 	const acme = "/tenants/acme"
 	for _, a := range []struct {
 		by    *http.Client
@@ -69,6 +74,14 @@ func TestDestructiveActionsAskAndStateTheConsequenceInFigures(t *testing.T) {
 		{olga, acme + "/certificates/tenant/renew", []string{"reason", "compromised"},
 			[]string{"Revoke and replace the compromised Tenant Certificate?", "Affected: 3 arrangements", "36 messages"},
 			acme + "/certificates", "In use"},
+		{olga, bankSheet + "/link", nil, []string{"End the present address of the page for House Bank?", "never visited",
+			"The addresses of its contacts end too."}, bankSheet, "Revoke address"},
+		{olga, bankSheet + "/link/revoke", nil, []string{"End the present address"}, bankSheet, "Revoke address"},
+		{olga, contact, nil, []string{"Remove the contact Ada?", "Contacts that remain: 0."}, bankSheet, "ada@bank.example"},
+		{olga, "/counterparty-proposals/pay.bank.example/dismiss", nil, []string{"Dismiss pay.bank.example?"},
+			"/counterparties", "House Bank"},
+		{alice, acme + "/webhooks/crm/delete", nil, []string{"Delete the webhook crm?", "0 queued, 0 given up"},
+			acme + "/webhooks", "crm"},
 		{olga, "/guard/certificates/" + c.held + "/decision", []string{"partner", "acme-c4c", "standing", "declined"},
 			[]string{"Refuse the certificate of acme-c4c?", "Other certificates of the partner that are accepted: 2.",
 				"You can accept it again"}, "/guard", "Needs your decision"},
@@ -111,7 +124,8 @@ func TestWhatDestroysNothingDoesNotAsk(t *testing.T) {
 		t.Errorf("an acceptance:\n%s", page)
 	}
 	for _, path := range []string{"/tokens/x/revoke", "/accounts/x/delete", "/imports/x/apply",
-		"/tenants/acme/people/zoe/remove", "/tenants/acme/watched/x/remove"} {
+		"/tenants/acme/people/zoe/remove", "/tenants/acme/watched/x/remove",
+		"/counterparties/x/link", bankSheet + "/contacts/x/remove", "/webhooks/x/delete"} {
 		if status, page := c.post(olga, path); status != 404 {
 			t.Errorf("%s asks about what does not exist: %d\n%s", path, status, page)
 		}

@@ -57,49 +57,60 @@ func (c *console) createCounterparty(v *view) error {
 
 func (c *console) changeCounterparty(v *view) error {
 	name := v.r.PathValue("counterparty")
-	if err := change(c, v, partyAt(name), func(p *client.Counterparty) {
-		p.DisplayName, p.Product = v.r.PostFormValue("display_name"), v.r.PostFormValue("product")
-		p.Hosts = hosts(v.r.PostFormValue("hosts"))
-	}); err != nil {
+	p, err := get[client.Counterparty](c, v, partyAt(name))
+	if err != nil {
 		return err
+	}
+	p.DisplayName, p.Product = v.r.PostFormValue("display_name"), v.r.PostFormValue("product")
+	p.Hosts = hosts(v.r.PostFormValue("hosts"))
+	if _, err := client.Put[client.Counterparty](v.caller(), c.api, partyAt(name), v.r.PostFormValue("etag"),
+		p); err != nil {
+		return refused(err)
 	}
 	return c.done(v, partyAt(name), v.T("Saved."))
 }
 
 // counterparty shows one counterparty to operators.
-func (c *console) counterparty(v *view) error { return c.showCounterparty(v, "") }
-
-// showCounterparty shows a counterparty, with the address of its page if that was just created.
-func (c *console) showCounterparty(v *view, address string) error {
+func (c *console) counterparty(v *view) error {
 	name := v.r.PathValue("counterparty")
-	p, err := get[client.Counterparty](c, v, partyAt(name))
+	p, etag, err := client.GetVersion[client.Counterparty](v.caller(), c.api, partyAt(name))
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	lines, err := paged[client.CounterpartyLine](c, v, partyAt(name, "lines"))
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, p.DisplayName, counterpartySheet(v, p, lines, address))
+	return c.show(v, http.StatusOK, p.DisplayName, counterpartySheet(v, p, etag, lines))
 }
 
-// linkCounterparty shows the new address in its answer, because it is shown only once.
 func (c *console) linkCounterparty(v *view) error {
-	made, err := post[client.CounterpartyPageLink](c, v, partyAt(v.r.PathValue("counterparty"), "link"), nil)
+	name := v.r.PathValue("counterparty")
+	made, err := post[client.CounterpartyPageLink](c, v, partyAt(name, "link"), nil)
 	if err != nil {
 		return err
 	}
-	return c.showCounterparty(v, made.URL)
+	return c.showOnce(v, once{Page: partyAt(name), Kind: onceParty, Text: made.URL})
 }
 
-// linkCounterpartyContact shows the new address of a contact in its answer, because it is shown only once.
 func (c *console) linkCounterpartyContact(v *view) error {
-	made, err := post[client.CounterpartyPageLink](c, v, partyAt(v.r.PathValue("counterparty"), "contacts",
-		v.r.PathValue("contact"), "link"), nil)
+	name, contact := v.r.PathValue("counterparty"), v.r.PathValue("contact")
+	made, err := post[client.CounterpartyPageLink](c, v, partyAt(name, "contacts", contact, "link"), nil)
 	if err != nil {
 		return err
 	}
-	return c.showCounterparty(v, made.URL)
+	return c.showOnce(v, once{Page: partyAt(name), Kind: onceParty, Text: made.URL, About: contact})
+}
+
+// addressee returns whose address of the page was created: that of a contact, or of the counterparty if there is no
+// contact with the ID.
+func addressee(p client.Counterparty, contactID string) string {
+	for _, person := range p.Contacts {
+		if person.ID == contactID {
+			return person.Name
+		}
+	}
+	return p.DisplayName
 }
 
 // changeParty sends a change of a counterparty, and shows the counterparty again.

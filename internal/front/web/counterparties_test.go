@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -36,6 +37,9 @@ func (c *console) ask() {
 	}
 	c.asked = nil
 }
+
+// bankSheet is the page of the bank for operators.
+const bankSheet = "/counterparties/bank"
 
 // newBank creates a counterparty behind all receivers of acme, globex and initech, and returns the path of its page.
 // The receivers are linked without a host, because those of the sample are all on this machine.
@@ -69,7 +73,7 @@ func (c *console) newBank(olga *http.Client) string {
 		}
 		return nil
 	}))
-	_, page := c.post(olga, "/counterparties/bank/link")
+	_, page := c.post(olga, "/counterparties/bank/link", "sure", "yes")
 	path := regexp.MustCompile(`/counterparty/[A-Z2-7]{26}`).FindString(page)
 	if path == "" {
 		c.t.Fatal("no address is shown")
@@ -97,6 +101,10 @@ func TestTheAdministratorOfABankTestsAndReportsTheCertificatesOfAllTenantsOnOneP
 		"No certificate was selected.") {
 		t.Error("a report without a selection is taken")
 	}
+	if res, err := nobody.PostForm(c.url+path+"/test", url.Values{"do": {"test"}, "from": {"acme/tenant"}}); err != nil ||
+		res.Request.URL.RequestURI() != path+"?from=acme%2Ftenant" {
+		t.Errorf("a reader of another page comes back to the first one: %v", res.Request.URL)
+	}
 	key := regexp.MustCompile(`name="key" value="(acme/tenant)"`).FindStringSubmatch(page)
 	if key == nil {
 		t.Fatal("acme cannot be selected")
@@ -122,11 +130,29 @@ func TestTheAdministratorOfABankTestsAndReportsTheCertificatesOfAllTenantsOnOneP
 
 	_, calendar := c.get(nobody, path+"/calendar.ics")
 	if !strings.Contains(calendar, "Last working day for new client certificates: ") ||
+		!strings.Contains(calendar, "TRIGGER:-P7D") || !strings.Contains(calendar, "DTSTART;VALUE=DATE:") ||
 		strings.Contains(calendar, "globex") {
 		t.Errorf("the calendar: %s", calendar)
 	}
 	if status, file := c.get(nobody, path+"/certificates.zip"); status != 200 || !strings.HasPrefix(file, "PK\x03\x04") {
 		t.Errorf("the archive: %d", status)
+	}
+}
+
+// While tests run, the list is read again every 10 seconds.
+func TestARefreshKeepsTheCertificatesThatAreSelected(t *testing.T) {
+	c := open(t)
+	path := c.newBank(c.signIn("olga"))
+	c.post(jar(t), path+"/test", "do", "test-all")
+	b := c.browser(true)
+	b.open(path)
+	const box = `document.querySelector("input[value='globex/tenant']")`
+	evaluate[bool](b, box+`.click(), true`)
+	if !evaluate[bool](b, `new Promise(done => {
+		document.addEventListener("htmx:afterSettle", () => done(`+box+`.checked), {once: true});
+		htmx.trigger("#lines", "retry");
+	})`) {
+		t.Error("a refresh deselects a certificate")
 	}
 }
 
@@ -146,6 +172,10 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 		"has a contact with the address ada@bank.example already") {
 		t.Error("a conflict is not explained")
 	}
+	c.post(nobody, path+"/contacts", "name", "Eve", "email", "x?cc=eve@bank.example")
+	if _, page := c.get(olga, bankSheet); !strings.Contains(page, "mailto:x%3Fcc=eve@bank.example") {
+		t.Error("an address adds recipients to a mail")
+	}
 	_, page := c.get(olga, "/counterparties/bank")
 	accept := regexp.MustCompile(`/counterparties/bank/contacts/[-0-9a-f]{36}/accept`).FindString(page)
 	if _, page := c.post(olga, accept); !strings.Contains(page, "The contact has been accepted.") {
@@ -162,7 +192,7 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(nobody, path+confirm); !strings.Contains(page, "The contact has been confirmed.") {
 		t.Error("a contact cannot be confirmed")
 	}
-	if _, page := c.post(olga, "/counterparties/bank/link/revoke"); !strings.Contains(page, "has been revoked") {
+	if _, page := c.post(olga, bankSheet+"/link/revoke", "sure", "yes"); !strings.Contains(page, "has been revoked") {
 		t.Error("the address cannot be revoked")
 	}
 	for _, gone := range []string{path, own, "/counterparty/nothing"} {
@@ -201,14 +231,21 @@ func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
 		"The host has been linked. Linked tenants: 2.") || !strings.Contains(page, "Acme") {
 		t.Error("a proposal cannot be accepted")
 	}
-	if _, page := c.post(olga, "/counterparty-proposals/post.example/dismiss"); !strings.Contains(page,
+	if _, page := c.post(olga, "/counterparty-proposals/post.example/dismiss", "sure", "yes"); !strings.Contains(page,
 		"The proposal has been dismissed.") || strings.Contains(page, "post.example") {
 		t.Error("a proposal cannot be dismissed")
 	}
-	if _, page := c.post(olga, "/counterparties/bank", "display_name", "House Bank", "hosts",
+	_, page := c.get(olga, bankSheet)
+	stored := value(t, page, "etag")
+	if _, page := c.post(olga, bankSheet, "etag", stored, "display_name", "House Bank", "hosts",
 		"pay.bank.example\npost.example", "product", "nginx"); !strings.Contains(page, "Saved.") ||
 		!strings.Contains(page, "House Bank") {
 		t.Error("it cannot be changed")
+	}
+	if status, page := c.post(olga, bankSheet, "etag", stored, "display_name", "Mine", "product", "IIS"); status != 412 ||
+		!strings.Contains(page, `Stored in the meantime: <span class="mono">House Bank</span>`) ||
+		!strings.Contains(page, `<option value="IIS" selected>`) {
+		t.Errorf("a change that another operator has not seen is replaced: %d", status)
 	}
 	if _, page := c.get(olga, "/counterparties?name=house"); !strings.Contains(page, "House Bank") {
 		t.Error("it is not found by name")

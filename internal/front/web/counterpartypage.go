@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +61,10 @@ func (v *view) readAs(contact *client.CounterpartyContact) {
 	}
 }
 
+// boxOf returns the ID of the box that selects a certificate, which a refresh keeps as it is. htmx reads it as a part
+// of a selector. The names in a key contain no underscore.
+func boxOf(key string) string { return "key_" + strings.ReplaceAll(key, "/", "_") }
+
 // testParty has certificates tested, and reports them as installed if the button says so.
 func (c *console) testParty(v *view) error {
 	if err := v.r.ParseForm(); err != nil {
@@ -67,8 +73,12 @@ func (c *console) testParty(v *view) error {
 	button := v.r.PostFormValue("do")
 	body := client.CounterpartyTest{Keys: v.r.PostForm["key"], All: strings.HasSuffix(button, "all"),
 		Installed: strings.HasPrefix(button, "installed")}
+	back := partyPath(v)
+	if from := v.r.PostFormValue("from"); from != "" {
+		back += "?from=" + escape(from)
+	}
 	if !body.All && len(body.Keys) == 0 {
-		return c.done(v, partyPath(v), v.T("No certificate was selected. Select at least one, or use the buttons for all."))
+		return c.done(v, back, v.T("No certificate was selected. Select at least one, or use the buttons for all."))
 	}
 	tested, err := post[client.CounterpartyTested](c, v, partyAPI(v)+"/test", body)
 	if isGone(err) {
@@ -78,12 +88,12 @@ func (c *console) testParty(v *view) error {
 	}
 	switch {
 	case tested.Tests == 0:
-		return c.done(v, partyPath(v), v.T("These systems were tested within the last five minutes. The results are below."))
+		return c.done(v, back, v.T("These systems were tested within the last five minutes. The results are below."))
 	case body.Installed:
-		return c.done(v, partyPath(v), v.T("Thank you. Your report is recorded, and the systems are being tested: %s. The "+
+		return c.done(v, back, v.T("Thank you. Your report is recorded, and the systems are being tested: %s. The "+
 			"results appear below.", v.N(tested.Tests)))
 	}
-	return c.done(v, partyPath(v), v.T("Tests started: %s. The results appear below.", v.N(tested.Tests)))
+	return c.done(v, back, v.T("Tests started: %s. The results appear below.", v.N(tested.Tests)))
 }
 
 // setPartyProduct remembers the product that the systems of a counterparty run.
@@ -128,13 +138,19 @@ func (c *console) partyCalendar(v *view) error {
 		return err
 	}
 	v.readAs(p.Reader)
+	owner := sha256.Sum256([]byte(p.DisplayName)) // a reader may follow the calendars of two counterparties
 	var entries []publish.CalendarEntry
 	for _, d := range p.Deadlines {
 		if !d.At.After(v.now) {
 			continue
 		}
+		day := publish.LastWorkday(d.At.In(v.zone))
+		if day.Before(v.now) {
+			day = v.now.In(v.zone)
+		}
 		entries = append(entries, publish.CalendarEntry{
-			UID: c.calendarUID("counterparty-" + d.At.UTC().Format(time.DateOnly)), At: v.workingDayBefore(d.At),
+			UID: c.calendarUID(fmt.Sprintf("counterparty-%x-%s", owner[:8], d.At.UTC().Format(time.DateOnly))),
+			At:  day, AllDay: true, URL: c.baseURL + partyPath(v), RemindDays: []int{7, 1},
 			Summary: v.T("Last working day for new client certificates: %s", v.N(d.Certificates)),
 			Description: v.T("From %s on, messages fail if your systems do not accept the new certificates.", v.When(d.At)) +
 				"\n" + c.baseURL + partyPath(v),
@@ -147,19 +163,6 @@ func (c *console) partyCalendar(v *view) error {
 	v.w.Header().Set("Content-Type", "text/calendar; charset=utf-8")
 	_, err = v.w.Write(out.Bytes())
 	return err
-}
-
-// workingDayBefore returns nine o'clock on the last day from Monday to Friday before a deadline. A deadline that leaves
-// no such day is returned as it is.
-func (v *view) workingDayBefore(deadline time.Time) time.Time {
-	day := deadline.In(v.zone).AddDate(0, 0, -1)
-	for day.Weekday() == time.Saturday || day.Weekday() == time.Sunday {
-		day = day.AddDate(0, 0, -1)
-	}
-	if at := time.Date(day.Year(), day.Month(), day.Day(), 9, 0, 0, 0, v.zone); at.After(v.now) {
-		return at
-	}
-	return deadline
 }
 
 // partyState returns the state of a certificate for the administrators of its receivers.

@@ -20,24 +20,35 @@ import (
 // formPages names the page of each form with fields: the pattern of the page by that of the form. If the input is
 // refused, or if the session has ended, the page is shown again with what was typed.
 var formPages = map[string]string{
-	"POST /account":                         "/account",
-	"POST /account/password":                "/account",
-	"POST /authorities/install":             "/authorities",
-	"POST /imports":                         importsPath,
-	"POST /tenants":                         "/tenants",
-	"POST /tokens":                          "/tokens",
-	"POST " + tenantPages + "/arrangements": tenantPages + "/arrangements/new",
+	"POST /account":                                           "/account",
+	"POST /account/password":                                  "/account",
+	"POST /authorities/install":                               "/authorities",
+	"POST /counterparties":                                    "/counterparties",
+	"POST " + partyPages:                                      partyPages,
+	"POST " + partyPages + "/contacts":                        partyPages,
+	"POST " + partyLinkPages + "/contacts":                    partyLinkPages,
+	"POST " + partyLinkPages + "/product":                     partyLinkPages,
+	"POST /imports":                                           importsPath,
+	"POST /tenants":                                           "/tenants",
+	"POST /tokens":                                            "/tokens",
+	"POST /webhooks":                                          "/webhooks",
+	"POST " + tenantPages + "/arrangements":                   tenantPages + "/arrangements/new",
 	"POST " + tenantPages + "/arrangements/{arrangement}":     tenantPages + "/arrangements/{arrangement}/edit",
 	"POST " + tenantPages + "/certificates/{purpose}/renew":   tenantPages + "/certificates",
 	"POST " + tenantPages + "/contacts":                       tenantPages + "/people",
 	"POST " + tenantPages + "/people":                         tenantPages + "/people",
 	"POST " + tenantPages + "/requests/{request}/answer":      tenantPages + "/certificates",
 	"POST " + tenantPages + "/watched":                        tenantPages + "/watched",
+	"POST " + tenantPages + "/webhooks":                       tenantPages + "/webhooks",
 	"POST " + tenantPages + "/watched/{watched}/certificates": tenantPages + "/watched/{watched}",
 }
 
 // unkept are the fields that never leave the request in which they were sent, because they hold secrets.
-var unkept = []string{"password", "passwords", "old", "new", "token"}
+var unkept = []string{"password", "passwords", "old", "new", "token", "authorization", "routing_key"}
+
+// unsaved are the fields that are not kept until the reader has signed in, because they may hold secrets: the URL of a
+// webhook often is one.
+var unsaved = []string{"url"}
 
 // A sentForm is a form that was sent and is shown again with what was typed.
 type sentForm struct {
@@ -293,6 +304,9 @@ func (c *console) keep(r route, v *view) (back string) {
 	text := v.T("You were signed out, so the form was not saved. Sign in to continue.")
 	if strings.HasPrefix(v.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		sent := v.typed()
+		for _, name := range unsaved {
+			sent.values.Del(name)
+		}
 		data, err := json.Marshal(keptForm{Page: page, Action: sent.action, Account: v.ended, Values: sent.values})
 		value := base64.RawURLEncoding.EncodeToString(data)
 		if err == nil && len(value) <= longestKept {

@@ -14,7 +14,11 @@ func TestReloadingAfterACreationCreatesNothingAndShowsNoSecret(t *testing.T) {
 	c := open(t)
 	alice, olga := c.signIn("alice"), c.signIn("olga")
 	secret := regexp.MustCompile(`perennial_[A-Z2-7]{26}|/rollover/[A-Z2-7]{26}|/watched/[A-Z2-7]{26}|/feeds/[\w-]{43}|` +
-		`/calendar/[A-Z2-7]{26}`)
+		`/calendar/[A-Z2-7]{26}|/counterparty/[A-Z2-7]{26}|whsec_`)
+	c.newBank(olga)
+	c.post(olga, bankSheet+"/contacts", "name", "Ada", "email", "ada@bank.example")
+	_, page := c.get(olga, bankSheet)
+	own := regexp.MustCompile(bankSheet + `/contacts/[0-9a-f-]{36}/link`).FindString(page)
 	for _, a := range []struct {
 		by   *http.Client
 		path string
@@ -28,6 +32,13 @@ func TestReloadingAfterACreationCreatesNothingAndShowsNoSecret(t *testing.T) {
 		{alice, "/account/calendar", nil, "/account"},
 		{alice, "/tenants/acme/watched/acme-c4c/links", []string{"system", "erp"}, "/tenants/acme/watched/acme-c4c"},
 		{alice, "/tenants/acme/people/bob/invite", nil, "/tenants/acme/people"},
+		{olga, bankSheet + "/link", []string{"sure", "yes"}, bankSheet},
+		{olga, own, nil, bankSheet},
+		{olga, "/webhooks", []string{"name", "crm", "format", "cloudevents", "url", "https://x.example.com"},
+			"/webhooks/crm"},
+		{alice, "/tenants/acme/webhooks", []string{"name", "crm", "format", "ticket", "url", "https://x.example.com"},
+			"/tenants/acme/webhooks/crm"},
+		{olga, "/webhooks/crm/rotate", nil, "/webhooks/crm"},
 	} {
 		form := url.Values{}
 		for i := 0; i+1 < len(a.form); i += 2 {
@@ -51,6 +62,8 @@ func TestReloadingAfterACreationCreatesNothingAndShowsNoSecret(t *testing.T) {
 func TestARefusedFormKeepsWhatWasTypedAndMarksItsFields(t *testing.T) {
 	c := open(t)
 	alice, olga := c.signIn("alice"), c.signIn("olga")
+	party := c.newBank(olga)
+	_, sheet := c.get(olga, bankSheet)
 	for _, f := range []struct {
 		by     *http.Client
 		path   string
@@ -69,6 +82,16 @@ func TestARefusedFormKeepsWhatWasTypedAndMarksItsFields(t *testing.T) {
 		{alice, "/tenants/acme/arrangements", []string{"name", "x", "receiver", "erp", "endpoint", "https://x", "scenario",
 			"Kept <b> GmbH", "refusal_rules", "status=200"}, "refusal_rules", ""},
 		{alice, "/account", []string{"zone", "Kept <b> GmbH"}, "zone", ""},
+		{olga, "/counterparties", []string{"name", "Not A Name", "display_name", "Kept <b> GmbH"}, "name", ""},
+		{olga, bankSheet, []string{"etag", value(t, sheet, "etag"), "display_name", "Kept <b> GmbH", "hosts", "no host!"},
+			"hosts", ""},
+		{olga, bankSheet + "/contacts", []string{"name", "Kept <b> GmbH", "email", "nobody"}, "email", ""},
+		{olga, bankSheet + "/contacts", []string{"name", "Kept <b> GmbH", "email", "a@b.example", "zone", "x"}, "zone", ""},
+		{jar(t), party + "/contacts", []string{"name", "Kept <b> GmbH", "email", "nobody"}, "email", ""},
+		{olga, "/webhooks", []string{"name", "x", "format", "ticket", "url", "ftp://x", "template",
+			`{"a": "Kept <b> GmbH"}`}, "url", ""},
+		{alice, "/tenants/acme/webhooks", []string{"name", "x", "format", "pagerduty", "url", "https://x.example.com",
+			"routing_key", "", "authorization", "a secret", "template", "Kept <b> GmbH"}, "", "a secret"},
 		{alice, "/account/password", []string{"old", "a wrong secret", "new", "another sentence"}, "old", "wrong secret"},
 	} {
 		status, page := c.post(f.by, f.path, f.form...)

@@ -2,6 +2,27 @@ package web
 
 // germanCounterparties holds the German texts about counterparties.
 var germanCounterparties = []translation{
+	{"%s has been created.", "%s wurde angelegt."},
+	{"Dismiss %s?", "%s verwerfen?"},
+	{"and %s more", "und %s weitere"},
+	{"Contacts that remain: %s.", "Kontakte, die bleiben: %s."},
+	{"End the present address of the page for %s?", "Die jetzige Adresse der Seite für %s beenden?"},
+	{"Remove the contact %s?", "Den Kontakt %s entfernen?"},
+	{
+		"The addresses of its contacts end too. Its calendars get no further deadlines.",
+		"Auch die Adressen der Kontakte enden. Die Kalender bekommen keine weiteren Fristen.",
+	},
+	{
+		"The host is not proposed again, whatever number of tenants names it.",
+		"Der Host wird nicht wieder vorgeschlagen, gleich wie viele Mandanten ihn nennen.",
+	},
+	{"The page was last visited %s.", "Die Seite wurde zuletzt besucht: %s."},
+	{"The present address was never visited.", "Die jetzige Adresse wurde nie besucht."},
+	{"Their own address of the page ends.", "Die eigene Adresse der Seite endet."},
+	{
+		"You can still add the host to a counterparty, in its settings.",
+		"Sie können den Host weiterhin in den Einstellungen einer Gegenpartei eintragen.",
+	},
 	{"%s has been created. Linked tenants: %s.", "%s wurde erstellt. Verknüpfte Mandanten: %s."},
 	{
 		"A counterparty is the organisation behind receivers of many tenants. Its administrators get one page " +

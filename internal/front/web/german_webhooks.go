@@ -2,6 +2,12 @@ package web
 
 // germanWebhooks holds the German texts about webhooks.
 var germanWebhooks = []translation{
+	{"%s gets no further events.", "%s bekommt keine weiteren Ereignisse."},
+	{"Delete the webhook %s?", "Den Webhook %s löschen?"},
+	{
+		"Events that are not delivered: %s queued, %s given up.",
+		"Ereignisse, die nicht zugestellt werden: %s in der Warteschlange, %s aufgegeben.",
+	},
 	{"%s, because the queue was full", "%s, weil die Warteschlange voll war"},
 	{"Accepts events", "Nimmt Ereignisse an"},
 	{"Arrangement presents another certificate", "Vereinbarung zeigt ein anderes Zertifikat"},
@@ -39,10 +45,6 @@ var germanWebhooks = []translation{
 	{"Guard accepts a certificate", "Guard akzeptiert ein Zertifikat"},
 	{"Guard holds a certificate", "Guard hält ein Zertifikat zurück"},
 	{"Integration key", "Integrationsschlüssel"},
-	{
-		"Its queued events are not delivered, and its deliveries are deleted.",
-		"Seine wartenden Ereignisse werden nicht zugestellt, und seine Zustellungen werden gelöscht.",
-	},
 	{
 		"JSON with placeholders such as {{summary}} and {{link}}. Optional.",
 		"JSON mit Platzhaltern wie {{summary}} und {{link}}. Optional.",

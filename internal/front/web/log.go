@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/publish"
 )
 
 // eventsPath returns the API path of the audit log that the page is about: all of it, or that of a tenant.
@@ -69,8 +71,8 @@ func (c *console) exportEvents(v *view) error {
 			if format == "jsonl" {
 				err = lines.Encode(e)
 			} else {
-				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), cell(e.Actor), e.Action, e.Tenant,
-					cell(e.Object), string(e.Detail), e.Hash})
+				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), publish.SpreadsheetCell(e.Actor),
+					e.Action, e.Tenant, publish.SpreadsheetCell(e.Object), detailCell(e.Detail), e.Hash})
 			}
 		}
 		if table.Flush(); err != nil || list.Next == "" {
@@ -82,11 +84,8 @@ func (c *console) exportEvents(v *view) error {
 	}
 }
 
-// cell escapes a text so that a spreadsheet does not treat it as a formula.
-func cell(text string) string {
-	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' ||
-		text[0] == '\r') {
-		return "'" + text
-	}
-	return text
+// detailCell returns a detail for a CSV file, as the same JSON without semicolons, at which some spreadsheets separate
+// fields.
+func detailCell(detail json.RawMessage) string {
+	return strings.ReplaceAll(string(detail), ";", `\u003b`)
 }

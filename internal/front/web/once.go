@@ -25,6 +25,8 @@ const (
 	onceToken      = "token"
 	onceCalendar   = "calendar"
 	onceInvitation = "invitation"
+	onceParty      = "counterparty"
+	onceWebhook    = "webhook"
 )
 
 // onceAge is the time in which the browser must have asked for the page.

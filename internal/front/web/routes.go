@@ -41,8 +41,12 @@ type page struct {
 // inTenant reports whether a page belongs to one tenant.
 func (p page) inTenant() bool { return strings.HasPrefix(p.path, tenantPages) }
 
-// tenantPages is the path of the pages of a tenant.
-const tenantPages = "/tenants/{tenant}"
+// Paths of pages: of a tenant, of a counterparty, and of the page for the administrators of a counterparty.
+const (
+	tenantPages    = "/tenants/{tenant}"
+	partyPages     = "/counterparties/{counterparty}"
+	partyLinkPages = "/counterparty/{secret}"
+)
 
 // pageTable lists the pages, in the order of the menus.
 func pageTable() []page {
@@ -52,7 +56,7 @@ func pageTable() []page {
 		{path: "/welcome", name: "welcome", who: public, show: (*console).welcomePage},
 		{path: "/rollover/{secret}", name: "receiver", who: public, show: (*console).receiver},
 		{path: "/watched/{secret}", name: "watch-link", who: public, show: (*console).watchLinked},
-		{path: "/counterparty/{secret}", name: "counterparty-page", who: public, show: (*console).counterpartyPage},
+		{path: partyLinkPages, name: "counterparty-page", who: public, show: (*console).counterpartyPage},
 		{path: "/find", name: "find", who: signedIn, show: (*console).find},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
@@ -73,7 +77,7 @@ func pageTable() []page {
 		{path: "/tenants", name: "tenants", who: operators, menu: "Tenants", group: "Fleet", show: (*console).tenants},
 		{path: "/counterparties", name: "counterparties", who: operators, menu: "Counterparties", group: "Fleet",
 			show: (*console).counterparties},
-		{path: "/counterparties/{counterparty}", name: "counterparty", who: operators, show: (*console).counterparty},
+		{path: partyPages, name: "counterparty", who: operators, show: (*console).counterparty},
 		{path: "/imports", name: "imports", who: operators, menu: "Import", group: "Fleet", show: (*console).imports},
 		{path: "/imports/{import}", name: "import", who: operators, show: (*console).importPage},
 		{path: "/policy", name: "policy", who: operators, menu: "Policy", group: "Rules", show: (*console).policy},
@@ -127,11 +131,11 @@ func (c *console) routeTable() []route {
 		{"POST /watched/{secret}/installed", public, (*console).watchInstalled},
 		{"GET /watched/{secret}/{format}", public, (*console).watchLinkFile},
 
-		{"GET /counterparty/{secret}/calendar.ics", public, (*console).partyCalendar},
-		{"POST /counterparty/{secret}/test", public, (*console).testParty},
-		{"POST /counterparty/{secret}/product", public, (*console).setPartyProduct},
-		{"POST /counterparty/{secret}/contacts", public, (*console).proposePartyContact},
-		{"POST /counterparty/{secret}/contacts/{contact}/confirm", public, (*console).confirmPartyContact},
+		{"GET " + partyLinkPages + "/calendar.ics", public, (*console).partyCalendar},
+		{"POST " + partyLinkPages + "/test", public, (*console).testParty},
+		{"POST " + partyLinkPages + "/product", public, (*console).setPartyProduct},
+		{"POST " + partyLinkPages + "/contacts", public, (*console).proposePartyContact},
+		{"POST " + partyLinkPages + "/contacts/{contact}/confirm", public, (*console).confirmPartyContact},
 
 		{"GET /live", signedIn, (*console).live},
 		{"POST /sign-out", signedIn, (*console).signOut},
@@ -146,14 +150,14 @@ func (c *console) routeTable() []route {
 		{"POST /accounts/{account}/delete", operators, (*console).deleteAccount},
 		{"GET /tenants/export.csv", operators, (*console).exportTenants},
 		{"POST /counterparties", operators, (*console).createCounterparty},
-		{"POST /counterparties/{counterparty}", operators, (*console).changeCounterparty},
-		{"POST /counterparties/{counterparty}/link", operators, (*console).linkCounterparty},
-		{"POST /counterparties/{counterparty}/link/revoke", operators, (*console).revokeCounterpartyLink},
-		{"POST /counterparties/{counterparty}/contacts", operators, (*console).addCounterpartyContact},
-		{"POST /counterparties/{counterparty}/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
-		{"POST /counterparties/{counterparty}/contacts/{contact}/accept", operators,
+		{"POST " + partyPages, operators, (*console).changeCounterparty},
+		{"POST " + partyPages + "/link", operators, (*console).linkCounterparty},
+		{"POST " + partyPages + "/link/revoke", operators, (*console).revokeCounterpartyLink},
+		{"POST " + partyPages + "/contacts", operators, (*console).addCounterpartyContact},
+		{"POST " + partyPages + "/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
+		{"POST " + partyPages + "/contacts/{contact}/accept", operators,
 			(*console).acceptCounterpartyContact},
-		{"POST /counterparties/{counterparty}/contacts/{contact}/remove", operators,
+		{"POST " + partyPages + "/contacts/{contact}/remove", operators,
 			(*console).removeCounterpartyContact},
 		{"POST /counterparty-proposals/{host}/accept", operators, (*console).acceptProposal},
 		{"POST /counterparty-proposals/{host}/dismiss", operators, (*console).dismissProposal},

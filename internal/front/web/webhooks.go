@@ -22,10 +22,8 @@ func (c *console) webhooks(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Webhooks"), webhooksPage(v, list))
 }
 
-func (c *console) webhook(v *view) error { return c.showWebhook(v, v.r.PathValue("webhook"), "") }
-
-// showWebhook shows a webhook, with its secret if that was made now.
-func (c *console) showWebhook(v *view, name, secret string) error {
+func (c *console) webhook(v *view) error {
+	name := v.r.PathValue("webhook")
 	h, err := get[client.Webhook](c, v, v.hookPath(name))
 	if err != nil {
 		return err
@@ -34,10 +32,9 @@ func (c *console) showWebhook(v *view, name, secret string) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, name, webhookPage(v, h, deliveries, secret))
+	return c.show(v, http.StatusOK, name, webhookPage(v, h, deliveries))
 }
 
-// createWebhook shows the secret in its answer, because it is shown only once.
 func (c *console) createWebhook(v *view) error {
 	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
 	body := client.Webhook{Name: f("name"), Format: f("format"), URL: f("url"), RoutingKey: f("routing_key"),
@@ -46,17 +43,19 @@ func (c *console) createWebhook(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.showWebhook(v, made.Name, made.Secret)
+	if made.Secret == "" { // the product identifies the webhook by its URL
+		return c.done(v, v.hookPath(made.Name), v.T("%s has been created.", made.Name))
+	}
+	return c.showOnce(v, once{Page: v.hookPath(made.Name), Kind: onceWebhook, Text: made.Secret})
 }
 
-// rotateWebhook shows the new secret in its answer, because it is shown only once.
 func (c *console) rotateWebhook(v *view) error {
 	name := v.r.PathValue("webhook")
 	made, err := post[client.Webhook](c, v, v.hookPath(name, "rotate"), client.WebhookRotation{})
 	if err != nil {
 		return err
 	}
-	return c.showWebhook(v, name, made.Secret)
+	return c.showOnce(v, once{Page: v.hookPath(name), Kind: onceWebhook, Text: made.Secret})
 }
 
 func (c *console) testWebhook(v *view) error {

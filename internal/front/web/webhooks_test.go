@@ -63,7 +63,8 @@ func TestAPersonCreatesTestsAndDeletesAWebhook(t *testing.T) {
 			409 || !strings.Contains(page, "already has a webhook crm") {
 			t.Errorf("%s: a taken name: %d", who, status)
 		}
-		if _, page := c.post(client, at+"/crm/delete"); !strings.Contains(page, "The webhook crm has been deleted.") {
+		if _, page := c.post(client, at+"/crm/delete", "sure", "yes"); !strings.Contains(page,
+			"The webhook crm has been deleted.") {
 			t.Errorf("%s: it is not deleted", who)
 		}
 	}

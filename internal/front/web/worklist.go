@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/publish"
 )
 
 // A workFilter is a choice above the work list.
@@ -88,9 +89,9 @@ func (c *console) exportTenants(v *view) error {
 	}
 	for {
 		for _, t := range list.Items {
-			table.Write([]string{t.Tenant, cell(t.DisplayName), t.State, fmt.Sprint(t.Arrangements), fmt.Sprint(t.AtRisk),
-				instant(t.Deadline), instant(t.NotAfter), t.NextAction, instant(t.NextAt), fmt.Sprint(t.KeyUsers),
-				fmt.Sprint(t.Subscribed)})
+			table.Write([]string{t.Tenant, publish.SpreadsheetCell(t.DisplayName), t.State, fmt.Sprint(t.Arrangements),
+				fmt.Sprint(t.AtRisk), instant(t.Deadline), instant(t.NotAfter), t.NextAction, instant(t.NextAt),
+				fmt.Sprint(t.KeyUsers), fmt.Sprint(t.Subscribed)})
 		}
 		if table.Flush(); table.Error() != nil || list.Next == "" {
 			return nil // the connection failed

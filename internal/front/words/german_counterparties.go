@@ -3,6 +3,14 @@ package words
 // germanCounterparties holds the texts about counterparties.
 var germanCounterparties = []translation{
 	{
+		"the host %s is not proposed any longer: another operator has accepted or dismissed it",
+		"Der Host %s wird nicht mehr vorgeschlagen: Ein anderer Operator hat ihn angenommen oder verworfen",
+	},
+	{
+		"the product of %s was changed a moment ago: try again in %d seconds",
+		"Das Produkt von %s wurde gerade eben geändert: Versuchen Sie es in %d Sekunden noch einmal",
+	},
+	{
 		"%d proposed contacts wait for the platform's operators already: ask them",
 		"%d vorgeschlagene Kontakte warten schon auf die Operatoren der Plattform: Fragen Sie dort nach",
 	},

@@ -32,6 +32,20 @@ var germanWebhooks = []translation{
 		"ist keine https-URL: Verwenden Sie eine wie https://hooks.example.com/perennial",
 	},
 	{
+		"%d tests run at the moment: wait until one of them ends",
+		"Zurzeit laufen %d Tests: Warten Sie, bis einer davon endet",
+	},
+	{
+		"was set for %s: set it again for another host, or create another webhook",
+		"gilt für %s: Geben Sie den Wert für einen anderen Host neu an, oder erstellen Sie einen anderen Webhook",
+	},
+	{
+		"the webhook %s has %d former secrets that still sign: wait for the end of their overlap, or end all of them by a " +
+			"rotation with an overlap of 0",
+		"Der Webhook %s hat %d frühere Geheimnisse, die noch signieren: Warten Sie deren Überlappung ab, oder beenden Sie " +
+			"alle durch einen Wechsel mit einer Überlappung von 0",
+	},
+	{
 		"must be a value of an HTTP header, such as Bearer and a token",
 		"muss der Wert eines HTTP-Headers sein, etwa Bearer und ein Token",
 	},
