@@ -6,9 +6,11 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -94,6 +96,49 @@ func SANOf(all ...GeneralName) ([]byte, error) {
 		}
 	})
 	return b.Bytes()
+}
+
+// A SubjectPart is an attribute of a subject: the last number of its type, which is below 2.5.4 (X.520), and its text.
+type SubjectPart struct {
+	Type  byte
+	Value string
+}
+
+// The types of the attributes of subjects.
+const (
+	CommonName         = 3
+	Organization       = 10
+	OrganizationalUnit = 11
+)
+
+// SubjectOf returns a subject (DER) with one attribute for each relative distinguished name, in the form of
+// [pkix.Name]: a PrintableString, or a UTF8String if that cannot hold the text.
+func SubjectOf(all ...SubjectPart) ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(name *cryptobyte.Builder) {
+		for _, part := range all {
+			if !utf8.ValidString(part.Value) {
+				name.SetError(fmt.Errorf("%q is not valid UTF-8", part.Value))
+			}
+			tag := cbasn1.PrintableString
+			if strings.ContainsFunc(part.Value, notPrintable) {
+				tag = cbasn1.UTF8String
+			}
+			name.AddASN1(cbasn1.SET, func(set *cryptobyte.Builder) {
+				set.AddASN1(cbasn1.SEQUENCE, func(attribute *cryptobyte.Builder) {
+					attribute.AddBytes([]byte{byte(cbasn1.OBJECT_IDENTIFIER), 3, 0x55, 4, part.Type})
+					attribute.AddASN1(tag, func(v *cryptobyte.Builder) { v.AddBytes([]byte(part.Value)) })
+				})
+			})
+		}
+	})
+	return b.Bytes()
+}
+
+// notPrintable reports whether a PrintableString cannot hold a character (ITU-T X.680, section 41.4).
+func notPrintable(r rune) bool {
+	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	return !letter && !strings.ContainsRune(" '()+,-./:=?", r)
 }
 
 // Text returns the names for people: the subject in the form of RFC 4514 and the alternative names, comma-separated.

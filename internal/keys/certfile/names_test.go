@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"net"
 	"net/url"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -148,4 +151,21 @@ func FuzzNamesOf(f *testing.F) {
 		n.Claims()
 		n.Text()
 	})
+}
+
+func TestASubjectHasTheBytesOfTheStandardLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9 '()+,./:=?*&@_-]{1,300}`), rapid.StringN(1, 50, -1))
+		name := pkix.Name{Organization: []string{text.Draw(t, "O")}, OrganizationalUnit: []string{text.Draw(t, "OU")},
+			CommonName: text.Draw(t, "CN")}
+		got, err := SubjectOf(SubjectPart{Organization, name.Organization[0]},
+			SubjectPart{OrganizationalUnit, name.OrganizationalUnit[0]}, SubjectPart{CommonName, name.CommonName})
+		want, wantErr := asn1.Marshal(name.ToRDNSequence())
+		if !bytes.Equal(got, want) || (err != nil) != (wantErr != nil) {
+			t.Fatalf("%q: %x (%v), and not %x (%v)", name, got, err, want, wantErr)
+		}
+	})
+	if _, err := SubjectOf(SubjectPart{CommonName, "a\xff"}); err == nil {
+		t.Error("a text that is not UTF-8 is accepted")
+	}
 }

@@ -1,9 +1,6 @@
 package issuer
 
 import (
-	"crypto/x509/pkix"
-	"encoding/asn1"
-
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -23,12 +20,14 @@ type Form struct {
 // Names returns the names of a tenant's first certificate. They depend only on the tenant and the purpose, so they are
 // the same in every generation.
 func (f Form) Names(r Request) (n certfile.Names, err error) {
-	subject := pkix.Name{Organization: []string{f.Organization}, OrganizationalUnit: []string{TenantUnit},
-		CommonName: r.Tenant}
+	unit := TenantUnit
 	if r.Purpose == tenancy.ForMUser {
-		subject.OrganizationalUnit = []string{MUserUnit}
+		unit = MUserUnit
 	}
-	if n.Subject, err = asn1.Marshal(subject.ToRDNSequence()); err != nil {
+	n.Subject, err = certfile.SubjectOf(certfile.SubjectPart{Type: certfile.Organization, Value: f.Organization},
+		certfile.SubjectPart{Type: certfile.OrganizationalUnit, Value: unit},
+		certfile.SubjectPart{Type: certfile.CommonName, Value: r.Tenant})
+	if err != nil {
 		return n, err
 	}
 	n.SAN, err = certfile.SANOf(certfile.GeneralName{Kind: certfile.URIName, Value: f.URI(r)})

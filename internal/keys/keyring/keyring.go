@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -177,12 +178,35 @@ func Generate(kind tenancy.KeyType) (crypto.Signer, error) {
 
 // SealKey seals a private key (as PKCS#8).
 func (k *Keyring) SealKey(key crypto.Signer, context string) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := encoded(key)
 	if err != nil {
 		return nil, errors.New("the private key cannot be encoded")
 	}
 	return k.Seal(der, context)
 }
+
+// encoded returns a key as PKCS#8. Nearly all are on the curve P-256, whose form is fixed. It is written without the
+// reflection of [x509.MarshalPKCS8PrivateKey], which makes a hundred allocations.
+func encoded(key crypto.Signer) ([]byte, error) {
+	p256, ok := key.(*ecdsa.PrivateKey)
+	if !ok || p256.Curve != elliptic.P256() {
+		return x509.MarshalPKCS8PrivateKey(key)
+	}
+	private, err1 := p256.Bytes()
+	public, err2 := p256.PublicKey.Bytes()
+	return slices.Concat(p256Begin, private, p256Middle, public), errors.Join(err1, err2)
+}
+
+var (
+	// p256Begin is a PrivateKeyInfo (RFC 5958) with an ECPrivateKey (RFC 5915) up to the private key.
+	p256Begin = []byte{
+		0x30, 0x81, 135, 2, 1, 0, // version 0
+		0x30, 19, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, // P-256
+		4, 109, 0x30, 107, 2, 1, 1, // ecPrivkeyVer1
+		4, 32,
+	}
+	p256Middle = []byte{0xa1, 68, 3, 66, 0} // the public key, as a bit string without unused bits
+)
 
 // OpenKey opens a key that SealKey sealed.
 func (k *Keyring) OpenKey(sealed []byte, context string) (crypto.Signer, error) {

@@ -380,3 +380,17 @@ func TestThePoolKeepsRSAKeysReadyAndNoOthers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAKeyIsEncodedLikeTheStandardLibraryDoes(t *testing.T) {
+	for range 500 { // some begin with zeros
+		key, err := Generate(tenancy.P256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := encoded(key)
+		want, wantErr := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil || wantErr != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%x (%v), and not %x (%v)", got, err, want, wantErr)
+		}
+	}
+}
