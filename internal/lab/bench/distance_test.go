@@ -18,8 +18,8 @@ import (
 // country.
 var distances = []time.Duration{time.Millisecond, 20 * time.Millisecond}
 
-// far returns an address of the database from which everything arrives later by a delay, in both directions. It does not
-// limit the rate.
+// far returns an address of the database from which everything arrives later by a delay, in both directions. It does
+// not limit the rate.
 func far(t *testing.T, database string, delay time.Duration) string {
 	t.Helper()
 	u, err := url.Parse(database)
