@@ -1,6 +1,17 @@
 package store
 
-import "github.com/google/uuid"
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // NewID returns the ID of a new row: a UUIDv7 (RFC 9562), so that rows sort by the time of their creation.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// idsFrom returns the lower bound of the IDs that are made from an instant on.
+func idsFrom(at time.Time) string {
+	ms := uint64(max(0, at.UnixMilli()))
+	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
+}

@@ -27,6 +27,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
 		Tries:  s.Rollover.Order(now),
 		AtRisk: at, UnaskedAt: s.Rollover.UnaskedAt, NewestOnly: s.Rollover.NewestOnly,
+		QuietUntil: s.Rollover.QuietUntil(),
 	}
 	if at {
 		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
@@ -164,6 +165,7 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	}
 	view := viewRollover(standing, s.clock())
 	view.Renewal, err = s.renewal(ctx, standing)
+	view.Next = nextStep(view, standing.Arrangement.Egress.Probe)
 	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
 }
 
