@@ -129,6 +129,7 @@ type MessageHour struct {
 	Retried   int       `json:"retried" doc:"Delivered after another attempt, usually with another generation."`
 	Failed    int       `json:"failed" doc:"Not delivered, or answered with an error."`
 	Cancelled int       `json:"cancelled" doc:"The sender closed the connection."`
+	Cursor    string    `json:"cursor,omitempty" doc:"Cursor of the list of messages that begins at the end of the hour. Absent if there was no message."`
 }
 
 // Link is a link for the administrator of a receiving system.

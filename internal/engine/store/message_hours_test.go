@@ -7,19 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/perennial-pki/perennial/tenancy"
 )
-
-// idAt returns an ID that was made at an instant.
-func idAt(at time.Time) string {
-	id := uuid.Must(uuid.NewV7())
-	for i, shift := range []int{40, 32, 24, 16, 8, 0} {
-		id[i] = byte(at.UnixMilli() >> shift)
-	}
-	return id.String()
-}
 
 func TestMessagesAreCountedByHourAndOutcome(t *testing.T) {
 	migrated.EachEngine(t, func(t *testing.T, url string) {
@@ -28,12 +17,12 @@ func TestMessagesAreCountedByHourAndOutcome(t *testing.T) {
 		defer s.Close()
 		hour := now.Truncate(time.Hour)
 		entry := func(at time.Time, status, attempts, count int) tenancy.Message {
-			return tenancy.Message{ArrangementID: "a", ID: idAt(at), At: at, Status: status, Attempts: attempts, Count: count}
+			return tenancy.Message{ArrangementID: "a", ID: IDAt(at), At: at, Status: status, Attempts: attempts, Count: count}
 		}
 		other := entry(hour, 200, 1, 1000)
 		other.ArrangementID = "b"
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			if _, err := tx.exec(ctx, "INSERT INTO messages VALUES (?, 'a', ?, 'POST', '/', 302, 1, 1, 5, '', 3)", idAt(hour),
+			if _, err := tx.exec(ctx, "INSERT INTO messages VALUES (?, 'a', ?, 'POST', '/', 302, 1, 1, 5, '', 3)", IDAt(hour),
 				micros(hour)); err != nil { // by a replica of an earlier release
 				return err
 			}

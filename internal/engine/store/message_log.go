@@ -41,6 +41,9 @@ func latestMessages(table string) string {
 var selectMessages = latestMessages("message_log") + " UNION ALL " + latestMessages("messages") +
 	" ORDER BY id DESC LIMIT ?"
 
+// MessagesBefore returns a value for [Reader.Messages] that lists the messages before an instant.
+func MessagesBefore(at time.Time) string { return idsFrom(at) }
+
 // Messages lists the message log of an arrangement before the given ID ("": all), the latest first.
 func (r Reader) Messages(ctx context.Context, arrangementID, before string, limit int) ([]tenancy.Message, error) {
 	if before == "" {

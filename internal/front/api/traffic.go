@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 )
 
 // trafficFor is the time over which messages are counted, which is as long as the message log goes back by default.
@@ -65,7 +66,7 @@ func (s *server) messageHours(ctx context.Context, in *OneArrangement) (*Entity[
 	for _, h := range counted {
 		if i := int(h.At.Sub(first) / time.Hour); i < hoursShown { // the clock of a gateway may be ahead
 			out.Hours[i] = client.MessageHour{At: h.At.UTC(), Delivered: h.Delivered, Retried: h.Retried, Failed: h.Failed,
-				Cancelled: h.Cancelled}
+				Cancelled: h.Cancelled, Cursor: store.MessagesBefore(h.At.Add(time.Hour))}
 		}
 	}
 	return &Entity[client.MessageHours]{Body: out}, err

@@ -72,7 +72,8 @@ func TestMessagesAreCountedByHourForADay(t *testing.T) {
 	f.now = f.now.Add(10 * time.Minute)
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 		message := func(age time.Duration, status, attempts, count int) tenancy.Message {
-			return tenancy.Message{ID: store.NewID(), ArrangementID: a.ID, At: f.now.Add(-age), Status: status,
+			at := f.now.Add(-age)
+			return tenancy.Message{ID: store.IDAt(at), ArrangementID: a.ID, At: at, Status: status,
 				Attempts: attempts, Count: count}
 		}
 		return tx.AddMessages(t.Context(), []tenancy.Message{message(24*time.Hour, 200, 1, 1000), message(0, 200, 1, 40),
@@ -84,5 +85,10 @@ func TestMessagesAreCountedByHourForADay(t *testing.T) {
 	if len(hours) != 24 || first["at"] != "2026-11-01T01:00:00Z" || first["failed"] != 3.0 || first["delivered"] != 0.0 ||
 		last["at"] != "2026-11-02T00:00:00Z" || last["delivered"] != 40.0 {
 		t.Errorf("%d hours, from %v to %v", len(hours), first, last)
+	}
+	list := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/messages?cursor="+
+		first["cursor"].(string), 200, "")["items"].([]any)
+	if len(list) != 2 || list[0].(map[string]any)["status"] != 401.0 {
+		t.Errorf("the list that begins at the end of the first hour: %v", list)
 	}
 }
