@@ -72,12 +72,12 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 		c.install(secret[strings.Index(secret, "/rollover/"):])
 		b.press("Test receiver")
 		b.reads("generation 2: accepted (200 OK as with generation 1, and")
-		b.reads("Nothing to do: generation 2 is in use.")
+		b.reads("Generation 2 is in use.")
 		c.later(29 * 24 * time.Hour)
 		b.enter(c, "alice")
 		b.reads("Until then there is nothing to do.")
 		b.press("crm-to-bank")
-		b.reads("Nothing to do: messages are sent with generation 2.")
+		b.reads("Messages are sent with generation 2.")
 	})
 }
 
@@ -144,7 +144,7 @@ func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.
 	b.press("Edit")
 	b.fill("scenario", "Printing")
 	b.press("Save without a test")
-	b.reads("Printing ·")
+	b.reads("· Printing")
 }
 
 func TestAnArrangementIsDeletedByItsName(t *testing.T) {
