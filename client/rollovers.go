@@ -10,6 +10,7 @@ import (
 // Rollover is the state of an arrangement between its available generations.
 type Rollover struct {
 	Arrangement string              `json:"arrangement" example:"acme/crm-to-erp"`
+	Host        string              `json:"host" doc:"Host of the receiver."`
 	Strategy    tenancy.Strategy    `json:"strategy"`
 	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
