@@ -13,20 +13,6 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func (c *console) board(v *view) error {
-	name := v.r.PathValue("tenant")
-	t, err := get[client.Tenant](c, v, in(name))
-	if err != nil {
-		return err
-	}
-	v.tenant = &t
-	list, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
-	if err != nil {
-		return err
-	}
-	return c.show(v, http.StatusOK, v.T("Roll-overs"), boardPage(v, t, list.Items))
-}
-
 // newestOf returns the knowledge about the newest generation.
 func newestOf(r client.Rollover) client.RolloverKnowledge { return r.Generations[len(r.Generations)-1] }
 

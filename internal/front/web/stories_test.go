@@ -122,7 +122,7 @@ func TestAnOpenPageIsRefreshedWhenSomethingHappens(t *testing.T) {
 		!strings.Contains(page, "It works: the receiver accepted the new certificate") {
 		t.Fatalf("the test: %d %s", status, page)
 	}
-	b.reads("2: Accepted 200 OK (test)") // the page was not loaded again
+	b.reads("200 OK (test)") // the page was not loaded again
 }
 
 func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {

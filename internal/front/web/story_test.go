@@ -13,10 +13,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// renewedRoll is an arrangement in the middle of a roll-over, on 20 November 2026.
+// renewedAt is the day of renewedRoll.
+var renewedAt = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+
+// renewedRoll is an arrangement in the middle of a roll-over.
 func renewedRoll() (*view, roll) {
 	day := func(m time.Month, d int) time.Time { return time.Date(2026, m, d, 0, 0, 0, 0, time.UTC) }
-	v := &view{lang: "en", zone: time.UTC, now: day(11, 20)}
+	v := &view{lang: "en", zone: time.UTC, now: renewedAt}
 	old := client.Certificate{Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, NotBefore: day(1, 1),
 		NotAfter: day(12, 31), Subject: "CN=acme", Issuer: "CN=CA G1", KeyType: "p256"}
 	fresh := client.Certificate{Purpose: tenancy.ForTenant, Generation: 2, State: tenancy.Active, NotBefore: day(11, 1),
