@@ -19,6 +19,9 @@ type rolloverCmd struct {
 	Links    rolloverLinksCmd    `cmd:"" help:"List the links of an arrangement."`
 	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke a link."`
 	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages and their outcomes."`
+	Board    rolloverBoardCmd    `cmd:"" help:"Count the roll-overs of the fleet or of a tenant by state and by days left."`
+	List     rolloverListCmd     `cmd:"" help:"List roll-overs, those of the fleet unless they are settled."`
+	Hosts    rolloverHostsCmd    `cmd:"" help:"Count the roll-overs that are not settled by the host of the receiver."`
 	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that are not known to accept the new certificate, by days left."`
 }
 
