@@ -13,6 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -123,6 +125,23 @@ func TestAnOpenPageIsRefreshedWhenSomethingHappens(t *testing.T) {
 		t.Fatalf("the test: %d %s", status, page)
 	}
 	b.reads("200 OK (test)") // the page was not loaded again
+}
+
+func TestTheLatestMessagesOfAnOpenPageAreRefreshed(t *testing.T) {
+	c := openOwn(t)
+	b := c.browser(true)
+	b.take(c.signIn("alice"))
+	b.open("/tenants/acme/arrangements/crm-to-erp")
+	b.reads("POST /cr/order")
+	acme, err := c.engine.Store.Tenant(t.Context(), "acme")
+	check(t, err)
+	a, err := c.engine.Store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
+	check(t, err)
+	check(t, c.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: store.NewID(), ArrangementID: a.ID, At: time.Now(),
+			Method: "PUT", Path: "/just/sent", Status: 200, Generation: 2, Attempts: 1, Count: 1}})
+	}))
+	b.reads("PUT /just/sent") // the page was not loaded again
 }
 
 func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
