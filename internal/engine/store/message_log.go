@@ -80,8 +80,8 @@ type MessageHour struct {
 // gateway.
 const idSlack = time.Hour
 
-// countByHour counts the entries of both tables. IDs begin with their time, so that the index on them limits the scan to
-// the entries since an instant.
+// countByHour counts the entries of both tables. IDs begin with their time, so that the index on them limits the scan
+// to the entries since an instant.
 var countByHour = func() string {
 	from := func(table string) string {
 		return "SELECT at / 3600000000 AS hour, status, attempts, count FROM " + table +
@@ -96,8 +96,8 @@ var countByHour = func() string {
 		") AS sent GROUP BY hour ORDER BY hour"
 }()
 
-// MessagesByHour counts the messages of an arrangement since an instant by hour (UTC), the earliest first. Hours without
-// messages are left out.
+// MessagesByHour counts the messages of an arrangement since an instant by hour (UTC), the earliest first. Hours
+// without messages are left out.
 func (r Reader) MessagesByHour(ctx context.Context, arrangementID string, since time.Time) ([]MessageHour, error) {
 	first := idsFrom(since.Add(-idSlack))
 	return list(ctx, r, func(s row) (h MessageHour, err error) {

@@ -140,8 +140,9 @@ func (b boardOf) tabs(v *view) []workFilter {
 	if !b.fleet {
 		listed = b.all()
 	}
-	return []workFilter{{boardColumnsView, v.T("By state"), b.open()}, {boardHostsView, v.T("By receiver"), b.counts.Hosts},
-		{boardLeftView, v.T("By days left"), b.atRisk()}, {boardListView, v.T("As a list"), listed}}
+	return []workFilter{{boardColumnsView, v.T("By state"), b.open()},
+		{boardHostsView, v.T("By receiver"), b.counts.Hosts}, {boardLeftView, v.T("By days left"), b.atRisk()},
+		{boardListView, v.T("As a list"), listed}}
 }
 
 // listOf returns the path of the list of a column. It is empty if the roll-overs of the column are not listed.

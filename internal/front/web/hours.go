@@ -15,7 +15,7 @@ type hourChart struct {
 type hourDrawing struct {
 	class                string
 	width, left, right   float64
-	height, axis, bottom float64 // bottom is where the hours are
+	height, axis, bottom float64 // bottom is the end of the bars, above the hours
 	ticks                []tick
 	columns              []hourColumn
 }
