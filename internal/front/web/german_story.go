@@ -24,7 +24,7 @@ var germanStory = []translation{
 	},
 	{
 		"28 days after the cut-over, if the old certificate is not needed",
-		"28 Tage nach dem Wechsel, wenn das alte Zertifikat nicht gebraucht wird",
+		"28 Tage nach der Umstellung, wenn das alte Zertifikat nicht gebraucht wird",
 	},
 	{"Messages are sent with generation %d", "Nachrichten werden mit Generation %d gesendet"},
 	{"Messages are still sent with generation %d", "Nachrichten werden noch mit Generation %d gesendet"},
@@ -43,7 +43,7 @@ var germanStory = []translation{
 		"Bars: validity. Shaded: overlap, in which both certificates are valid and receivers change from one to the " +
 			"other. Line: today. Dots: cut-overs. Triangles: planned dates.",
 		"Balken: Gültigkeit. Schattiert: Überlappung, in der beide Zertifikate gültig sind und Empfänger vom einen zum " +
-			"anderen wechseln. Linie: heute. Punkte: Wechsel. Dreiecke: geplante Termine.",
+			"anderen wechseln. Linie: heute. Punkte: Umstellungen. Dreiecke: geplante Termine.",
 	},
 	{"Generation %d was issued", "Generation %d wurde ausgestellt"},
 	{"Messages of the last 24 hours", "Nachrichten der letzten 24 Stunden"},
@@ -86,8 +86,8 @@ var germanStory = []translation{
 	},
 	{"No link has been created yet.", "Es wurde noch kein Link erstellt."},
 	{"deadline on %s", "Frist am %s"},
-	{"Switch to generation %d", "Zu Generation %d wechseln"},
-	{"Switch back to generation %d", "Zu Generation %d zurückwechseln"},
+	{"Switch to generation %d", "Auf Generation %d umstellen"},
+	{"Switch back to generation %d", "Auf Generation %d zurückwechseln"},
 	{
 		"Create a link and send it to the receiver's administrator. It leads to the new certificate. Until it is " +
 			"installed, messages use the old one.",
