@@ -72,7 +72,7 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 		risk = riskOf(v)
 	}
 	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
-		"tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
+		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v)); err != nil || c.Output == "json" {
 		return err
 	}
 	fmt.Fprintln(e.out)
@@ -91,6 +91,20 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 			row(g.Generation, moment(g.NotAfter), verdict, when(g.VerdictAt), g.Source, g.Answer)
 		}
 	})
+}
+
+// nextStep returns whose turn it is, and the command for the next step. It is empty if nothing needs to be done.
+func nextStep(v client.Rollover) string {
+	if v.Next == nil || v.Next.Turn == client.TurnNone {
+		return ""
+	}
+	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}
+	tenant, name, _ := strings.Cut(v.Arrangement, "/")
+	command := map[string]string{client.ActionLink: "rollover link " + v.Arrangement,
+		client.ActionTest:   "rollover probe " + v.Arrangement,
+		client.ActionChoose: fmt.Sprint("rollover choose ", v.Arrangement, " ", v.Generations[len(v.Generations)-1].Generation),
+		client.ActionProbe:  fmt.Sprintf("arrangement change %s %s --probe 'GET /PATH'", tenant, name)}
+	return who[v.Next.Turn] + ": perennial " + command[v.Next.Action]
 }
 
 type rolloverChooseCmd struct {
