@@ -100,9 +100,10 @@ func nextStep(v client.Rollover) string {
 	}
 	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}
 	tenant, name, _ := strings.Cut(v.Arrangement, "/")
+	newest := v.Generations[len(v.Generations)-1].Generation
 	command := map[string]string{client.ActionLink: "rollover link " + v.Arrangement,
 		client.ActionTest:   "rollover probe " + v.Arrangement,
-		client.ActionChoose: fmt.Sprint("rollover choose ", v.Arrangement, " ", v.Generations[len(v.Generations)-1].Generation),
+		client.ActionChoose: fmt.Sprint("rollover choose ", v.Arrangement, " ", newest),
 		client.ActionProbe:  fmt.Sprintf("arrangement change %s %s --probe 'GET /PATH'", tenant, name)}
 	return who[v.Next.Turn] + ": perennial " + command[v.Next.Action]
 }

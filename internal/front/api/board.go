@@ -64,7 +64,7 @@ func (f BoardFilter) fits(r boardRollover) bool {
 		(f.Left == "" || f.Left == r.left)
 }
 
-// A boardRollover is what the board keeps of a roll-over. A fleet can have a million of them.
+// A boardRollover is what the board keeps of a roll-over, in about 150 bytes. A fleet can have a million of them.
 type boardRollover struct {
 	tenant, arrangement, host string // the first two are IDs
 	column                    rollover.State
@@ -135,7 +135,7 @@ func (r *rollSurvey) get(ctx context.Context) ([]standing.Standing, time.Time, e
 
 // surveyRollovers walks over the open roll-overs of the fleet, and counts them.
 func (s *server) surveyRollovers(ctx context.Context) (out openRollovers, size int, err error) {
-	now := s.clock()
+	now, hosts := s.clock(), map[string]string{}
 	err1 := s.engine.Open(ctx, now, func(of standing.Standing) {
 		size++
 		if len(of.Certificates) == 0 {
@@ -146,6 +146,10 @@ func (s *server) surveyRollovers(ctx context.Context) (out openRollovers, size i
 			out.risk = append(out.risk, of)
 		}
 		if r.column != rollover.Settled {
+			if hosts[r.host] == "" { // a part of the endpoint, which need not be kept
+				hosts[r.host] = strings.Clone(r.host)
+			}
+			r.host = hosts[r.host]
 			out.all = append(out.all, r)
 		}
 	})
