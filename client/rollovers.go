@@ -10,6 +10,7 @@ import (
 // Rollover is the state of an arrangement between its available generations.
 type Rollover struct {
 	Arrangement string              `json:"arrangement" example:"acme/crm-to-erp"`
+	Host        string              `json:"host" doc:"Host of the receiver."`
 	Strategy    tenancy.Strategy    `json:"strategy"`
 	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
@@ -21,8 +22,32 @@ type Rollover struct {
 	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver must accept."`
 	UnaskedAt   time.Time           `json:"unasked_at,omitzero" doc:"Last time at which the receiver delivered a message without asking for a certificate."`
 	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver refuses every certificate older than the last one that it accepted. It is not tested with a generation that messages do not present yet."`
+	QuietUntil  time.Time           `json:"quiet_until,omitzero" doc:"Earliest time at which the roll-over is settled: the receiver must accept the newest generation until then, without needing an older one. Only if the newest generation is presented."`
 	Generations []RolloverKnowledge `json:"generations"`
 	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only for a single arrangement with several generations."`
+	Next        *NextStep           `json:"next,omitempty" doc:"Whose turn it is, and what to do. Only for a single arrangement."`
+}
+
+// The actors whose turn it can be.
+const (
+	TurnNone     = "none"     // nothing needs to be done
+	TurnOwner    = "owner"    // a key user of the tenant
+	TurnReceiver = "receiver" // the administrator of the receiver
+)
+
+// The actions of a next step.
+const (
+	ActionLink   = "send-link"
+	ActionTest   = "test"
+	ActionChoose = "choose"
+	ActionProbe  = "set-probe"
+)
+
+// NextStep is the one thing that moves a roll-over on.
+type NextStep struct {
+	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,ready,cut-over,settled" doc:"Why it is this step."`
+	Turn   string `json:"turn" enum:"none,owner,receiver" doc:"Whose turn it is: nobody's, a key user's, or that of the receiver's administrator."`
+	Action string `json:"action,omitempty" enum:"send-link,test,choose,set-probe" doc:"What a key user can do now. Absent if nothing needs to be done."`
 }
 
 // Renewal compares the certificate that a receiver must accept with the one that it is known to accept.
@@ -91,6 +116,21 @@ type Message struct {
 	Milliseconds float64   `json:"milliseconds"`
 	Outcome      string    `json:"outcome,omitempty" doc:"The failure and the reaction to it."`
 	Count        int       `json:"count" doc:"Number of messages that the entry counts."`
+}
+
+// MessageHours counts the messages of an arrangement by hour and outcome.
+type MessageHours struct {
+	Hours []MessageHour `json:"hours" doc:"The last 24 hours (UTC), the earliest first. The last one is not over yet."`
+}
+
+// MessageHour counts the messages of one hour by outcome.
+type MessageHour struct {
+	At        time.Time `json:"at" doc:"Start of the hour."`
+	Delivered int       `json:"delivered" doc:"Delivered at the first attempt."`
+	Retried   int       `json:"retried" doc:"Delivered after another attempt, usually with another generation."`
+	Failed    int       `json:"failed" doc:"Not delivered, or answered with an error."`
+	Cancelled int       `json:"cancelled" doc:"The sender closed the connection."`
+	Cursor    string    `json:"cursor,omitempty" doc:"Cursor of the list of messages that begins at the end of the hour. Absent if there was no message."`
 }
 
 // Link is a link for the administrator of a receiving system.

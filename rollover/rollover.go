@@ -360,6 +360,16 @@ func (r Rollover) quiet(now time.Time) bool {
 	return proved && now.Sub(since) >= Quiet
 }
 
+// QuietUntil returns the earliest instant at which the roll-over can be settled while an older generation is still
+// usable: the receiver must accept the newest generation until then, without needing an older one. It is zero unless
+// the newest generation is presented.
+func (r Rollover) QuietUntil() time.Time {
+	if since := r.quietSince(); r.Presents == r.newest().Number && !since.IsZero() {
+		return since.Add(Quiet)
+	}
+	return time.Time{}
+}
+
 func (r Rollover) quietSince() time.Time {
 	if since := r.newest().PresentedAt; !r.NeededOldAt.After(since) {
 		return since

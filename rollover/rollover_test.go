@@ -160,3 +160,19 @@ func TestEvidenceThatArrivesLateChangesNothing(t *testing.T) {
 		t.Error("traffic took away what a probe had proved")
 	}
 }
+
+func TestARolloverThatIsProvedSettlesWhenItsQuietTimeEnds(t *testing.T) {
+	r := renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 305)
+	if until := r.QuietUntil(); !until.IsZero() {
+		t.Errorf("before the cut-over the quiet time ends on %s", until)
+	}
+	r, _ = r.At(at(306))
+	r = r.sees(2, Accepted, Traffic, 307)
+	until := r.QuietUntil()
+	if !until.Equal(at(306).Add(Quiet)) {
+		t.Errorf("the quiet time ends on %s", until)
+	}
+	if before, then := r.State(until.Add(-time.Second)), r.State(until); before != CutOver || then != Settled {
+		t.Errorf("%s before its end, and %s then", before, then)
+	}
+}

@@ -19,6 +19,9 @@ type rolloverCmd struct {
 	Links    rolloverLinksCmd    `cmd:"" help:"List the links of an arrangement."`
 	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke a link."`
 	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages and their outcomes."`
+	Board    rolloverBoardCmd    `cmd:"" help:"Count the roll-overs of the fleet or of a tenant by state and by days left."`
+	List     rolloverListCmd     `cmd:"" help:"List roll-overs, those of the fleet unless they are settled."`
+	Hosts    rolloverHostsCmd    `cmd:"" help:"Count the roll-overs that are not settled by the host of the receiver."`
 	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that are not known to accept the new certificate, by days left."`
 }
 
@@ -69,7 +72,7 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 		risk = riskOf(v)
 	}
 	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
-		"tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
+		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v)); err != nil || c.Output == "json" {
 		return err
 	}
 	fmt.Fprintln(e.out)
@@ -88,6 +91,21 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 			row(g.Generation, moment(g.NotAfter), verdict, when(g.VerdictAt), g.Source, g.Answer)
 		}
 	})
+}
+
+// nextStep returns whose turn it is, and the command for the next step. It is empty if nothing needs to be done.
+func nextStep(v client.Rollover) string {
+	if v.Next == nil || v.Next.Turn == client.TurnNone {
+		return ""
+	}
+	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}
+	tenant, name, _ := strings.Cut(v.Arrangement, "/")
+	newest := v.Generations[len(v.Generations)-1].Generation
+	command := map[string]string{client.ActionLink: "rollover link " + v.Arrangement,
+		client.ActionTest:   "rollover probe " + v.Arrangement,
+		client.ActionChoose: fmt.Sprint("rollover choose ", v.Arrangement, " ", newest),
+		client.ActionProbe:  fmt.Sprintf("arrangement change %s %s --probe 'GET /PATH'", tenant, name)}
+	return who[v.Next.Turn] + ": perennial " + command[v.Next.Action]
 }
 
 type rolloverChooseCmd struct {

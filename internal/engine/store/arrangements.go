@@ -14,6 +14,12 @@ func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]stri
 		"'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }
 
+// CountPresenting counts the arrangements with a client certificate, by an index.
+func (r Reader) CountPresenting(ctx context.Context) (n int, err error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM arrangements WHERE authentication = "+
+		"'client-certificate'")
+}
+
 // ArrangementNames returns the names of arrangements, TENANT/ARRANGEMENT, by ID.
 func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
 	type named struct{ id, name string }
@@ -94,6 +100,12 @@ func (r Reader) OwnedArrangement(ctx context.Context, id string) (t tenancy.Tena
 func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrangement, error) {
 	return one(ctx, r, "such arrangement", scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE id = ?",
 		id)
+}
+
+// ArrangementsByID reads the arrangements with these IDs.
+func (r Reader) ArrangementsByID(ctx context.Context, ids []string) (map[string]tenancy.Arrangement, error) {
+	return byID(ctx, r, scanArrangement, func(a tenancy.Arrangement) string { return a.ID },
+		"SELECT "+arrangementColumns+" FROM arrangements WHERE id ", ids)
 }
 
 const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, " +

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +81,43 @@ func (r Reader) CounterpartyByHash(ctx context.Context, hash string, now time.Ti
 func (r Reader) CounterpartiesByID(ctx context.Context, ids []string) (map[string]tenancy.Counterparty, error) {
 	return byID(ctx, r, scanCounterparty, func(c tenancy.Counterparty) string { return c.ID },
 		"SELECT "+counterpartyColumns+" FROM counterparties WHERE id ", ids)
+}
+
+// ownersOf returns the IDs of the counterparties that hosts belong to, by host. The most exact entry wins.
+func (r Reader) ownersOf(ctx context.Context, hosts []string) (map[string]string, error) {
+	var patterns []string
+	for _, host := range hosts {
+		patterns = append(patterns, tenancy.HostPatterns(host)...)
+	}
+	type entry struct{ host, id string }
+	owners, err := byID(ctx, r, func(s row) (e entry, err error) {
+		err = s.Scan(&e.host, &e.id)
+		return e, err
+	}, func(e entry) string { return e.host },
+		"SELECT host, counterparty_id FROM counterparty_hosts WHERE host ", patterns)
+	found := map[string]string{}
+	for _, host := range hosts {
+		for _, pattern := range tenancy.HostPatterns(host) {
+			if e, owned := owners[pattern]; owned && found[host] == "" {
+				found[host] = e.id
+			}
+		}
+	}
+	return found, err
+}
+
+// CounterpartiesOfHosts reads the counterparties that hosts belong to, by host, without their hosts.
+func (r Reader) CounterpartiesOfHosts(ctx context.Context, hosts []string) (map[string]tenancy.Counterparty, error) {
+	owners, err := r.ownersOf(ctx, hosts)
+	if err != nil {
+		return nil, err
+	}
+	byID, err := r.CounterpartiesByID(ctx, slices.Compact(slices.Sorted(maps.Values(owners))))
+	found := map[string]tenancy.Counterparty{}
+	for host, id := range owners {
+		found[host] = byID[id]
+	}
+	return found, err
 }
 
 // Counterparties lists the counterparties by name, after one of them. A host limits the list to the counterparty that

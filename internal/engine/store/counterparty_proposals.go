@@ -77,26 +77,9 @@ func (t *Tx) proposable(ctx context.Context, hosts []string) (map[string]string,
 	if len(hosts) == 0 {
 		return nil, nil
 	}
-	var patterns []string
-	for _, host := range hosts {
-		patterns = append(patterns, tenancy.HostPatterns(host)...)
-	}
-	type entry struct{ host, id string }
-	owners, err := byID(ctx, t.Reader, func(s row) (e entry, err error) {
-		err = s.Scan(&e.host, &e.id)
-		return e, err
-	}, func(e entry) string { return e.host },
-		"SELECT host, counterparty_id FROM counterparty_hosts WHERE host ", patterns)
+	found, err := t.ownersOf(ctx, hosts)
 	if err != nil {
 		return nil, err
-	}
-	found := map[string]string{}
-	for _, host := range hosts {
-		for _, pattern := range tenancy.HostPatterns(host) {
-			if e, owned := owners[pattern]; owned && found[host] == "" {
-				found[host] = e.id
-			}
-		}
 	}
 	in, args := t.among(hosts)
 	shared, err := list(ctx, t.Reader, scanOne[string], "SELECT host FROM arrangements WHERE host "+in+

@@ -75,6 +75,8 @@ func TestCounterpartiesReadBackAsWritten(t *testing.T) {
 		byID, err := r.CounterpartiesByID(ctx, []string{"post", "x"})
 		post.Hosts = nil
 		r.same("by ID", err, byID, map[string]tenancy.Counterparty{"post": post})
+		ofHosts, err := r.CounterpartiesOfHosts(ctx, []string{"post.example", "nobody.example"})
+		r.same("of hosts", err, ofHosts, map[string]tenancy.Counterparty{"post.example": post})
 	})
 }
 

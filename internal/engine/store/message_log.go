@@ -41,6 +41,9 @@ func latestMessages(table string) string {
 var selectMessages = latestMessages("message_log") + " UNION ALL " + latestMessages("messages") +
 	" ORDER BY id DESC LIMIT ?"
 
+// MessagesBefore returns a value for [Reader.Messages] that lists the messages before an instant.
+func MessagesBefore(at time.Time) string { return idsFrom(at) }
+
 // Messages lists the message log of an arrangement before the given ID ("": all), the latest first.
 func (r Reader) Messages(ctx context.Context, arrangementID, before string, limit int) ([]tenancy.Message, error) {
 	if before == "" {
@@ -65,6 +68,42 @@ func (r Reader) Traffic(ctx context.Context, tenantID, arrangementID string, sin
 	}, "SELECT CAST(COALESCE(sum(count), 0) AS BIGINT), COALESCE(max(at), 0) FROM ("+from("message_log")+" UNION ALL "+
 		from("messages")+") AS sent", of, micros(since), of, micros(since))
 	return n, latest, err
+}
+
+// A MessageHour counts the messages of one hour by outcome.
+type MessageHour struct {
+	At                                    time.Time // start of the hour
+	Delivered, Retried, Failed, Cancelled int
+}
+
+// idSlack is the largest expected difference between the time of a message and that of its ID, both by the clock of its
+// gateway.
+const idSlack = time.Hour
+
+// countByHour counts the entries of both tables. IDs begin with their time, so that the index on them limits the scan
+// to the entries since an instant.
+var countByHour = func() string {
+	from := func(table string) string {
+		return "SELECT at / 3600000000 AS hour, status, attempts, count FROM " + table +
+			" WHERE arrangement_id = ? AND id >= ? AND at >= ?"
+	}
+	sum := func(condition string) string {
+		return ", CAST(sum(CASE WHEN " + condition + " THEN count ELSE 0 END) AS BIGINT)"
+	}
+	return "SELECT hour * 3600000000" + sum("status BETWEEN 1 AND 399 AND attempts <= 1") +
+		sum("status BETWEEN 1 AND 399 AND attempts > 1") + sum("status = 0 OR status >= 400 AND status <> 499") +
+		sum("status = 499") + " FROM (" + from("message_log") + " UNION ALL " + from("messages") +
+		") AS sent GROUP BY hour ORDER BY hour"
+}()
+
+// MessagesByHour counts the messages of an arrangement since an instant by hour (UTC), the earliest first. Hours
+// without messages are left out.
+func (r Reader) MessagesByHour(ctx context.Context, arrangementID string, since time.Time) ([]MessageHour, error) {
+	first := idsFrom(since.Add(-idSlack))
+	return list(ctx, r, func(s row) (h MessageHour, err error) {
+		err = s.Scan(instant{&h.At}, &h.Delivered, &h.Retried, &h.Failed, &h.Cancelled)
+		return h, err
+	}, countByHour, arrangementID, first, micros(since), arrangementID, first, micros(since))
 }
 
 // FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no

@@ -272,6 +272,10 @@ func TestReceiversAndArrangementsReadBackAsWritten(t *testing.T) {
 		r.same("tenants that present", err, presenting, []string{"a", "b"})
 		presenting, err = r.Presenting(ctx, "a", 10)
 		r.same("tenants that present, after one", err, presenting, []string{"b"})
+		count, err := r.CountPresenting(ctx)
+		r.same("arrangements that present", err, count, 3)
+		chosen, err := r.ArrangementsByID(ctx, []string{"z", "x", "none"})
+		r.same("by ID", err, chosen, map[string]tenancy.Arrangement{"x": x, "z": z})
 		x.Scenario, x.Endpoint, x.Authentication, x.Strategy, x.Generation, x.ReceiverID = "s", "e", "none", "m", 77, "r2"
 		x.Egress = tenancy.Egress{Park: true}
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateArrangement(ctx, x) })

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,7 +29,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/parties"
-	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
 	"github.com/perennial-pki/perennial/internal/front/principal"
@@ -113,7 +113,7 @@ type server struct {
 	failing   []string // IDs of the arrangements that failed when the metrics were read last
 
 	crls          crlCache
-	fleetAtRisk   *survey[[]standing.Standing]
+	fleetAtRisk   *rollSurvey
 	fleetForecast *survey[client.FleetForecast]
 	fleetCounts   *survey[client.WorkCounts]
 }
@@ -156,7 +156,7 @@ func New(c Config) (*Handler, error) {
 		ceilings: c.Ceilings, quota: c.Quota.Limits(), guard: c.Guard, workloads: c.Workloads, collectors: c.Collectors,
 		webhooks: c.Webhooks, clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
-	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
+	s.fleetAtRisk = &rollSurvey{survey[openRollovers]{walk: s.surveyRollovers, now: c.Now, log: c.Log}}
 	s.fleetCounts = &survey[client.WorkCounts]{walk: s.surveyCounts, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()
@@ -215,7 +215,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 	r := &router{api: humago.New(mux, config), server: s}
 	for _, register := range []func(*router){
 		registerTenants, registerPeople, registerArrangements, registerCredentials, registerTrial, registerRollovers,
-		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
+		registerBoard, registerLinks, registerReceiverLinks,
+		registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
@@ -377,6 +378,28 @@ type Paged struct {
 // List is an answer with a page.
 type List[T any] struct {
 	Body client.Page[T]
+}
+
+// pageAt returns a page of rows that are in memory. Its cursor is the number of the rows before it.
+func pageAt[T, V any](rows []T, page Paged, view func(T) V) (*List[V], error) {
+	start, err := page.offset()
+	if err != nil {
+		return nil, err
+	}
+	start = min(start, len(rows))
+	return pageOf(rows[start:], page.Limit, func(T) string { return strconv.Itoa(start + page.Limit) }, view), nil
+}
+
+// offset returns the number of rows before a page of rows that are in memory.
+func (p Paged) offset() (int, error) {
+	if p.Cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(p.Cursor)
+	if err != nil || n < 0 {
+		return 0, tenancy.Invalid("cursor", "is not a cursor of this service")
+	}
+	return n, nil
 }
 
 // pageOf returns a page of at most limit rows. The caller has read one row more, if there is one.

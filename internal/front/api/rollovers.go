@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -24,9 +23,10 @@ import (
 func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 	risk, at := s.Rollover.Risk(now)
 	v := client.Rollover{
-		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
-		Tries:  s.Rollover.Order(now),
+		Arrangement: s.Name(), Host: hostOf(s.Arrangement), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now),
+		Presents: s.Rollover.Presents, Tries: s.Rollover.Order(now),
 		AtRisk: at, UnaskedAt: s.Rollover.UnaskedAt, NewestOnly: s.Rollover.NewestOnly,
+		QuietUntil: s.Rollover.QuietUntil(),
 	}
 	if at {
 		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
@@ -151,10 +151,6 @@ func registerRollovers(r *router) {
 		method: http.MethodGet, path: "/tenants/{tenant}/at-risk",
 		summary: "List the roll-overs of a tenant that are at risk by days left", access: members,
 	}, (*server).listTenantAtRisk)
-	register(r, endpoint{
-		method: http.MethodGet, path: "/tenants/{tenant}/rollovers",
-		summary: "List the roll-overs of a tenant", access: members,
-	}, (*server).listRollovers)
 }
 
 func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
@@ -164,6 +160,7 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	}
 	view := viewRollover(standing, s.clock())
 	view.Renewal, err = s.renewal(ctx, standing)
+	view.Next = nextStep(view, standing.Arrangement.Egress.Probe)
 	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
 }
 
@@ -272,20 +269,9 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 	if in.Host != "" {
 		all = slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool { return hostOf(s.Arrangement) != in.Host })
 	}
-	start := 0
-	if in.Cursor != "" {
-		if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
-			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
-		}
-	}
-	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
-	for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
-		out.Body.Items = append(out.Body.Items, viewRollover(standing, s.clock()))
-	}
-	if start+in.Limit < len(all) {
-		out.Body.Next = strconv.Itoa(start + in.Limit)
-	}
-	return out, nil
+	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover {
+		return viewRollover(standing, s.clock())
+	})
 }
 
 func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
@@ -301,17 +287,6 @@ func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[clie
 	}), err
 }
 
-func (s *server) listRollovers(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
-	all, err := s.standings(ctx, in.Tenant)
-	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
-	for _, standing := range all {
-		if len(standing.Certificates) > 0 {
-			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.clock()))
-		}
-	}
-	return out, err
-}
-
 // standings returns the standing of every arrangement of a tenant.
 func (s *server) standings(ctx context.Context, tenant string) ([]standing.Standing, error) {
 	t, err := s.tenant(ctx, tenant)
@@ -323,19 +298,6 @@ func (s *server) standings(ctx context.Context, tenant string) ([]standing.Stand
 		return nil, err
 	}
 	return s.engine.Standings(ctx, s.store.Reader, t, arrangements[t.ID])
-}
-
-// surveyRisk returns the arrangements at risk in the whole fleet, most urgent first.
-func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size int, err error) {
-	now := s.clock()
-	err = s.engine.Open(ctx, now, func(standing standing.Standing) {
-		size++
-		if _, at := standing.Rollover.Risk(now); at {
-			all = append(all, standing)
-		}
-	})
-	byUrgency(all, now)
-	return all, size, err
 }
 
 // byUrgency sorts arrangements at risk, most urgent first.

@@ -62,3 +62,33 @@ func TestAnInvitationIsATokenOfItsKeyUser(t *testing.T) {
 	f.ok("acme/alice", "POST", path, 409, "") // it would give access in the name of a person who has an account
 	f.ok("operator", "POST", path, 201, "")
 }
+
+func TestMessagesAreCountedByHourForADay(t *testing.T) {
+	f := setUp(t)
+	acme, err := f.store.Tenant(t.Context(), "acme")
+	check(t, err)
+	a, err := f.store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
+	check(t, err)
+	f.now = f.now.Add(10 * time.Minute)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		message := func(age time.Duration, status, attempts, count int) tenancy.Message {
+			at := f.now.Add(-age)
+			return tenancy.Message{ID: store.IDAt(at), ArrangementID: a.ID, At: at, Status: status,
+				Attempts: attempts, Count: count}
+		}
+		return tx.AddMessages(t.Context(), []tenancy.Message{message(24*time.Hour, 200, 1, 1000), message(0, 200, 1, 40),
+			message(23*time.Hour, 401, 2, 3), message(-2*time.Hour, 200, 1, 7)})
+	}))
+	const path = "/tenants/acme/arrangements/crm-to-erp/messages/hours"
+	hours := f.ok("acme/alice", "GET", path, 200, "")["hours"].([]any)
+	first, last := hours[0].(map[string]any), hours[len(hours)-1].(map[string]any)
+	if len(hours) != 24 || first["at"] != "2026-11-01T01:00:00Z" || first["failed"] != 3.0 || first["delivered"] != 0.0 ||
+		last["at"] != "2026-11-02T00:00:00Z" || last["delivered"] != 40.0 {
+		t.Errorf("%d hours, from %v to %v", len(hours), first, last)
+	}
+	list := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/messages?cursor="+
+		first["cursor"].(string), 200, "")["items"].([]any)
+	if len(list) != 2 || list[0].(map[string]any)["status"] != 401.0 {
+		t.Errorf("the list that begins at the end of the first hour: %v", list)
+	}
+}

@@ -211,7 +211,7 @@ func (c *console) askDeleteArrangement(v *view) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &question{title: v.T("Delete the arrangement %s?", name), verb: v.T("Delete arrangement"), back: v.of("/edit"),
+	return &question{title: v.T("Delete the arrangement %s?", name), verb: v.T("Delete arrangement"), back: v.of(""),
 		name: name, undo: v.final(), facts: []string{
 			v.T("Messages through it: %s", v.traffic(sent)),
 			v.T("From now on they are refused. Parked messages, links and the feed of the arrangement are deleted."),

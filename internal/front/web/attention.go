@@ -12,17 +12,6 @@ func (v *view) cause(c client.Attention) stateOf {
 	return stateOf{"wait", sentence(c.Title)}
 }
 
-// turn names whose turn it is.
-func (v *view) turn(c client.Attention) string {
-	switch c.Turn {
-	case "receiver":
-		return v.T("administrator of the receiver")
-	case "owner":
-		return v.T("key users")
-	}
-	return v.T("hosting team")
-}
-
 // causePath is the page where a cause is dealt with.
 func causePath(c client.Attention) string {
 	switch c.Cause {

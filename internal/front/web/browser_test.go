@@ -269,7 +269,9 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	of := map[string][][2]string{
 		"": {{"link-gone", "/rollover/nothing"}},
 		"olga": {{"nothing-here", "/tenants/unknown"}, {"tenant-as-operator", "/tenants/initech"},
-			{"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"}},
+			{"rollovers-by-receiver", "/rollovers?by=receiver"}, {"rollovers-by-days", "/rollovers?by=days"},
+			{"rollovers-list", "/rollovers?by=list"}, {"empty-tenant", "/tenants/hooli"},
+			{"empty-board", "/tenants/hooli/rollovers"}},
 		"alice": {{"tenant-home", "/"}},
 	}
 	for _, p := range web.Pages() {

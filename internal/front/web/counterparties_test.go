@@ -259,12 +259,12 @@ func TestAKeyUserSeesWhoAdministersTheReceiverAndNoOtherTenant(t *testing.T) {
 	c := open(t)
 	alice, olga := c.signIn("alice"), c.signIn("olga")
 	const path = "/tenants/acme/arrangements/crm-to-bank"
-	if _, page := c.get(alice, path); strings.Contains(page, "The receiver belongs to") {
+	if _, page := c.get(alice, path); strings.Contains(page, "<dt>Counterparty</dt>") {
 		t.Error("a receiver that is not linked has a counterparty")
 	}
 	c.newBank(olga)
 	c.post(olga, "/counterparties/bank/contacts", "name", "Ada Example", "email", "ada@bank.example")
-	if _, page := c.get(alice, path); !strings.Contains(page, "The receiver belongs to House Bank.") ||
+	if _, page := c.get(alice, path); !strings.Contains(page, "<dt>Counterparty</dt><dd>House Bank</dd>") ||
 		!strings.Contains(page, "mailto:ada@bank.example") || strings.Contains(page, "Globex") {
 		t.Error("the counterparty is missing, or another tenant is shown")
 	}

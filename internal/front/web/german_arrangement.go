@@ -60,22 +60,14 @@ var germanArrangement = []translation{
 	},
 	{"Connection test", "Verbindungsprüfung"},
 	{"Contact", "Ansprechpartner"},
-	{
-		"Create a link below and send it to the receiver's administrator. It leads to the new certificate. Until it " +
-			"is installed, messages use the old one.",
-		"Erstellen Sie unten einen Link, und senden Sie ihn dem Administrator des Empfängers. Er führt zum neuen " +
-			"Zertifikat. Bis es installiert ist, verwenden Nachrichten das alte.",
-	},
 	{"Create link", "Link erstellen"},
 	{"Create without a test", "Ohne Prüfung anlegen"},
 	{"Created", "Erstellt"},
-	{"Deadline: %s, %s left", "Frist: %s, noch %s"},
 	{"Delete arrangement", "Vereinbarung löschen"},
 	{"Duration", "Dauer"},
 	{"Edit", "Bearbeiten"},
 	{"Edit %s", "%s bearbeiten"},
 	{"Endpoint", "Endpunkt"},
-	{"Evidence", "Nachweis"},
 	{"Existing receiver", "Vorhandener Empfänger"},
 	{
 		"A GET request to this path must not change anything, and must get a different answer without a certificate. A " +
@@ -95,14 +87,6 @@ var germanArrangement = []translation{
 		"Zum Beispiel crm-to-erp. Teil der Adresse, an die Anwendungen senden.",
 	},
 	{"For example erp", "Zum Beispiel erp"},
-	{
-		"Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it " +
-			"refuses are sent with an older generation. Test the receiver, or create a link below and send it to its " +
-			"administrator.",
-		"Generation %d wird zuerst versucht, und es ist nicht bekannt, ob der Empfänger sie akzeptiert. Bis %s werden " +
-			"Nachrichten, die er ablehnt, mit einer älteren Generation gesendet. Prüfen Sie den Empfänger, oder erstellen Sie " +
-			"unten einen Link, und senden Sie ihn seinem Administrator.",
-	},
 	{"Generation %d is used from now on.", "Generation %d wird ab jetzt verwendet."},
 	{"Generations at this receiver", "Generationen bei diesem Empfänger"},
 	{
@@ -203,18 +187,6 @@ var germanArrangement = []translation{
 		"Messages are sent with the new certificate only.",
 		"Nachrichten werden nur noch mit dem neuen Zertifikat gesendet.",
 	},
-	{
-		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the " +
-			"receiver, or create a link below and send it to its administrator.",
-		"Nachrichten werden nur mit Generation %d gesendet, und es ist nicht bekannt, ob der Empfänger sie akzeptiert. " +
-			"Prüfen Sie den Empfänger, oder erstellen Sie unten einen Link, und senden Sie ihn seinem Administrator.",
-	},
-	{
-		"Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it " +
-			"to its administrator now.",
-		"Nachrichten werden nur mit Generation %d gesendet, und der Empfänger lehnt sie ab. Erstellen Sie jetzt unten " +
-			"einen Link, und senden Sie ihn dem Administrator des Empfängers.",
-	},
 	{"Name of the new receiver", "Name des neuen Empfängers"},
 	{"Names", "Namen"},
 	{"New CA", "Neue CA"},
@@ -238,18 +210,14 @@ var germanArrangement = []translation{
 		"Vermerkt: Generation %d ist installiert. Nachrichten oder eine Prüfung zeigen, ob sie akzeptiert wird.",
 	},
 	{
-		"Nothing to do: generation %d is in use. The old one stays available until the receiver has not needed it " +
-			"for 28 days.",
-		"Nichts zu tun: Generation %d wird verwendet. Die alte bleibt verfügbar, bis der Empfänger sie 28 Tage lang nicht " +
+		"Generation %d is in use. The old one stays available until the receiver has not needed it for 28 days.",
+		"Generation %d wird verwendet. Die alte bleibt verfügbar, bis der Empfänger sie 28 Tage lang nicht " +
 			"benötigt hat.",
 	},
+	{"Messages are sent with generation %d.", "Nachrichten werden mit Generation %d gesendet."},
 	{
-		"Nothing to do: messages are sent with generation %d.",
-		"Nichts zu tun: Nachrichten werden mit Generation %d gesendet.",
-	},
-	{
-		"Nothing to do: the receiver accepts generation %d. It will be used from %s on.",
-		"Nichts zu tun: Der Empfänger akzeptiert Generation %d. Sie wird ab dem %s verwendet.",
+		"The receiver accepts generation %d. It will be used from %s on.",
+		"Der Empfänger akzeptiert Generation %d. Sie wird ab dem %s verwendet.",
 	},
 	{
 		"Only if its certificate is not from a public CA",
@@ -259,12 +227,9 @@ var germanArrangement = []translation{
 	{"PKCS#7, with the chain", "PKCS#7, mit der Kette"},
 	{"Product", "Produkt"},
 	{"Receiver", "Empfänger"},
-	{"Receiver ready", "Empfänger bereit"},
 	{"Reported as installed", "Als installiert gemeldet"},
 	{"Save without a test", "Ohne Prüfung speichern"},
 	{"Strategy", "Strategie"},
-	{"Switch back to this one", "Auf diese zurückwechseln"},
-	{"Switch to this one", "Auf diese umstellen"},
 	{"Test", "Prüfen"},
 	{"Test again", "Erneut prüfen"},
 	{"Test connection", "Verbindung prüfen"},
@@ -329,12 +294,6 @@ var germanArrangement = []translation{
 	{
 		"The receiver checks %s. That stays the same, so nothing has to be installed. The test confirms this.",
 		"Der Empfänger prüft %s. Das bleibt gleich, daher muss nichts installiert werden. Die Prüfung bestätigt es.",
-	},
-	{
-		"The receiver does not accept generation %d yet. Create a link below and send it to its administrator. " +
-			"Until then, messages use the old certificate.",
-		"Der Empfänger akzeptiert Generation %d noch nicht. Erstellen Sie unten einen Link, und senden Sie ihn dem " +
-			"Administrator. Bis dahin verwenden Nachrichten das alte Zertifikat.",
 	},
 	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
 	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
@@ -435,12 +394,6 @@ var germanArrangement = []translation{
 	{
 		"accepted in a test, not proved by a message yet",
 		"bei einer Prüfung akzeptiert, noch nicht durch eine Nachricht nachgewiesen",
-	},
-	{
-		"The test proves nothing: %s. Choose another test (now %s) that the receiver answers only if it accepts the " +
-			"certificate, or create a link below and send it to its administrator.",
-		"Die Prüfung beweist nichts: %s. Wählen Sie eine andere Anfrage (jetzt %s), die der Empfänger nur bei akzeptierten " +
-			"Zertifikaten beantwortet, oder erstellen Sie unten einen Link, und senden Sie ihn dem Administrator.",
 	},
 	{
 		"A person reports generation %d as installed, but nothing proves it yet. Test the receiver. Messages that it " +

@@ -19,10 +19,6 @@ var germanTenant = []translation{
 	{"Answered by %s", "Beantwortet von %s"},
 	{"Arrangements", "Vereinbarungen"},
 	{"As in the account", "Wie im Konto"},
-	{
-		"Bars: validity. Line: today. Dots: cut-overs. Triangles: next actions of the background job.",
-		"Balken: Gültigkeit. Linie: heute. Punkte: Umstellungen. Dreiecke: nächste Aktionen des Hintergrundjobs.",
-	},
 	{"Changed", "Geändert"},
 	{"Complete", "Abschließen"},
 	{"Compromised", "Kompromittiert"},
@@ -55,12 +51,6 @@ var germanTenant = []translation{
 	{"Generation %d, planned", "Generation %d, geplant"},
 	{"Generation %d: planned for %s", "Generation %d: geplant für den %s"},
 	{"Generation %d: valid from %s to %s, %s", "Generation %d: gültig von %s bis %s, %s"},
-	{
-		"Generations over time: each bar is the validity of one generation, and the line is today. The text below " +
-			"has the dates.",
-		"Generationen im Zeitverlauf: Jeder Balken zeigt die Gültigkeit einer Generation, die Linie markiert heute. Der " +
-			"Text darunter nennt die Daten.",
-	},
 	{"IT contacts", "IT-Kontakte"},
 	{
 		"IT contacts get mails about the M-user's certificate. The first one is the designated contact.",

@@ -62,6 +62,8 @@ func pageTable() []page {
 
 		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", group: "Watch", show: (*console).home},
 		{path: "/at-risk", name: "at-risk", who: operators, menu: "At risk", group: "Watch", show: (*console).atRisk},
+		{path: "/rollovers", name: "fleet-rollovers", who: operators, menu: "Roll-overs", group: "Watch",
+			show: (*console).fleetBoard},
 		{path: "/forecast", name: "forecast", who: operators, menu: "Forecast", group: "Watch", show: (*console).forecast},
 		{path: "/forecast/{date}", name: "forecast-run", who: operators, show: (*console).forecastRun},
 		{path: "/runs", name: "runs", who: operators, menu: "Runs", group: "Watch", show: (*console).runs},

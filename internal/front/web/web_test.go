@@ -246,8 +246,8 @@ func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 			t.Errorf("%s of another tenant: %d, of an unknown one: %d", page, there, nowhere)
 		}
 	}
-	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts",
-		"/imports", "/parked", "/authorities", "/forecast", "/policy", "/guard", "/webhooks"} {
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/rollovers", "/deliveries", "/log", "/tokens",
+		"/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy", "/guard", "/webhooks"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is for the hosting team: %d", page, status)
 		}
@@ -298,7 +298,8 @@ func TestEveryRouteIsForItsAudienceOnly(t *testing.T) {
 func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports",
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/rollovers", "/deliveries", "/log", "/tokens", "/accounts",
+		"/imports",
 		"/parked", "/authorities", "/forecast", "/policy", "/account", "/webhooks"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)

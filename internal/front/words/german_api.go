@@ -129,6 +129,10 @@ var germanAPI = []translation{
 		"Der Empfänger %s wird von einer Vereinbarung verwendet: Löschen Sie zuerst die Vereinbarung",
 	},
 	{
+		"settled roll-overs are listed for one tenant only, at /tenants/TENANT/rollovers",
+		"abgeschlossene Umstellungen werden nur für einen Mandanten aufgelistet, unter /tenants/TENANT/rollovers",
+	},
+	{
 		"state the issuer of the workload's identity tokens: %d issuers are configured",
 		"Geben Sie den Aussteller der Identitäts-Tokens des Workloads an: %d sind eingerichtet",
 	},

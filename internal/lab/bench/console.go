@@ -86,7 +86,8 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 		role  tenancy.Role
 		pages []string
 	}{
-		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/runs", "/forecast", "/deliveries",
+		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/rollovers", "/rollovers?by=receiver",
+			"/rollovers?by=days", "/rollovers?state=announced", "/runs", "/forecast", "/deliveries",
 			"/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log",
 			"/log?text=tenant-77", "/log?text=nothing+has+this"}},
 		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers",

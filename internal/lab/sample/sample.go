@@ -290,9 +290,10 @@ func (f *fleet) evidence(ctx context.Context) error {
 		}
 		var messages []tenancy.Message
 		for i := range 12 {
-			m := tenancy.Message{ID: store.NewID(), ArrangementID: a.ID,
-				At: f.now.Add(time.Duration(i-12) * 17 * time.Minute), Method: "POST", Path: "/" + a.Name[:2] + "/order",
-				Status: 200, Generation: last, Attempts: 1, Duration: time.Duration(21+7*i%13) * time.Millisecond, Count: 1}
+			at := f.now.Add(time.Duration(i-12) * 17 * time.Minute)
+			m := tenancy.Message{ID: store.IDAt(at), ArrangementID: a.ID, At: at, Method: "POST",
+				Path: "/" + a.Name[:2] + "/order", Status: 200, Generation: last, Attempts: 1,
+				Duration: time.Duration(21+7*i%13) * time.Millisecond, Count: 1}
 			if i%5 == 4 {
 				m.Status, m.Method, m.Path = 404, "GET", "/"+a.Name[:2]+"/unknown"
 			}

@@ -1,0 +1,122 @@
+package web
+
+// germanStory holds the German texts of the page of an arrangement, and of its charts.
+var germanStory = []translation{
+	{
+		"Messages depend on generation %d, and the receiver is not known to accept it.",
+		"Nachrichten hängen von Generation %d ab, und es ist nicht bekannt, ob der Empfänger sie akzeptiert.",
+	},
+	{
+		"%s: delivered %s, after another attempt %s, failed %s, cancelled %s",
+		"%s: zugestellt %s, nach weiterem Versuch %s, fehlgeschlagen %s, abgebrochen %s",
+	},
+	{"Trusted", "Akzeptiert"},
+	{"No deadline", "Keine Frist"},
+	{"The newest certificate is valid until %s.", "Das neueste Zertifikat ist bis %s gültig."},
+	{"Links for the receiver's administrator", "Links für die Administration des Empfängers"},
+	{"Old", "Alt"},
+	{"New", "Neu"},
+	{
+		"The receiver does not accept generation %d yet. Create a link and send it to its administrator. Until then, " +
+			"messages use the old certificate.",
+		"Der Empfänger akzeptiert Generation %d noch nicht. Erstellen Sie einen Link, und senden Sie ihn seiner " +
+			"Administration. Bis dahin verwenden Nachrichten das alte Zertifikat.",
+	},
+	{
+		"28 days after the cut-over, if the old certificate is not needed",
+		"28 Tage nach der Umstellung, wenn das alte Zertifikat nicht gebraucht wird",
+	},
+	{"Messages are sent with generation %d", "Nachrichten werden mit Generation %d gesendet"},
+	{"Messages are still sent with generation %d", "Nachrichten werden noch mit Generation %d gesendet"},
+	{"The old certificate is no longer needed", "Das alte Zertifikat wird nicht mehr gebraucht"},
+	{"No other certificate is in use", "Es ist kein anderes Zertifikat in Gebrauch"},
+	{"both valid: %s", "beide gültig: %s"},
+	{"%s and %s are both valid from %s to %s (%s)", "%s und %s sind beide gültig, vom %s bis zum %s (%s)"},
+	{
+		"The test proves nothing: %s. Choose another test (now %s) that the receiver answers only if it accepts the " +
+			"certificate, or create a link and send it to its administrator.",
+		"Die Prüfung beweist nichts: %s. Wählen Sie eine andere Prüfung (jetzt %s), die der Empfänger nur beantwortet, " +
+			"wenn er das Zertifikat akzeptiert, oder erstellen Sie einen Link, und senden Sie ihn seiner Administration.",
+	},
+	{"Generation %d, valid until %s", "Generation %d, gültig bis %s"},
+	{
+		"Bars: validity. Shaded: overlap, in which both certificates are valid and receivers change from one to the " +
+			"other. Line: today. Dots: cut-overs. Triangles: planned dates.",
+		"Balken: Gültigkeit. Schattiert: Überlappung, in der beide Zertifikate gültig sind und Empfänger vom einen zum " +
+			"anderen wechseln. Linie: heute. Punkte: Umstellungen. Dreiecke: geplante Termine.",
+	},
+	{"Generation %d was issued", "Generation %d wurde ausgestellt"},
+	{"Messages of the last 24 hours", "Nachrichten der letzten 24 Stunden"},
+	{"Expected on %s, when the notice period ends", "Voraussichtlich am %s, wenn die Ankündigungsfrist endet"},
+	{"nobody", "niemand"},
+	{"The receiver has not answered yet", "Der Empfänger hat noch nicht geantwortet"},
+	{"Also possible:", "Auch möglich:"},
+	{"Nothing to do", "Nichts zu tun"},
+	{"No message in the last 24 hours.", "Keine Nachricht in den letzten 24 Stunden."},
+	{
+		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the receiver. If it " +
+			"refuses the certificate, create a link and send it to its administrator.",
+		"Nachrichten werden nur noch mit Generation %d gesendet, und es ist nicht bekannt, ob der Empfänger sie " +
+			"akzeptiert. Prüfen Sie den Empfänger. Lehnt er das Zertifikat ab, erstellen Sie einen Link, und senden Sie ihn " +
+			"seiner Administration.",
+	},
+	{"Earlier generations that are still available", "Frühere Generationen, die noch verfügbar sind"},
+	{
+		"Messages of the last 24 hours by hour. The table below has the numbers.",
+		"Nachrichten der letzten 24 Stunden nach Stunden. Die Tabelle darunter enthält die Zahlen.",
+	},
+	{"Messages by hour", "Nachrichten nach Stunden"},
+	{"seen in messages", "in Nachrichten gesehen"},
+	{"seen in a test", "in einer Prüfung gesehen"},
+	{"said by a person", "von einer Person gesagt"},
+	{"Legend of the marks", "Legende der Zeichen"},
+	{"Delivered", "Zugestellt"},
+	{"delivered", "zugestellt"},
+	{"After another attempt", "Nach weiterem Versuch"},
+	{"delivered after another attempt", "nach weiterem Versuch zugestellt"},
+	{"failed (below the line)", "fehlgeschlagen (unter der Linie)"},
+	{"Cancelled", "Abgebrochen"},
+	{"cancelled by the sender", "vom Absender abgebrochen"},
+	{"Hour", "Stunde"},
+	{
+		"Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it refuses are " +
+			"sent with an older generation. Test the receiver.",
+		"Generation %d wird zuerst versucht, und es ist nicht bekannt, ob der Empfänger sie akzeptiert. Bis %s werden " +
+			"Nachrichten, die er ablehnt, mit einer älteren Generation gesendet. Prüfen Sie den Empfänger.",
+	},
+	{"No link has been created yet.", "Es wurde noch kein Link erstellt."},
+	{"deadline on %s", "Frist am %s"},
+	{"Switch to generation %d", "Auf Generation %d umstellen"},
+	{"Switch back to generation %d", "Auf Generation %d zurückwechseln"},
+	{
+		"Create a link and send it to the receiver's administrator. It leads to the new certificate. Until it is " +
+			"installed, messages use the old one.",
+		"Erstellen Sie einen Link, und senden Sie ihn der Administration des Empfängers. Er führt zum neuen Zertifikat. " +
+			"Bis es installiert ist, verwenden Nachrichten das alte.",
+	},
+	{
+		"Messages are sent with generation %d only, and the receiver refuses it. Create a link and send it to its " +
+			"administrator now.",
+		"Nachrichten werden nur noch mit Generation %d gesendet, und der Empfänger lehnt sie ab. Erstellen Sie einen " +
+			"Link, und senden Sie ihn jetzt seiner Administration.",
+	},
+	{"Unclear: %s", "Unklar: %s"},
+	{"The receiver asks for no certificate", "Der Empfänger verlangt kein Zertifikat"},
+	{
+		"On %s at the earliest, if the old certificate is not needed until then",
+		"Frühestens am %s, wenn das alte Zertifikat bis dahin nicht gebraucht wird",
+	},
+	{"unknown: name one", "unbekannt: jetzt eintragen"},
+	{"TLS handshake only", "nur TLS-Handshake"},
+	{"Choose another test", "Andere Prüfung wählen"},
+	{
+		"until the deadline on %s: the last certificate expires that the receiver is known to accept.",
+		"bis zur Frist am %s: Dann läuft das letzte Zertifikat ab, das der Empfänger nachweislich akzeptiert.",
+	},
+	{
+		"Generations over time: each bar is the validity of one generation, shaded areas are overlaps, and the line is " +
+			"today. The text below has the dates.",
+		"Generationen im Zeitverlauf: Jeder Balken ist die Gültigkeit einer Generation, schattierte Flächen sind " +
+			"Überlappungen, und die Linie ist heute. Der Text darunter enthält die Daten.",
+	},
+}
