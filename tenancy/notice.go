@@ -117,9 +117,12 @@ type Mail struct {
 	TenantID  string
 	NoticeID  string
 	Subject   string
-	KeyUserID string // empty for an IT contact
-	Name      string
-	Address   string
+	Kind      NoticeKind // of the notice; not stored with the mail
+	KeyUserID string     // empty for an IT contact and an administrator
+	// AdministratorID is that of the [Administrator]; empty for everyone else.
+	AdministratorID string
+	Name            string
+	Address         string
 	// Designated is set if the recipient is the first IT contact.
 	Designated bool
 	MessageID  string // without angle brackets; the same at every attempt
