@@ -224,6 +224,10 @@ var germanAPI = []translation{
 	},
 	{"this link is no longer valid", "Dieser Link ist nicht mehr gültig"},
 	{
+		"the certificate has been renewed since this page was shown: load it again, and install the new one",
+		"Das Zertifikat wurde erneuert, seit diese Seite angezeigt wurde: Laden Sie sie neu, und installieren Sie das neue",
+	},
+	{
 		"this mail is %s: only a dead mail can be queued again",
 		"Diese Mail ist im Zustand %s: Nur eine endgültig gescheiterte lässt sich erneut einreihen",
 	},
