@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -48,4 +49,48 @@ type NewsBatch struct {
 	Kind           NoticeKind
 	First, Last    time.Time // when the first and the last one were stored
 	Stage          int       // the most urgent one of reminders, in days
+}
+
+// MostReported limits the certificates that a [CounterpartyReport] lists.
+const MostReported = 8
+
+// A CounterpartyReport is what one mail to a counterparty is about. It is stored with the notice.
+type CounterpartyReport struct {
+	CounterpartyID string `json:"counterparty_id"`
+	DisplayName    string `json:"display_name"` // of the counterparty
+	// Lines are the certificates with the earliest deadlines, at most [MostReported], and Total is the number of all.
+	Lines []ReportedCertificate `json:"lines"`
+	Total int                   `json:"total"`
+	// First is the earliest date: of the renewal in a warning, otherwise of the expiry.
+	First time.Time `json:"first,omitzero"`
+}
+
+// A ReportedCertificate is one certificate in a [CounterpartyReport].
+type ReportedCertificate struct {
+	Tenant        string    `json:"tenant"`         // name
+	DisplayName   string    `json:"display_name"`   // of the tenant
+	Fingerprint   string    `json:"fingerprint"`    // of the new certificate, or of the present one in a warning
+	CertificateID string    `json:"certificate_id"` // of the same one
+	At            time.Time `json:"at"`             // as First
+}
+
+// A StopReport is why an administrator gets no more mails.
+type StopReport struct {
+	Address string     `json:"address"`
+	Why     StopReason `json:"why"`
+	Other   string     `json:"other,omitempty"` // the person to ask, in the words of the reader
+}
+
+// Text encodes a report for a notice.
+func (r CounterpartyReport) Text() string { return encoded(r) }
+
+// Text encodes a report for a notice.
+func (r StopReport) Text() string { return encoded(r) }
+
+func encoded(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil { // it has only strings, numbers and times of this century
+		panic(err)
+	}
+	return string(data)
 }

@@ -29,6 +29,15 @@ const (
 
 	AuthorityAwaited NoticeKind = "authority-awaited"
 
+	// Notices to the administrators of receivers cause no tasks. Those to a counterparty have a [CounterpartyReport].
+	AdministratorExpiring NoticeKind = "administrator-expiring" // a receiver gets another certificate soon
+	AdministratorRenewed  NoticeKind = "administrator-renewed"
+	AdministratorUnready  NoticeKind = "administrator-unready"
+	AdministratorDone     NoticeKind = "administrator-done"    // all of their receivers accept the new certificate
+	AdministratorRetired  NoticeKind = "administrator-retired" // the old one is not used any more
+	// AdministratorStopped reports to key users that an administrator gets no more mails. It has a [StopReport].
+	AdministratorStopped NoticeKind = "administrator-stopped"
+
 	WatchExpected NoticeKind = "watch-expected" // its owner renews it soon
 	WatchRenewed  NoticeKind = "watch-renewed"  // the expected successor was seen
 	WatchAlarmed  NoticeKind = "watch-alarm"

@@ -36,6 +36,7 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 			tx.PruneClaims(ctx, store.ClaimAuthorityAwaited, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimRunFailed, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimFeedSilent, now.Add(-silencesKept)),
+			tx.PruneClaims(ctx, store.ClaimNews, now.Add(-newsKept)), tx.ForgetNews(ctx, now.Add(-newsKept)),
 			tx.PruneClaims(ctx, store.ClaimHeld, now),
 			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)))
 	})

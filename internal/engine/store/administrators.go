@@ -34,6 +34,13 @@ func (r Reader) Administrators(ctx context.Context, tenantID, counterpartyID str
 		"counterparty_id = ? ORDER BY address", tenantID, counterpartyID)
 }
 
+// AdministratorsOf reads everyone who was mailed as an administrator of the receivers of some tenants, by tenant ID.
+func (r Reader) AdministratorsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Administrator, error) {
+	return groupBy(ctx, r, scanAdministrator, func(a tenancy.Administrator) string { return a.TenantID },
+		"SELECT "+administratorColumns+" FROM administrators WHERE counterparty_id = '' AND tenant_id ", tenantIDs,
+		" ORDER BY address")
+}
+
 // EnsureAdministrator stores an administrator who is mailed, unless the address is known already, and returns what is
 // stored.
 func (t *Tx) EnsureAdministrator(ctx context.Context, a tenancy.Administrator) (tenancy.Administrator, error) {
