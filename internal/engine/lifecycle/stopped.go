@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
+
+// OpensStop reports whether a secret is that of the link by which an administrator stops the mails.
+func (e *Engine) OpensStop(secret, administratorID string) bool {
+	return e.linkKey != nil && e.linkKey.Is(secret, links.Stop, administratorID)
+}
 
 // StopAdministrator ends the mails to the address of one administrator. Those of other tenants to the same address
 // continue. The key users of the tenant get a task to name another person. It does nothing if the mails have ended

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -38,7 +40,10 @@ type DelivererConfig struct {
 	// Issuer issues the next generations. Optional: without it, a warning does not state what changes for an imported
 	// certificate.
 	Issuer issuer.Issuer
-	Log    *slog.Logger
+	// LinkKey derives the secrets of links to the pages of receivers. Optional: without it, mails to their administrators
+	// have no links.
+	LinkKey links.Key
+	Log     *slog.Logger
 }
 
 // A Deliverer composes queued mails, hands them to a mail server, and stores its answers.
@@ -49,6 +54,7 @@ type Deliverer struct {
 	platform Platform
 	policy   *policy.Policy // may be nil
 	issuer   issuer.Issuer  // may be nil
+	linkKey  links.Key      // may be nil
 	log      *slog.Logger
 	ledger   ledger
 	doubt    doubt
@@ -65,7 +71,7 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
 	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
-		policy: c.Policy, issuer: c.Issuer, log: c.Log}, nil
+		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, log: c.Log}, nil
 }
 
 // An answered mail is stored with its audit events.
@@ -270,7 +276,7 @@ func (r *round) end(ctx context.Context) error {
 // letters collects the content of each mail, as of now. It also returns the names of the tenants by ID.
 func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.Time) ([]Addressed, map[string]string,
 	error) {
-	all, err := d.read(ctx, mails)
+	all, err := d.read(ctx, mails, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -288,7 +294,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.
 }
 
 // read reads the data of the letters, with one query per table.
-func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records, err error) {
+func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail, now time.Time) (all records, err error) {
 	var noticeIDs, tenantIDs, certificateIDs []string
 	for _, m := range mails {
 		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
@@ -299,8 +305,17 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	for _, n := range all.notices { // the successor may also be an authority, or none: no certificate has its ID
 		certificateIDs = append(certificateIDs, n.CertificateID, n.SuccessorID)
 	}
+	for _, n := range all.notices {
+		report, _, err := reportOf(n)
+		if err != nil {
+			return all, err
+		}
+		for _, line := range report.Lines {
+			certificateIDs = append(certificateIDs, line.CertificateID)
+		}
+	}
 	all.chains = map[string][][]byte{}
-	var errs [11]error
+	var errs [13]error
 	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
 	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)
 	all.arrangements, errs[2] = d.store.ArrangementsOf(ctx, tenantIDs)
@@ -312,6 +327,8 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	all.contacts, errs[8] = d.store.ITContactsOf(ctx, tenantIDs)
 	all.preferences, errs[9] = d.store.PreferencesOf(ctx, tenantIDs)
 	all.threads, errs[10] = d.store.FirstMails(ctx, certificateIDs)
+	all.links, errs[11] = d.links(ctx, all, now)
+	errs[12] = d.readAdministrators(ctx, &all, mails)
 	return all, errors.Join(errs[:]...)
 }
 
@@ -329,6 +346,11 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	d.address(&l, all, m, n)
 	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {
 		return l, err
+	}
+	if m.AdministratorID != "" {
+		if err := d.administered(&l, all, m, n); err != nil {
+			return l, err
+		}
 	}
 	l.Subject = l.subject(n)
 	return l, nil
@@ -349,6 +371,10 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 	}
 	if isAboutWatched(n.Kind) {
 		return d.watched(l, n, all.receivers[t.ID])
+	}
+	if n.Kind == tenancy.AdministratorStopped {
+		l.Reason, l.Stopped = "", &tenancy.StopReport{}
+		return json.Unmarshal([]byte(n.Reason), l.Stopped)
 	}
 	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
 		switch n.Kind {
@@ -386,7 +412,7 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 	if n.Kind == tenancy.NewAuthority {
 		concerned = issuedByDefault(all.inReach[t.ID])
 	}
-	l.Arrangements = affected(l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
+	l.Arrangements = affected(l, all, baseKind(n, old.NotAfter, now), t, concerned, wanted, d.baseURL, now)
 	return nil
 }
 
