@@ -7,6 +7,7 @@ package tenancy
 
 import (
 	"cmp"
+	"errors"
 	"time"
 )
 
@@ -125,7 +126,13 @@ func (r Receiver) Check() error {
 			return err
 		}
 	}
-	return r.Contact.Check()
+	err := r.Contact.Check()
+	if rule := (*RuleError)(nil); errors.As(err, &rule) {
+		named := *rule
+		named.Field = "contact_" + rule.Field
+		return &named
+	}
+	return err
 }
 
 // Authentication is the method by which an arrangement authenticates to its receiver.

@@ -83,7 +83,7 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 	}
 	l.Administered = &Administered{}
 	if d.baseURL != "" && d.linkKey != nil {
-		l.Administered.Stop = d.baseURL + "/administrator/" + to.ID + "/" + d.linkKey.Secret(links.Stop, to.ID)
+		l.Administered.Stop = d.baseURL + "/administrator/" + to.ID + "-" + d.linkKey.Secret(links.Stop, to.ID)
 		l.OneClick = l.Administered.Stop
 	}
 	l.Board, l.CheckPage, l.AccountPage, l.ITContact = "", "", "", false

@@ -2,12 +2,15 @@ package notify
 
 import (
 	"bytes"
+	"context"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/mail"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -61,8 +64,8 @@ func TestTheMailToAnAdministratorHasTheCertificateAndTheLinksOfTheirSystemsOnly(
 	}
 	all, err := w.Store.LinksOf(t.Context(), []string{bank.ID, shop.ID}, date(2026, 12, 1))
 	check(t, err)
-	own := "https://p.example.com/rollover/" + w.key.Secret(links.Page, all[bank.ID][0].ID)
-	other := "https://p.example.com/rollover/" + w.key.Secret(links.Page, all[shop.ID][0].ID)
+	own := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[bank.ID][0].ID)
+	other := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[shop.ID][0].ID)
 	says(t, w.rendered(eve), "Acme hat ein neues Zertifikat. Bitte installieren Sie es bis 15. Januar 2027, 00:55 CET",
 		own, "crm-to-bank", "not crm-to-shop", "not "+other, "not /tenants/acme", "Ina, ina@acme.example.com",
 		"Nicht zuständig?")
@@ -72,7 +75,7 @@ func TestTheMailToAnAdministratorHasTheCertificateAndTheLinksOfTheirSystemsOnly(
 	check(t, err)
 	known, err := w.Store.Administrators(t.Context(), w.acme.ID, "")
 	check(t, err)
-	stop := "https://p.example.com/administrator/" + known[0].ID + "/" + w.key.Secret(links.Stop, known[0].ID)
+	stop := "https://p.example.com/administrator/" + known[0].ID + "-" + w.LinkKey.Secret(links.Stop, known[0].ID)
 	if got := m.GetGenHeader(gomail.HeaderListUnsubscribePost); len(got) != 1 || eve.OneClick != stop {
 		t.Errorf("the link that stops the mails is %q with %q", eve.OneClick, got)
 	}
@@ -146,7 +149,7 @@ func TestACounterpartyIsMailedTheAddressOfItsPage(t *testing.T) {
 	var sender answers
 	check(t, w.deliverer(&sender).Deliver(ctx, []string{mails[0].ID}, false, date(2026, 12, 2)))
 	l := sender.letters[0]
-	page := w.key.Secret(links.Counterparty, mails[0].NoticeID, mails[0].AdministratorID)
+	page := w.LinkKey.Secret(links.Counterparty, mails[0].NoticeID, mails[0].AdministratorID)
 	says(t, w.rendered(l), "1 Zertifikat, das House Bank kennt, wurde ersetzt", "https://p.example.com/counterparty/"+page,
 		"Acme (acme): 14. Januar 2027")
 	if got := l.Subject; got != "House Bank: bitte 1 Zertifikat installieren, das erste bis 14. Januar 2027" {
@@ -178,4 +181,30 @@ func TestAReminderToKeyUsersStatesWhenTheAdministratorOpenedThePage(t *testing.T
 	}))
 	check(t, w.Tick(t.Context(), date(2027, 1, 1)))
 	says(t, w.mails(date(2027, 1, 1))[subject], "Page opened: 20 December 2026")
+}
+
+func TestAnAdministratorWhoseAddressIsRefusedForGoodIsMailedNoMore(t *testing.T) {
+	w := newWorld(t)
+	w.administered(w.arrange("bank"), tenancy.Receiver{ContactName: "Eve", ContactEmail: "eve@bank.example.com"})
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	refusal := &Refusal{Fault: OfRecipient, Final: true, Reply: errors.New("550 5.1.1 no such user")}
+	d, err := NewDeliverer(DelivererConfig{Store: w.Store, LinkKey: w.LinkKey, Log: w.Log,
+		Sender: &answers{answer: func(l Addressed) error {
+			if l.Name == "Eve" {
+				return refusal
+			}
+			return nil
+		}},
+		Gone: func(ctx context.Context, id string, now time.Time) error {
+			return w.StopAdministrator(ctx, id, tenancy.Bounced, "", "mail", now)
+		}})
+	check(t, err)
+	check(t, d.Deliver(t.Context(), w.queued(), false, date(2026, 12, 1)))
+	known, err := w.Store.Administrators(t.Context(), w.acme.ID, "")
+	check(t, err)
+	if len(known) != 1 || known[0].StoppedFor != tenancy.Bounced {
+		t.Errorf("the administrators are %+v", known)
+	}
+	says(t, w.mails(date(2026, 12, 2))["alice: The administrator eve@bank.example.com gets no more mails"],
+		"eve@bank.example.com gets no more mails about the systems of Acme, because the address does not exist.")
 }

@@ -43,7 +43,9 @@ type DelivererConfig struct {
 	// LinkKey derives the secrets of links to the pages of receivers. Optional: without it, mails to their administrators
 	// have no links.
 	LinkKey links.Key
-	Log     *slog.Logger
+	// Gone is called if a mail server refuses the address of an administrator of receivers for good. Optional.
+	Gone func(ctx context.Context, administratorID string, now time.Time) error
+	Log  *slog.Logger
 }
 
 // A Deliverer composes queued mails, hands them to a mail server, and stores its answers.
@@ -52,9 +54,10 @@ type Deliverer struct {
 	sender   Sender
 	baseURL  string
 	platform Platform
-	policy   *policy.Policy // may be nil
-	issuer   issuer.Issuer  // may be nil
-	linkKey  links.Key      // may be nil
+	policy   *policy.Policy                                                         // may be nil
+	issuer   issuer.Issuer                                                          // may be nil
+	linkKey  links.Key                                                              // may be nil
+	gone     func(ctx context.Context, administratorID string, now time.Time) error // may be nil
 	log      *slog.Logger
 	ledger   ledger
 	doubt    doubt
@@ -71,7 +74,7 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
 	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
-		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, log: c.Log}, nil
+		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, gone: c.Gone, log: c.Log}, nil
 }
 
 // An answered mail is stored with its audit events.
@@ -212,6 +215,12 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 	ctx = context.WithoutCancel(ctx)
 	if err := r.d.ledger.store(ctx, r.d.store, answered{*m, events}); err != nil {
 		return err
+	}
+	if refusal.Final && m.AdministratorID != "" && r.d.gone != nil {
+		if err := r.d.gone(ctx, m.AdministratorID, r.now); err != nil {
+			r.d.log.ErrorContext(ctx, "an administrator whose address does not exist is still mailed: report the bounce with "+
+				"perennial delivery bounced", "administrator", m.AdministratorID, "error", err)
+		}
 	}
 	switch {
 	case r.hold.Since.IsZero():

@@ -19,7 +19,6 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
-	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -71,7 +70,6 @@ type world struct {
 	t    *testing.T
 	ca   *local.CA
 	acme tenancy.Tenant
-	key  links.Key
 }
 
 var installed = time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
@@ -91,9 +89,6 @@ func worldOf(t *testing.T, team []string, adopted ...lifecycle.Adopted) *world {
 	check(t, err)
 	w.Installation, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), installed,
 		func(c *lifecycle.Config) {
-			w.key, err = links.Open(ctx, c.Store, c.Seal)
-			check(t, err)
-			c.LinkKey = w.key
 			c.Outbox, c.Operators, c.Issuers = noQueue{}, team, issuer.Set{"bank-ca": byHand,
 				"early-ca": suggesting{c.Issuer}}
 		})
@@ -134,7 +129,7 @@ func (w *world) deliverer(s Sender) *Deliverer {
 	p, err := policy.Preset(policy.Default)
 	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Policy: &p, Issuer: w.ca, LinkKey: w.key, Log: slog.New(slog.DiscardHandler)})
+		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler)})
 	check(w.t, err)
 	return d
 }
@@ -443,7 +438,7 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	check(t, err)
 	check(t, w.Announce(t.Context(), below.NotAfter.AddDate(-2, 0, 0)))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, last))
-	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash), w.key}
+	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash), w.LinkKey}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
 	check(t, err)
 	for _, c := range certs {

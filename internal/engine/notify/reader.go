@@ -102,6 +102,8 @@ func (l Letter) subject(n tenancy.Notice) string {
 	switch n.Kind {
 	case tenancy.StopAsked:
 		return "Bitte bestätigen: keine Mails mehr zu " + l.TenantTitle
+	case tenancy.AdministratorStopped:
+		return "Der Ansprechpartner " + l.Stopped.Address + " erhält keine Mails mehr"
 	case tenancy.MailsStopped:
 		return "Sie erhalten keine Mails mehr zu " + l.TenantTitle
 	case tenancy.ByHand:

@@ -41,3 +41,24 @@ func (t *Tx) ForgetNews(ctx context.Context, before time.Time) error {
 	_, err := t.exec(ctx, "DELETE FROM counterparty_news WHERE told_at > 0 AND told_at < ?", micros(before))
 	return err
 }
+
+// ToldNews reads when counterparties were last mailed about a tenant, by the ID of the counterparty and the kind.
+func (r Reader) ToldNews(ctx context.Context, tenantID string) (map[string]map[tenancy.NoticeKind]time.Time, error) {
+	all := map[string]map[tenancy.NoticeKind]time.Time{}
+	type told struct {
+		party string
+		kind  tenancy.NoticeKind
+		at    time.Time
+	}
+	err := forEach(ctx, r, func(s row) (v told, err error) {
+		err = s.Scan(&v.party, &v.kind, instant{&v.at})
+		return v, err
+	}, func(v told) {
+		if all[v.party] == nil {
+			all[v.party] = map[tenancy.NoticeKind]time.Time{}
+		}
+		all[v.party][v.kind] = v.at
+	}, "SELECT counterparty_id, kind, max(told_at) FROM counterparty_news WHERE tenant_id = ? AND told_at > 0 GROUP BY "+
+		"counterparty_id, kind", tenantID)
+	return all, err
+}

@@ -40,6 +40,8 @@ type roll struct {
 	messages    []client.Message
 	diagnosis   *client.Diagnosis
 	feed        *client.Feed // nil if it has none
+	// administrator is that of the receiver.
+	administrator *client.Administrator
 }
 
 // newestOf returns the knowledge about the newest generation.
@@ -89,6 +91,9 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 			return err
 		}
 		r.links = links.Items
+		if r.administrator, err = c.administratorOf(v, r.tenant, r.receiver.Name); err != nil {
+			return err
+		}
 		if r.feed, err = c.feedOf(v, path); err != nil {
 			return err
 		}
