@@ -72,3 +72,10 @@ func (t *Tx) deleteAdministrators(ctx context.Context, counterpartyID string) er
 	_, err := t.exec(ctx, "DELETE FROM administrators WHERE counterparty_id = ? AND counterparty_id <> ''", counterpartyID)
 	return err
 }
+
+// CountAdministratorMails counts the notices to administrators, and their mails.
+func (r Reader) CountAdministratorMails(ctx context.Context) (notices, mails int, err error) {
+	err = r.explain(r.q.QueryRowContext(ctx, "SELECT COUNT(DISTINCT notice_id), COUNT(*) FROM mails WHERE "+
+		"administrator_id <> ''").Scan(&notices, &mails))
+	return notices, mails, err
+}
