@@ -422,7 +422,15 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 		concerned = issuedByDefault(all.inReach[t.ID])
 	}
 	l.Arrangements = affected(l, all, baseKind(n, old.NotAfter, now), t, concerned, wanted, d.baseURL, now)
-	return nil
+	if n.Kind != tenancy.Over {
+		return nil
+	}
+	var ids []string
+	for _, a := range l.Arrangements {
+		ids = append(ids, a.id)
+	}
+	l.Failed, err = d.store.FailedSince(ctx, ids, old.NotAfter)
+	return err
 }
 
 // issuedByDefault returns the credentials whose newest generation is of the default issuer.

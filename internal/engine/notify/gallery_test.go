@@ -124,6 +124,7 @@ func situations() (all []situation) {
 	add("reverted", tenancy.Done, mixed)
 	add("in the meantime", tenancy.Unready)
 	add("over", tenancy.Over, func(l *Letter) {
+		l.Failed = 2170
 		for _, a := range systems(l.Kind, l.Reader)[:5] {
 			a.Exposed, a.Deadline = true, time.Time{}
 			l.Arrangements = append(l.Arrangements, complete(l.Kind, l.Reader, a))

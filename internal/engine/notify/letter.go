@@ -45,6 +45,9 @@ type Letter struct {
 	FirstOfCA    time.Time
 	RenewalOn    time.Time
 	Arrangements []Affected
+	// Failed counts the messages to these arrangements that have failed since the old certificate expired, in a mail about
+	// that.
+	Failed int
 	// Changes lists the differences that receivers may notice besides the serial number and the dates, if ChangesKnown
 	// is set. In a warning, they follow from the CA's plans.
 	Changes      tenancy.Changes

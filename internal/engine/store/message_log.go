@@ -67,6 +67,16 @@ func (r Reader) Traffic(ctx context.Context, tenantID, arrangementID string, sin
 	return n, latest, err
 }
 
+// FailedSince counts the messages of arrangements that have failed since an instant.
+func (r Reader) FailedSince(ctx context.Context, arrangementIDs []string, since time.Time) (int, error) {
+	if len(arrangementIDs) == 0 {
+		return 0, nil
+	}
+	in, args := r.among(arrangementIDs)
+	return one(ctx, r, "messages", scanOne[int], "SELECT coalesce(sum(count), 0) FROM message_log WHERE arrangement_id "+
+		in+" AND at >= ? AND (status = 0 OR status >= 400) AND status <> 499", append(args, micros(since))...)
+}
+
 // FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no
 // success after the first of them.
 func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {
