@@ -2,9 +2,9 @@ package client
 
 import "time"
 
-// Administrator is the administrator of a receiver, with what the service has mailed to them. Times are the latest ones,
-// and are absent if there was none. If the receiver is linked to a counterparty with a page, its contacts are mailed about
-// all their tenants at once, and the address is absent.
+// Administrator is the administrator of a receiver, with what the service has mailed to them. Times are the latest
+// ones, and are absent if there was none. If the receiver is linked to a counterparty with a page, its contacts are
+// mailed about all their tenants at once, and the address is absent.
 type Administrator struct {
 	Receiver            string    `json:"receiver" doc:"Name of the receiver."`
 	ReceiverDisplayName string    `json:"receiver_display_name"`

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An Administrator is an address to which the service mails as the administrator of receivers: those of a tenant, or all
-// of a counterparty. The other ID is empty.
+// An Administrator is an address to which the service mails as the administrator of receivers: those of a tenant, or
+// all of a counterparty. The other ID is empty.
 type Administrator struct {
 	ID             string
 	TenantID       string
@@ -32,8 +32,8 @@ const (
 // upper and lower case in practice.
 func MailKey(address string) string { return strings.ToLower(address) }
 
-// CounterpartyNews is a renewal of one tenant that a counterparty is to be mailed about. Its mails gather the news of all
-// tenants.
+// CounterpartyNews is a renewal of one tenant that a counterparty is to be mailed about. Its mails gather the news of
+// all tenants.
 type CounterpartyNews struct {
 	CounterpartyID string
 	Kind           NoticeKind

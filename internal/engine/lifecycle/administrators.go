@@ -14,11 +14,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// linkedByService is who creates the links in mails to administrators, for the list of links.
+// linkedByService names the service as the creator of the links in mails to administrators.
 const linkedByService = "mail to the administrator"
 
-// reach is what the mails to the administrators of a tenant's receivers need. known and links also have what the current
-// batch adds.
+// reach holds the rows for the mails to the administrators of a tenant's receivers. known and links also have what the
+// current batch adds.
 type reach struct {
 	arrangements []tenancy.Arrangement
 	receivers    map[string]tenancy.Receiver // by ID
@@ -47,8 +47,8 @@ type newLink struct {
 	hash string
 }
 
-// reachOf reads how the administrators of the receivers of some tenants are mailed. A tenant that does not allow that has
-// none.
+// reachOf reads how the administrators of the receivers of some tenants are mailed. A tenant that does not allow that
+// has none.
 func (e *Engine) reachOf(ctx context.Context, r store.Reader, all map[string]audience) error {
 	var ids []string
 	for id, p := range all {
@@ -119,8 +119,8 @@ func accepted(all []tenancy.CounterpartyContact) (some []tenancy.CounterpartyCon
 	return some
 }
 
-// toAdministrators adds the mails to the administrators of those receivers that get a certificate and are concerned, each
-// with the links of their pages. A counterparty is mailed later, about all its tenants at once.
+// toAdministrators adds the mails to the administrators of those receivers that get a certificate and are concerned,
+// each with the links of their pages. A counterparty is mailed later, about all its tenants at once.
 func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n tenancy.Notice, of concern,
 	now time.Time) {
 	if p.reach == nil {
@@ -195,8 +195,8 @@ func (e *Engine) linkFor(b *batch, r *reach, a tenancy.Arrangement, generation i
 	b.links = append(b.links, newLink{l, tenancy.HashSecret(e.linkKey.Secret(links.Page, l.ID))})
 }
 
-// writeReach stores the administrators and links of a batch. If a replica stored an administrator first, the mails of the
-// batch get its ID.
+// writeReach stores the administrators and links of a batch. If a replica stored an administrator first, the mails of
+// the batch get its ID.
 func writeReach(ctx context.Context, tx *store.Tx, b *batch, now time.Time) error {
 	for _, a := range b.administrators {
 		stored, err := tx.EnsureAdministrator(ctx, a)

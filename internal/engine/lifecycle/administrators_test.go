@@ -182,7 +182,8 @@ func TestAnAdministratorWhoStopsTheMailsStopsOnlyTheirOwnAndKeyUsersGetATask(t *
 func (f *fixture) bank(contacts []string, all ...tenancy.Arrangement) {
 	f.t.Helper()
 	ctx := f.t.Context()
-	c := tenancy.Counterparty{ID: "bank", Name: "bank", DisplayName: "House Bank", CreatedAt: date("2026-01-15"), Version: 1}
+	c := tenancy.Counterparty{ID: "bank", Name: "bank", DisplayName: "House Bank", CreatedAt: date("2026-01-15"),
+		Version: 1}
 	check(f.t, f.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateCounterparty(ctx, c); err != nil {
 			return err

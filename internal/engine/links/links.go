@@ -2,8 +2,8 @@
 //
 // A mail is written when its event happens and sent later, perhaps days later. The database has only hashes of the
 // secrets of links, so the secret in such a mail follows from the ID of the link and a key of the installation. The key
-// is sealed like a private key. It promises that whoever reads the database alone cannot use a link. Whoever has the key
-// file as well can compute every link that was mailed.
+// is sealed like a private key. It promises that whoever reads the database alone cannot use a link. Whoever has the
+// key file as well can compute every link that was mailed.
 package links
 
 import (

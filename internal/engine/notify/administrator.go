@@ -15,7 +15,7 @@ import (
 // mostAdministered limits the systems with a link in a mail to their administrator.
 const mostAdministered = 10
 
-// Administered is what a mail to the administrator of receivers needs besides what it is about.
+// Administered holds the facts that only mails to the administrators of receivers have.
 type Administered struct {
 	// Party is set in a mail to a counterparty, which is about several tenants.
 	Party *PartyFacts
@@ -25,7 +25,7 @@ type Administered struct {
 	Stop string
 }
 
-// PartyFacts are what a mail to a counterparty is about.
+// PartyFacts describe the subject matter of a mail to a counterparty.
 type PartyFacts struct {
 	DisplayName string // of the counterparty
 	Lines       []tenancy.ReportedCertificate

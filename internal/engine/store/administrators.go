@@ -63,7 +63,8 @@ func (t *Tx) StopAdministrator(ctx context.Context, id string, why tenancy.StopR
 
 // ResumeAdministrator records that an address gets mails again. It reports false if it did before.
 func (t *Tx) ResumeAdministrator(ctx context.Context, id string) (bool, error) {
-	n, err := t.exec(ctx, "UPDATE administrators SET stopped_at = 0, stopped_for = '' WHERE id = ? AND stopped_at <> 0", id)
+	n, err := t.exec(ctx, "UPDATE administrators SET stopped_at = 0, stopped_for = '' WHERE id = ? AND "+
+		"stopped_at <> 0", id)
 	return n > 0, err
 }
 

@@ -28,8 +28,8 @@ func (r Reader) WaitingNews(ctx context.Context) ([]tenancy.NewsBatch, error) {
 		"told_at = 0 GROUP BY counterparty_id, kind ORDER BY counterparty_id, kind")
 }
 
-// TakeNews marks the news of a kind as told, and returns the IDs of the certificates. It is empty if another replica was
-// faster.
+// TakeNews marks the news of a kind as told, and returns the IDs of the certificates. It is empty if another replica
+// was faster.
 func (t *Tx) TakeNews(ctx context.Context, counterpartyID string, kind tenancy.NoticeKind,
 	now time.Time) (certificateIDs []string, err error) {
 	return list(ctx, t.Reader, scanOne[string], "UPDATE counterparty_news SET told_at = ? WHERE counterparty_id = ? AND "+

@@ -36,7 +36,8 @@ func (r Reader) Links(ctx context.Context, arrangementID, after string, limit in
 }
 
 // LinksOf reads the links of arrangements that are valid at now, by the ID of the arrangement, the oldest first.
-func (r Reader) LinksOf(ctx context.Context, arrangementIDs []string, now time.Time) (map[string][]tenancy.Link, error) {
+func (r Reader) LinksOf(ctx context.Context, arrangementIDs []string,
+	now time.Time) (map[string][]tenancy.Link, error) {
 	all, err := groupBy(ctx, r, scanLink, func(l tenancy.Link) string { return l.ArrangementID },
 		"SELECT "+linkColumns+" FROM links WHERE revoked_at = 0 AND arrangement_id ", arrangementIDs, " ORDER BY id")
 	for id, links := range all {

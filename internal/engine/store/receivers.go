@@ -35,8 +35,8 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 }
 
 var insertReceivers = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text",
-	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text", "contact_language text",
-	"contact_zone text")
+	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text",
+	"contact_language text", "contact_zone text")
 
 // CreateReceivers stores new receivers. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver) error {

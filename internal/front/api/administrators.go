@@ -69,7 +69,7 @@ func (s *server) listAdministrators(ctx context.Context, in *struct {
 	return pageOf(receivers, in.Limit, func(r tenancy.Receiver) string { return r.ID }, known.view), nil
 }
 
-// mailedTo is what is known of the administrators of a tenant's receivers.
+// mailedTo holds the rows about the administrators of a tenant's receivers.
 type mailedTo struct {
 	administrators map[string]tenancy.Administrator // by address
 	mails          map[string][]tenancy.Mail        // by the ID of the administrator, the latest first
@@ -156,7 +156,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// resumeAdministrator is for an address that exists after all. Whoever asked for no mails can only undo that themselves.
+// resumeAdministrator is for an address that exists after all. Whoever asked for no mails can only undo that
+// themselves.
 func (s *server) resumeAdministrator(ctx context.Context, in *OneReceiver) (*struct{}, error) {
 	t, r, err := s.receiver(ctx, *in)
 	if err != nil {
@@ -231,8 +232,8 @@ func (s *server) resumeByLink(ctx context.Context, in *OneLink) (*struct{}, erro
 	return nil, s.engine.ResumeAdministrator(ctx, a.ID, stopActor+a.Address, s.clock())
 }
 
-// reportBounce stops the mails to an address that does not exist. Whoever sends the report is not known, so only the mail
-// that it names counts, whose ID is not published.
+// reportBounce stops the mails to an address that does not exist. Whoever sends the report is not known, so only the
+// mail that it names counts, whose ID is not published.
 func (s *server) reportBounce(ctx context.Context, in *struct{ Body client.Bounce }) (*Entity[client.Bounced], error) {
 	bounce, err := notify.ReadBounce([]byte(in.Body.Message))
 	if err != nil {

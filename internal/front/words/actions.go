@@ -64,7 +64,7 @@ var actions = map[string]translation{
 	"certificate.revoked":   {"certificate revoked", "Zertifikat gesperrt"},
 	"certificate.warned":    {"warned before the expiry", "vor dem Ablauf gewarnt"},
 
-	"counterparty.mailed":             {"counterparty mailed about its tenants", "Gegenpartei zu ihren Mandanten angeschrieben"},
+	"counterparty.mailed":             {"counterparty mailed", "Gegenpartei angeschrieben"},
 	"counterparty.changed":            {"counterparty changed", "Gegenpartei geändert"},
 	"counterparty.contact-accepted":   {"contact accepted", "Kontakt angenommen"},
 	"counterparty.contact-added":      {"contact added", "Kontakt hinzugefügt"},

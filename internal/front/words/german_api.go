@@ -226,8 +226,8 @@ var germanAPI = []translation{
 	{"mails to the administrator of %s are not stopped", "Mails an den Ansprechpartner von %s sind nicht abbestellt"},
 	{
 		"%s wants no more mails, and can undo that with the link in the last mail: name another administrator of %s",
-		"%s will keine Mails mehr und kann das mit dem Link in der letzten Mail rückgängig machen: Nennen Sie einen anderen " +
-			"Ansprechpartner von %s",
+		"%s will keine Mails mehr und kann das mit dem Link in der letzten Mail rückgängig machen: Nennen Sie einen " +
+			"anderen Ansprechpartner von %s",
 	},
 	{
 		"The administrator %s gets no more mails: name another one",

@@ -180,8 +180,8 @@ func (w *world) open(ctx context.Context) (err error) {
 		}
 	}
 	w.engine, err = lifecycle.New(lifecycle.Config{
-		LinkKey: key, Store: w.store, Issuer: w.registry, Keys: oneKey{w.key}, Seal: seal, Policy: w.config.Policy, Outbox: w.postbox,
-		MailDomain: "example.com", Log: log,
+		LinkKey: key, Store: w.store, Issuer: w.registry, Keys: oneKey{w.key}, Seal: seal, Policy: w.config.Policy,
+		Outbox: w.postbox, MailDomain: "example.com", Log: log,
 	})
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ type Config struct {
 	ReactionMin, ReactionMax time.Duration
 	// Idle is the share of administrators who react only two days after the first failed message.
 	Idle float64
-	// Notified is how administrators are notified of a renewal.
+	// Notified selects who notifies administrators of a renewal.
 	Notified Notified
 	// The time until a key user forwards the notice is uniformly distributed between these bounds, and Forgotten is the
 	// share of notices that are never forwarded. Both are used only if the key users forward.
@@ -53,7 +53,7 @@ type Config struct {
 	Interval time.Duration
 }
 
-// Notified is how the administrators of receivers are notified of a renewal.
+// Notified selects who notifies the administrators of receivers of a renewal.
 type Notified string
 
 // The ways.
