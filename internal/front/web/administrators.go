@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -153,8 +154,12 @@ type stepAt struct {
 	at   time.Time
 }
 
-// mailSteps lists what an administrator was mailed, and did, in the usual order.
+// mailSteps lists what an administrator was mailed, and did, in the usual order. What did not happen is left out, except
+// that the page was not opened although its link was sent.
 func (v *view) mailSteps(a client.Administrator) []stepAt {
-	return []stepAt{{v.T("Announced"), a.AnnouncedAt}, {v.T("Sent"), a.SentAt}, {v.T("Page opened"), a.OpenedAt},
+	steps := []stepAt{{v.T("Announced"), a.AnnouncedAt}, {v.T("Sent"), a.SentAt}, {v.T("Page opened"), a.OpenedAt},
 		{v.T("Tested"), a.TestedAt}, {v.T("Reminded"), a.RemindedAt}, {v.T("Done"), a.DoneAt}}
+	return slices.DeleteFunc(steps, func(s stepAt) bool {
+		return s.at.IsZero() && (s.name != v.T("Page opened") || a.SentAt.IsZero())
+	})
 }

@@ -34,7 +34,7 @@ var germanAdministrators = []translation{
 		"Der Dienst schreibt ihnen: vor einer Erneuerung, mit dem neuen Zertifikat, vor einer Frist, " +
 			"und wenn alles erledigt ist.",
 	},
-	{"Nothing yet", "Noch nichts"},
+	{"The service has not mailed them yet.", "Der Dienst hat noch keine Mail geschickt."},
 	{"None is known", "Keiner bekannt"},
 	{
 		"You forward the new certificate to them. The service can do that for you, and remind them " +
@@ -72,7 +72,6 @@ var germanAdministrators = []translation{
 	{"Stop mails to this address", "Keine Mails mehr an diese Adresse"},
 	{"Reminded", "Erinnert"},
 	{"another person is responsible", "jemand anders ist zuständig"},
-	{"Latest", "Zuletzt"},
 	{"the address does not exist", "die Adresse gibt es nicht"},
 	{"%s gets mails about the certificates of %s.", "%s erhält Mails zu den Zertifikaten von %s."},
 	{"No mails since %s: %s.", "Keine Mails seit %s: %s."},
