@@ -34,7 +34,11 @@ func (c *tenantCreateCmd) Run(e env) error {
 }
 
 func showTenant(c *remote, e env, t client.Tenant) error {
-	return c.show(e, t, "name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt))
+	rows := []any{"name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt)}
+	if t.MailsAdministrators {
+		rows = append(rows, "administrators", "are mailed")
+	}
+	return c.show(e, t, rows...)
 }
 
 type tenantListCmd struct{ listing }

@@ -128,6 +128,10 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 	}
 	n.ID, n.TenantID, n.CreatedAt, n.Subject = store.NewID(), p.Tenant.ID, now, subjects[n.Kind]
 	n.DedupKey = fmt.Sprintf("%s/%d/%s", n.Kind, of.stage, of.owner)
+	newest := c.Generation
+	if n.SuccessorID != "" {
+		newest++
+	}
 	mailed := map[string]bool{}
 	for _, a := range p.reach.arrangements {
 		v := p.reach.receivers[a.ReceiverID]
@@ -145,7 +149,7 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 		if !to.StoppedAt.IsZero() {
 			continue
 		}
-		e.linkFor(b, p.reach, a, c.Generation, to, now)
+		e.linkFor(b, p.reach, a, newest, to, now)
 		if !mailed[to.ID] {
 			mailed[to.ID] = true
 			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{AdministratorID: to.ID, Name: v.ContactName,

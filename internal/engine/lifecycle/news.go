@@ -19,8 +19,9 @@ const (
 	newsPause = time.Hour
 	// newsLongest is the longest time that news wait for others.
 	newsLongest = 6 * time.Hour
-	// newsKept is the time after which news that were told are deleted. It exceeds the time in which they can come again.
-	newsKept = 90 * policy.Day
+	// newsKept is the time after which news that were told are deleted. It exceeds the lifetime of a certificate, during
+	// which they can come again.
+	newsKept = 400 * policy.Day
 	// toAllFrom is the stage from which on a reminder goes to every contact of a counterparty, in days. Other mails go to
 	// the first contact who gets mails.
 	toAllFrom = 7
