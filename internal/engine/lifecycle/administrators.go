@@ -17,6 +17,9 @@ import (
 // linkedByService names the service as the creator of the links in mails to administrators.
 const linkedByService = "mail to the administrator"
 
+// mostMailed limits the administrators that one event of a tenant mails, because a key user enters their addresses.
+const mostMailed = 500
+
 // reach holds the rows for the mails to the administrators of a tenant's receivers. known and links also have what the
 // current batch adds.
 type reach struct {
@@ -132,9 +135,10 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 	if n.SuccessorID != "" {
 		newest++
 	}
-	mailed := map[string]bool{}
+	mailed, left := map[string]bool{}, map[string]bool{} // by address
 	for _, a := range p.reach.arrangements {
 		v := p.reach.receivers[a.ReceiverID]
+		address := tenancy.MailKey(v.ContactEmail)
 		switch {
 		case a.Authentication != tenancy.ClientCertificate || a.Presents() != c.Purpose || !of.has(a):
 			continue
@@ -142,7 +146,10 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 			b.news = append(b.news, tenancy.CounterpartyNews{CounterpartyID: v.CounterpartyID, Kind: n.Kind,
 				CertificateID: c.ID, Stage: of.stage, TenantID: p.Tenant.ID, CreatedAt: now})
 			continue
-		case v.ContactEmail == "":
+		case address == "":
+			continue
+		case !mailed[address] && len(mailed) == mostMailed:
+			left[address] = true
 			continue
 		}
 		to := p.reach.administrator(b, p.Tenant.ID, v.ContactEmail, now)
@@ -150,14 +157,18 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 			continue
 		}
 		e.linkFor(b, p.reach, a, newest, to, now)
-		if !mailed[to.ID] {
-			mailed[to.ID] = true
+		if !mailed[address] {
+			mailed[address] = true
 			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{AdministratorID: to.ID, Name: v.ContactName,
 				Address: v.ContactEmail}))
 		}
 	}
 	if len(mailed) > 0 {
 		b.notices = append(b.notices, n)
+	}
+	if len(left) > 0 {
+		e.log.Warn("a tenant has too many administrators of receivers, and some were not mailed: create links for them",
+			"tenant", p.Tenant.Name, "mailed", len(mailed), "not_mailed", len(left))
 	}
 }
 

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,6 +174,12 @@ func TestAnAdministratorWhoStopsTheMailsStopsOnlyTheirOwnAndKeyUsersGetATask(t *
 		t.Errorf("%d key users have a task, want 3", stopped)
 	}
 	check(t, f.ResumeAdministrator(t.Context(), known[0].ID, "link", date("2026-12-02")))
+	check(t, f.StopAdministrator(t.Context(), known[0].ID, tenancy.StopAskedFor, "", "link", date("2026-12-02")))
+	if err := f.ResumeAdministrator(t.Context(), known[0].ID, "link", date("2026-12-02")); !errors.Is(err,
+		tenancy.ErrRefused) {
+		t.Errorf("a second undo on the same day: %v", err)
+	}
+	check(t, f.ResumeAdministrator(t.Context(), known[0].ID, "link", date("2026-12-03")))
 	f.ticks("2026-12-16")
 	f.tells("after the undo", seen, "ada@bank.example: unready", "ada@bank.example: unready",
 		"bob@shop.example: unready")
@@ -264,4 +271,23 @@ func TestACounterpartyGetsOneMailAboutAllTenantsThatAllowIt(t *testing.T) {
 	}
 	hourly("2027-01-10")
 	f.tells("all accept, and the first contact is gone", seen, "bob@bank.example: done")
+}
+
+// A key user enters the addresses, so an event must not mail any number of them.
+func TestAnEventOfATenantMailsALimitedNumberOfAdministrators(t *testing.T) {
+	f := reaching(t, date("2026-01-15"))
+	p := audience{reach: &reach{receivers: map[string]tenancy.Receiver{}, known: map[string]tenancy.Administrator{},
+		links: map[string][]tenancy.Link{}}}
+	for i := range mostMailed + 10 {
+		id := fmt.Sprint(i)
+		p.reach.receivers[id] = tenancy.Receiver{ID: id, ContactEmail: id + "@x.example"}
+		p.reach.arrangements = append(p.reach.arrangements, tenancy.Arrangement{ID: id, Name: id, ReceiverID: id,
+			Authentication: tenancy.ClientCertificate, Credential: tenancy.ForTenant})
+	}
+	b := batchFor(0)
+	f.toAdministrators(b, p, tenancy.Certificate{Purpose: tenancy.ForTenant}, tenancy.Notice{
+		Kind: tenancy.AdministratorRenewed}, everyone, date("2026-12-01"))
+	if len(b.mails) != mostMailed || len(b.links) != mostMailed || len(b.notices) != 1 {
+		t.Errorf("%d mails and %d links for %d notices", len(b.mails), len(b.links), len(b.notices))
+	}
 }

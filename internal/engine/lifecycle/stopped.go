@@ -49,7 +49,8 @@ func (e *Engine) StopAdministrator(ctx context.Context, id string, why tenancy.S
 	})
 }
 
-// ResumeAdministrator mails an administrator again. It does nothing if they get mails.
+// ResumeAdministrator mails an administrator again. It does nothing if they get mails. It is possible once a day, so
+// that the holder of a link cannot cause tasks without end: the error is [tenancy.ErrRefused].
 func (e *Engine) ResumeAdministrator(ctx context.Context, id, actor string, now time.Time) error {
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
 		a, err := tx.Administrator(ctx, id)
@@ -59,6 +60,11 @@ func (e *Engine) ResumeAdministrator(ctx context.Context, id, actor string, now 
 		first, err := tx.ResumeAdministrator(ctx, id)
 		if err != nil || !first {
 			return err
+		}
+		if first, err = tx.Claim(ctx, store.ClaimResumed, id+"/"+now.UTC().Format(time.DateOnly), now); err != nil {
+			return err
+		} else if !first {
+			return tenancy.Errorf(tenancy.ErrRefused, "mails to %s were resumed today already: try again tomorrow", a.Address)
 		}
 		if a.TenantID == "" {
 			event, err := counterpartyEvent(ctx, tx, a, "administrator.resumed", actor, nil, now)

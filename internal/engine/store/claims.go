@@ -40,6 +40,8 @@ const (
 	ClaimHint ClaimKind = "hint"
 	// ClaimNews is the mail to a counterparty about its tenants. The subject is its ID with the kind and the date.
 	ClaimNews ClaimKind = "news"
+	// ClaimResumed is the undoing of a stop by an administrator. The subject is their ID with the date.
+	ClaimResumed ClaimKind = "administrator resumed"
 )
 
 // inSettings is the prefix of the setting by which a replica of a release without the table of claims claims the same

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -128,8 +129,10 @@ func (c *console) stopMails(v *view) error {
 	return c.stopLink(v)
 }
 
+// undoStop undoes a stop. That is refused for a second time on a day.
 func (c *console) undoStop(v *view) error {
-	if _, err := c.do(v, client.Request{Method: http.MethodPost, Path: stopAPI(v) + "/resume"}); isGone(err) {
+	_, err := c.do(v, client.Request{Method: http.MethodPost, Path: stopAPI(v) + "/resume"})
+	if r := (*refusal)(nil); errors.As(err, &r) && r.Status == http.StatusNotFound {
 		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
 	} else if err != nil {
 		return err
@@ -154,8 +157,8 @@ type stepAt struct {
 	at   time.Time
 }
 
-// mailSteps lists what an administrator was mailed, and did, in the usual order. What did not happen is left out, except
-// that the page was not opened although its link was sent.
+// mailSteps lists what an administrator was mailed, and did, in the usual order. What did not happen is left out,
+// except that the page was not opened although its link was sent.
 func (v *view) mailSteps(a client.Administrator) []stepAt {
 	steps := []stepAt{{v.T("Announced"), a.AnnouncedAt}, {v.T("Sent"), a.SentAt}, {v.T("Page opened"), a.OpenedAt},
 		{v.T("Tested"), a.TestedAt}, {v.T("Reminded"), a.RemindedAt}, {v.T("Done"), a.DoneAt}}

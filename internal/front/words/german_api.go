@@ -223,6 +223,10 @@ var germanAPI = []translation{
 		"Dieser Import wurde vor mehr als einem Tag geprüft, und der Plan ist gelöscht: Prüfen Sie die Dateien erneut",
 	},
 	{"is not a report about a mail (RFC 3464): %v", "ist kein Bericht über eine Mail (RFC 3464): %v"},
+	{
+		"mails to %s were resumed today already: try again tomorrow",
+		"Die Mails an %s wurden heute schon wieder aufgenommen: Versuchen Sie es morgen noch einmal",
+	},
 	{"mails to the administrator of %s are not stopped", "Mails an den Ansprechpartner von %s sind nicht abbestellt"},
 	{
 		"%s wants no more mails, and can undo that with the link in the last mail: name another administrator of %s",

@@ -35,6 +35,7 @@ CREATE TABLE counterparty_news (
     PRIMARY KEY (counterparty_id, kind, certificate_id, stage)
 ) /*sqlite WITHOUT ROWID */;
 CREATE INDEX counterparty_news_waiting ON counterparty_news (counterparty_id, kind, created_at) WHERE told_at = 0;
+CREATE INDEX counterparty_news_by_tenant ON counterparty_news (tenant_id, counterparty_id, kind, told_at);
 
 -- +goose Down
 DROP TABLE counterparty_news;
