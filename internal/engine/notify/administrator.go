@@ -186,6 +186,12 @@ func (l Letter) Administrated() []Affected {
 // MoreAdministrated returns how many systems are not listed.
 func (l Letter) MoreAdministrated() int { return len(l.Arrangements) - len(l.Administrated()) }
 
+// Reverted reports whether a system of the reader is not known to accept the new certificate, in a mail that all of
+// them did when it was written.
+func (l Letter) Reverted() bool {
+	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Accepts && !a.Unasked })
+}
+
 // Host returns the host of the endpoint, or the end of a long one.
 func (a Affected) Host() string { return a.host() }
 

@@ -205,7 +205,10 @@ func administratorSituations() (all []situation) {
 	add("urgent", tenancy.AdministratorUnready, to(ina, 2, urgent))
 	add("expired", tenancy.AdministratorUnready, to(ina, 2, over))
 	add("in the meantime", tenancy.AdministratorUnready, to(ina, 0))
-	add("one", tenancy.AdministratorDone, to(ina, 1))
+	add("one", tenancy.AdministratorDone, to(ina, 1, func(l *Letter) {
+		l.Arrangements[0].Accepts, l.Arrangements[0].Refuses = true, false
+	}))
+	add("reverted", tenancy.AdministratorDone, to(ina, 2))
 	add("one", tenancy.AdministratorRetired, to(ina, 1))
 	for _, kind := range []tenancy.NoticeKind{tenancy.AdministratorExpiring, tenancy.AdministratorRenewed,
 		tenancy.AdministratorUnready, tenancy.AdministratorDone, tenancy.AdministratorRetired} {
