@@ -8,11 +8,13 @@ import (
 
 // Receiver is an external system that gets messages.
 type Receiver struct {
-	Name         string    `json:"name" example:"erp"`
-	DisplayName  string    `json:"display_name,omitempty"`
-	ContactName  string    `json:"contact_name,omitempty" doc:"Name of its administrator."`
-	ContactEmail string    `json:"contact_email,omitempty"`
-	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
+	Name            string    `json:"name" example:"erp"`
+	DisplayName     string    `json:"display_name,omitempty"`
+	ContactName     string    `json:"contact_name,omitempty" doc:"Name of its administrator."`
+	ContactEmail    string    `json:"contact_email,omitempty"`
+	ContactLanguage string    `json:"contact_language,omitempty" enum:"en,de" doc:"Language of mails to its administrator. Default: that of the installation."`
+	ContactZone     string    `json:"contact_zone,omitempty" example:"Europe/Berlin" doc:"Time zone of mails to its administrator, an IANA name. Default: that of the installation."`
+	CreatedAt       time.Time `json:"created_at,omitzero" readOnly:"true"`
 }
 
 // Arrangement is a communication arrangement of a tenant with a receiver.

@@ -137,10 +137,13 @@ type MessageHour struct {
 type Link struct {
 	ID         string    `json:"id" readOnly:"true"`
 	URL        string    `json:"url,omitempty" readOnly:"true" doc:"Shown only when the link is created."`
-	Generation int       `json:"generation" readOnly:"true" doc:"Generation to install."`
+	Generation int       `json:"generation" readOnly:"true" doc:"Newest generation when the link was created. The page shows the newest one."`
+	Address    string    `json:"address,omitempty" readOnly:"true" doc:"Address of the administrator to whom the service mails the link. Absent if a person passes it on."`
 	CreatedBy  string    `json:"created_by,omitempty" readOnly:"true"`
 	CreatedAt  time.Time `json:"created_at,omitzero" readOnly:"true"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero" readOnly:"true"`
 	RevokedAt  time.Time `json:"revoked_at,omitzero" readOnly:"true"`
+	OpenedAt   time.Time `json:"opened_at,omitzero" readOnly:"true" doc:"Latest opening of the page, to the hour. Filters of mails open links, too."`
+	TestedAt   time.Time `json:"tested_at,omitzero" readOnly:"true" doc:"Latest test on the page."`
 	UsedAt     time.Time `json:"used_at,omitzero" readOnly:"true" doc:"Time at which the certificate was last reported as installed."`
 }

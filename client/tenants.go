@@ -12,16 +12,18 @@ import (
 
 // Tenant is a tenant of the platform.
 type Tenant struct {
-	Name        string          `json:"name" example:"acme" doc:"Part of URLs. A DNS label."`
-	DisplayName string          `json:"display_name,omitempty" doc:"Default: the name."`
-	KeyType     tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"p256" doc:"Key type of the next certificates."`
-	CreatedAt   time.Time       `json:"created_at,omitzero" readOnly:"true"`
+	Name                string          `json:"name" example:"acme" doc:"Part of URLs. A DNS label."`
+	DisplayName         string          `json:"display_name,omitempty" doc:"Default: the name."`
+	KeyType             tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"p256" doc:"Key type of the next certificates."`
+	MailsAdministrators bool            `json:"mails_administrators,omitempty" readOnly:"true" doc:"True if the service may mail the administrators of the tenant's receivers. Set by a change of the tenant."`
+	CreatedAt           time.Time       `json:"created_at,omitzero" readOnly:"true"`
 }
 
 // TenantChange holds the fields of a tenant that can be changed.
 type TenantChange struct {
-	DisplayName string          `json:"display_name"`
-	KeyType     tenancy.KeyType `json:"key_type" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519"`
+	DisplayName         string          `json:"display_name"`
+	KeyType             tenancy.KeyType `json:"key_type" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519"`
+	MailsAdministrators *bool           `json:"mails_administrators,omitempty" doc:"Whether the service may mail the administrators of the tenant's receivers about its certificates. Absent: as it is."`
 }
 
 // KeyUser is a key user of a tenant.
@@ -43,12 +45,12 @@ type Invitation struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// KeyUserChange holds the fields of a key user that can be changed.
+// KeyUserChange holds the fields of a key user that can be changed. A field that is absent stays as it is.
 type KeyUserChange struct {
-	DisplayName string `json:"display_name,omitempty" doc:"Absent: the name."`
-	Email       string `json:"email"`
-	Language    string `json:"language,omitempty" enum:"en,de" doc:"Absent: the default."`
-	Zone        string `json:"zone,omitempty" doc:"Absent: the default."`
+	DisplayName *string `json:"display_name,omitempty" doc:"Absent: as it is. Empty: the name."`
+	Email       string  `json:"email"`
+	Language    *string `json:"language,omitempty" enum:"en,de," doc:"Absent: as it is. Empty: the default."`
+	Zone        *string `json:"zone,omitempty" doc:"Absent: as it is. Empty: the default."`
 }
 
 // ITContact is an IT contact of a tenant. The first one in the list is the designated contact.

@@ -41,13 +41,14 @@ var layout = []struct {
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/feeds", []string{"internal/engine/rollovers", "internal/engine/standing", "internal/engine/store",
 		"internal/feed", "internal/keys/keyring"}},
+	{"internal/engine/links", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/lifecycle", []string{
-		"internal/engine/feeds", "internal/engine/standing", "internal/engine/store", "internal/engine/rollovers",
-		"internal/keys/...",
+		"internal/engine/feeds", "internal/engine/links", "internal/engine/standing", "internal/engine/store",
+		"internal/engine/rollovers", "internal/keys/...",
 	}},
 	{"internal/engine/notify/markup", nil},
-	{"internal/engine/notify", []string{"internal/engine/notify/markup", "internal/engine/standing",
-		"internal/engine/store", "internal/keys/certfile", "internal/keys/issuer"}},
+	{"internal/engine/notify", []string{"internal/engine/links", "internal/engine/notify/markup",
+		"internal/engine/standing", "internal/engine/store", "internal/keys/certfile", "internal/keys/issuer"}},
 	{"internal/engine/webhooks", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",

@@ -29,6 +29,15 @@ const (
 
 	AuthorityAwaited NoticeKind = "authority-awaited"
 
+	// Notices to the administrators of receivers cause no tasks. Those to a counterparty have a [CounterpartyReport].
+	AdministratorExpiring NoticeKind = "administrator-expiring" // a receiver gets another certificate soon
+	AdministratorRenewed  NoticeKind = "administrator-renewed"
+	AdministratorUnready  NoticeKind = "administrator-unready"
+	AdministratorDone     NoticeKind = "administrator-done"    // all of their receivers accept the new certificate
+	AdministratorRetired  NoticeKind = "administrator-retired" // the old one is not used any more
+	// AdministratorStopped reports to key users that an administrator gets no more mails. It has a [StopReport].
+	AdministratorStopped NoticeKind = "administrator-stopped"
+
 	WatchExpected NoticeKind = "watch-expected" // its owner renews it soon
 	WatchRenewed  NoticeKind = "watch-renewed"  // the expected successor was seen
 	WatchAlarmed  NoticeKind = "watch-alarm"
@@ -117,9 +126,12 @@ type Mail struct {
 	TenantID  string
 	NoticeID  string
 	Subject   string
-	KeyUserID string // empty for an IT contact
-	Name      string
-	Address   string
+	Kind      NoticeKind // of the notice; not stored with the mail
+	KeyUserID string     // empty for an IT contact and an administrator
+	// AdministratorID is that of the [Administrator]; empty for everyone else.
+	AdministratorID string
+	Name            string
+	Address         string
 	// Designated is set if the recipient is the first IT contact.
 	Designated bool
 	MessageID  string // without angle brackets; the same at every attempt

@@ -7,6 +7,7 @@ package tenancy
 
 import (
 	"cmp"
+	"errors"
 	"time"
 )
 
@@ -16,8 +17,10 @@ type Tenant struct {
 	Name        string // unique, for URLs and command lines: "acme"
 	DisplayName string // for display
 	KeyType     KeyType
-	CreatedAt   time.Time
-	Version     int64 // counts changes
+	// MailsAdministrators is true if the service may mail the administrators of the tenant's receivers.
+	MailsAdministrators bool
+	CreatedAt           time.Time
+	Version             int64 // counts changes
 }
 
 // Check returns an [ErrInvalid] if the tenant is not valid.
@@ -97,6 +100,8 @@ type Receiver struct {
 	DisplayName  string
 	ContactName  string // of its administrator; may be empty
 	ContactEmail string // may be empty
+	// Contact are the language and the time zone of mails to the administrator.
+	Contact Preferences
 	// CounterpartyID is the [Counterparty] behind it; empty if an operator has linked none.
 	CounterpartyID string
 	CreatedAt      time.Time
@@ -117,9 +122,17 @@ func (r Receiver) Check() error {
 		}
 	}
 	if r.ContactEmail != "" {
-		return CheckEmail("contact_email", r.ContactEmail)
+		if err := CheckEmail("contact_email", r.ContactEmail); err != nil {
+			return err
+		}
 	}
-	return nil
+	err := r.Contact.Check()
+	if rule := (*RuleError)(nil); errors.As(err, &rule) {
+		named := *rule
+		named.Field = "contact_" + rule.Field
+		return &named
+	}
+	return err
 }
 
 // Authentication is the method by which an arrangement authenticates to its receiver.
@@ -267,15 +280,24 @@ type Message struct {
 	Count int
 }
 
-// A Link lets the administrator of a receiving system fetch the new certificate of one arrangement and report that it
-// is installed. Its secret is shown once and stored as a hash.
+// LinkKept is the time for which a [Link] is valid after its creation, after it was mailed, and after its page was
+// opened: a year, so that it works until the next renewal, and a month.
+const LinkKept = 400 * 24 * time.Hour
+
+// A Link is the page of one arrangement for the administrator of its receiver. It shows the certificate to install, and
+// after the next renewal the next one. Only the hash of its secret is stored.
 type Link struct {
 	ID            string
 	ArrangementID string
-	Generation    int // the generation to install; the link is for this roll-over only
-	CreatedBy     string
-	CreatedAt     time.Time
-	ExpiresAt     time.Time
-	RevokedAt     time.Time
-	UsedAt        time.Time // when the installation was last reported
+	Generation    int // the newest one when the link was created
+	// Address is that of the administrator to whom the service mails the link, in lower case; empty if a person passes it
+	// on.
+	Address   string
+	CreatedBy string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	RevokedAt time.Time
+	OpenedAt  time.Time // latest opening of the page, to the hour; zero if there was none
+	TestedAt  time.Time // latest test on the page; zero if there was none
+	UsedAt    time.Time // when the installation was last reported
 }

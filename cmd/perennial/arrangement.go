@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -19,25 +20,81 @@ import (
 type receiverCmd struct {
 	Create receiverCreateCmd `cmd:"" help:"Create a receiver."`
 	List   receiverListCmd   `cmd:"" help:"List receivers."`
+	Set    receiverSetCmd    `cmd:"" help:"Change the display name or the administrator of a receiver."`
+	People receiverPeopleCmd `cmd:"" help:"List the administrators of the receivers, and what they were mailed."`
 	Delete receiverDeleteCmd `cmd:"" help:"Delete a receiver that no arrangement uses."`
 }
 
 type receiverCreateCmd struct {
 	remote
-	Tenant       string `arg:""`
-	Name         string `arg:""`
-	DisplayName  string `help:"Name shown to people (default: the name)."`
-	ContactName  string `help:"Name of its administrator."`
-	ContactEmail string `help:"E-mail address of its administrator."`
+	Tenant string `arg:""`
+	Name   string `arg:""`
+	receiverFlags
+}
+
+// receiverFlags describe a receiver and its administrator.
+type receiverFlags struct {
+	DisplayName     string `help:"Name shown to people (default: the name)."`
+	ContactName     string `help:"Name of its administrator."`
+	ContactEmail    string `help:"E-mail address of its administrator."`
+	ContactLanguage string `enum:",en,de" default:"" help:"Language of mails to its administrator: en or de (default: that of the installation)."`
+	ContactZone     string `placeholder:"NAME" help:"Time zone of mails to its administrator, such as Europe/Berlin (default: that of the installation)."`
+}
+
+// apply sets what the flags give.
+func (f receiverFlags) apply(r *client.Receiver) {
+	r.DisplayName, r.ContactName = cmp.Or(f.DisplayName, r.DisplayName), cmp.Or(f.ContactName, r.ContactName)
+	r.ContactEmail = cmp.Or(f.ContactEmail, r.ContactEmail)
+	r.ContactLanguage, r.ContactZone = cmp.Or(f.ContactLanguage, r.ContactLanguage), cmp.Or(f.ContactZone, r.ContactZone)
 }
 
 func (c *receiverCreateCmd) Run(e env) error {
-	r, err := post[client.Receiver](&c.remote, in(c.Tenant, "receivers"),
-		client.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail})
+	r := client.Receiver{Name: c.Name}
+	c.apply(&r)
+	r, err := post[client.Receiver](&c.remote, in(c.Tenant, "receivers"), r)
 	if err != nil {
 		return err
 	}
+	return showReceiver(&c.remote, e, r)
+}
+
+func showReceiver(c *remote, e env, r client.Receiver) error {
 	return c.show(e, r, "name", r.Name, "display name", r.DisplayName, "contact", r.ContactName, "email", r.ContactEmail)
+}
+
+type receiverSetCmd struct {
+	remote
+	Tenant string `arg:""`
+	Name   string `arg:""`
+	receiverFlags
+}
+
+func (c *receiverSetCmd) Run(e env) error {
+	r, err := change(&c.remote, in(c.Tenant, "receivers", c.Name), func(r *client.Receiver) error {
+		c.apply(r)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return showReceiver(&c.remote, e, r)
+}
+
+type receiverPeopleCmd struct {
+	listing
+	Tenant string `arg:""`
+}
+
+func (c *receiverPeopleCmd) Run(e env) error {
+	return list(&c.listing, e, in(c.Tenant, "administrators"), "RECEIVER\tADMINISTRATOR\tSENT\tOPENED\tTESTED\tREMINDED\t",
+		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp", func(a client.Administrator) []any {
+			note := a.Failure
+			if !a.StoppedAt.IsZero() {
+				note = "stopped: " + a.StoppedFor
+			}
+			return []any{a.Receiver, cmp.Or(a.Counterparty, a.Email), when(a.SentAt), when(a.OpenedAt), when(a.TestedAt),
+				when(a.RemindedAt), note}
+		})
 }
 
 type receiverListCmd struct {

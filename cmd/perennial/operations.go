@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -244,6 +247,7 @@ func (c *tokenRevokeCmd) Run(e env) error {
 type deliveryCmd struct {
 	List    deliveryListCmd    `cmd:"" help:"List mails and their delivery."`
 	Requeue deliveryRequeueCmd `cmd:"" help:"Try a dead mail again, or all of them."`
+	Bounced deliveryBouncedCmd `cmd:"" help:"Report a bounced mail (RFC 3464) from standard input. If the address of an administrator of receivers does not exist, it gets no more mails."`
 }
 
 type deliveryListCmd struct {
@@ -298,6 +302,23 @@ func (c *deliveryRequeueCmd) Run(e env) error {
 		return err
 	}
 	return c.show(e, d, "address", d.Address, "subject", d.Subject, "state", d.State)
+}
+
+type deliveryBouncedCmd struct{ remote }
+
+// mostBounce is the size up to which a bounced mail is read. The report is at its beginning.
+const mostBounce = 256 << 10
+
+func (c *deliveryBouncedCmd) Run(e env) error {
+	message, err := io.ReadAll(io.LimitReader(e.in, mostBounce))
+	if err != nil {
+		return err
+	}
+	b, err := post[client.Bounced](&c.remote, "/deliveries/bounces", client.Bounce{Message: string(message)})
+	if err != nil {
+		return err
+	}
+	return c.show(e, b, "stopped", cmp.Or(strings.Join(b.Stopped, ", "), "none"))
 }
 
 type eventCmd struct {

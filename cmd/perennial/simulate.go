@@ -32,6 +32,9 @@ type simulateCmd struct {
 	Reaction     string   `default:"3d..45d" help:"Time between the notice and the action of a receiver's administrator."`
 	Order        string   `default:"add=0.5,replace=0.5" help:"Shares of administrators who add the new certificate, and who replace the old one with it."`
 	Idle         float64  `default:"0.05" help:"Share of administrators who act only two days after messages begin to fail."`
+	Notified     string   `enum:"at-once,forwarded,mailed" default:"at-once" help:"How the administrators of receivers are notified: at-once (by anyone, when the key users are), forwarded (by the key users) or mailed (by the service)."`
+	Forward      string   `default:"1d..14d" help:"Time until a key user forwards a notice, with --notified forwarded."`
+	Forgotten    float64  `default:"0.1" help:"Share of notices that key users never forward, with --notified forwarded."`
 	Validity     []string `placeholder:"DURATION" help:"Validity of certificates, instead of the policy's. Several, separated by commas, are compared."`
 	Rate         string   `default:"24/day" help:"Messages that an arrangement sends."`
 	Output       string   `enum:"table,json,svg" default:"table" help:"table, json or svg."`
@@ -110,7 +113,7 @@ func (c simulateCmd) policies() (all []policy.Policy, err error) {
 
 func (c simulateCmd) config() (s sim.Config, err error) {
 	s = sim.Config{Tenants: c.Tenants, Arrangements: c.Arrangements, Years: c.Years, Seed: c.Seed,
-		Steady: c.Steady, Idle: c.Idle}
+		Steady: c.Steady, Idle: c.Idle, Notified: sim.Notified(c.Notified), Forgotten: c.Forgotten}
 	if s.Start, err = parseInstant(c.Start); err != nil {
 		return s, fmt.Errorf("--start: %w", err)
 	}
@@ -127,6 +130,9 @@ func (c simulateCmd) config() (s sim.Config, err error) {
 	s.Orders = sim.Orders{Add: orders[0], Replace: orders[1]}
 	if s.ReactionMin, s.ReactionMax, err = parseRange(c.Reaction); err != nil {
 		return s, fmt.Errorf("--reaction: %w", err)
+	}
+	if s.ForwardMin, s.ForwardMax, err = parseRange(c.Forward); err != nil {
+		return s, fmt.Errorf("--forward: %w", err)
 	}
 	if s.Interval, err = parseRate(c.Rate); err != nil {
 		return s, fmt.Errorf("--rate: %w", err)

@@ -34,7 +34,11 @@ func (c *tenantCreateCmd) Run(e env) error {
 }
 
 func showTenant(c *remote, e env, t client.Tenant) error {
-	return c.show(e, t, "name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt))
+	rows := []any{"name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt)}
+	if t.MailsAdministrators {
+		rows = append(rows, "administrators", "are mailed")
+	}
+	return c.show(e, t, rows...)
 }
 
 type tenantListCmd struct{ listing }
@@ -63,6 +67,8 @@ type tenantSetCmd struct {
 	Name        string `arg:""`
 	DisplayName string `help:"Name shown to people."`
 	KeyType     string `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"" help:"Key type of its next certificates."`
+
+	MailAdministrators *bool `negatable:"" help:"Whether the service mails the administrators of its receivers about its certificates."`
 }
 
 func (c *tenantSetCmd) Run(e env) error {
@@ -73,12 +79,18 @@ func (c *tenantSetCmd) Run(e env) error {
 		if c.KeyType != "" {
 			t.KeyType = tenancy.KeyType(c.KeyType)
 		}
+		if c.MailAdministrators != nil {
+			t.MailsAdministrators = c.MailAdministrators
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	t := client.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType}
+	if changed.MailsAdministrators != nil {
+		t.MailsAdministrators = *changed.MailsAdministrators
+	}
 	return showTenant(&c.remote, e, t)
 }
 
@@ -140,8 +152,10 @@ type userSetCmd struct {
 func (c *userSetCmd) Run(e env) error {
 	path := in(c.Tenant, "key-users", c.Name)
 	if _, err := change(&c.remote, path, func(u *client.KeyUserChange) error {
-		u.DisplayName, u.Email = cmp.Or(c.DisplayName, u.DisplayName), cmp.Or(c.Email, u.Email)
-		u.Language, u.Zone = cmp.Or(c.Language, u.Language), cmp.Or(c.Zone, u.Zone)
+		u.Email = cmp.Or(c.Email, u.Email)
+		keep(&u.DisplayName, c.DisplayName)
+		keep(&u.Language, c.Language)
+		keep(&u.Zone, c.Zone)
 		return nil
 	}); err != nil {
 		return err
@@ -151,6 +165,13 @@ func (c *userSetCmd) Run(e env) error {
 		return err
 	}
 	return showUser(&c.remote, e, u)
+}
+
+// keep sets a field to the value of a flag, unless the flag was not given.
+func keep(field **string, flag string) {
+	if flag != "" {
+		*field = &flag
+	}
 }
 
 type userListCmd struct {

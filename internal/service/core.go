@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/engine/ratelimit"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -99,6 +100,9 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if engine.Parts, err = jobs.NewPartQueue(p.store, c.Log); err != nil {
 		return nil, err
 	}
+	if engine.LinkKey, err = links.Open(ctx, p.store, p.keys); err != nil {
+		return nil, err
+	}
 	rate := s.Certificates.IssuerRate
 	if engine.Pace = ratelimit.Pace(p.store, "issuer", rate, c.Now); engine.Pace != nil {
 		engine.PartSize = partSize(rate)
@@ -109,7 +113,10 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 		}
 		if p.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{
 			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Policy: &p.policy, Platform: s.Platform.notify(),
-			Issuer: p.issuer, Log: c.Log,
+			Issuer: p.issuer, LinkKey: engine.LinkKey, Log: c.Log,
+			Gone: func(ctx context.Context, administratorID string, now time.Time) error {
+				return p.engine.StopAdministrator(ctx, administratorID, tenancy.Bounced, "", "mail", now)
+			},
 		}); err != nil {
 			return nil, err
 		}

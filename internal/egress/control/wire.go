@@ -55,6 +55,7 @@ type (
 		Name        string    `json:"Name"`
 		DisplayName string    `json:"DisplayName"`
 		KeyType     string    `json:"KeyType"`
+		Mails       bool      `json:"MailsAdministrators,omitzero"`
 		CreatedAt   time.Time `json:"CreatedAt"`
 		Version     int64     `json:"Version"`
 	}
@@ -313,12 +314,12 @@ func (s wireStanding) value() standing.Standing {
 
 func toTenant(t tenancy.Tenant) wireTenant {
 	return wireTenant{ID: t.ID, Name: t.Name, DisplayName: t.DisplayName, KeyType: string(t.KeyType),
-		CreatedAt: t.CreatedAt, Version: t.Version}
+		Mails: t.MailsAdministrators, CreatedAt: t.CreatedAt, Version: t.Version}
 }
 
 func (t wireTenant) value() tenancy.Tenant {
 	return tenancy.Tenant{ID: t.ID, Name: t.Name, DisplayName: t.DisplayName, KeyType: tenancy.KeyType(t.KeyType),
-		CreatedAt: t.CreatedAt, Version: t.Version}
+		MailsAdministrators: t.Mails, CreatedAt: t.CreatedAt, Version: t.Version}
 }
 
 func toArrangement(a tenancy.Arrangement) wireArrangement {

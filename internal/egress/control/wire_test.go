@@ -59,7 +59,7 @@ func newValues(t *testing.T) (v values) {
 	pair := readPair(t)
 	v.standing = standing.Standing{
 		Tenant: tenancy.Tenant{ID: "tenant-id", Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256, CreatedAt: at(1),
-			Version: 7},
+			MailsAdministrators: true, Version: 7},
 		Arrangement: tenancy.Arrangement{
 			ID:             "arrangement-id",
 			TenantID:       "tenant-id",

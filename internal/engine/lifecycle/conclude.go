@@ -99,6 +99,8 @@ func (e *Engine) concludeOver(ctx context.Context, t tenancy.Tenant, old, newest
 		e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Over, CertificateID: old.ID, SuccessorID: newest.ID, DueAt: now,
 			Subject:  "Urgent: the old certificate has expired, and " + which + " the new one",
 			DedupKey: "over"}, cause{actor: "roll-over"}, now)
+		e.toAdministrators(b, p, old, tenancy.Notice{Kind: tenancy.AdministratorUnready, CertificateID: old.ID,
+			SuccessorID: newest.ID, DueAt: now}, concern{names: names}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.unready", t.Name, object(t, old),
 			map[string]any{"arrangements": names, "expired": old.NotAfter}))
 	})

@@ -121,7 +121,7 @@ func TestAReplicaThatWasFasterIsNotAnError(t *testing.T) {
 			return f.remind(t.Context(), acme, standings, expired.NotAfter.Add(-policy.Day))
 		}},
 		"the end of a generation": {"UPDATE certificates SET state", []error{tenancy.ErrStale}, func() error {
-			_, err := f.retire(t.Context(), acme, standings[0].Certificates, true, now)
+			_, err := f.retire(t.Context(), acme, standings[0].Certificates, standings, true, now)
 			return err
 		}},
 		"an answer": {"DELETE FROM requests", []error{tenancy.ErrStale, tenancy.ErrConflict}, collect(true)},

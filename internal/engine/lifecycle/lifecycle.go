@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -55,6 +56,9 @@ type Config struct {
 	TokenURI string
 	// Outbox delivers mails. Optional: without a mail server, mails wait.
 	Outbox Outbox
+	// LinkKey derives the secrets of the links in mails to the administrators of receivers. Optional: without it, they are
+	// not mailed.
+	LinkKey links.Key
 	// Issuers are those that credentials can name. Optional. The local CA has an empty name.
 	Issuers issuer.Set
 	// MailDomain is the right side of Message-IDs.
@@ -114,7 +118,8 @@ type Engine struct {
 	tokens      keyring.Tokens // may be nil
 	tokenURI    string         // empty if new keys are sealed
 	policy      policy.Policy
-	outbox      Outbox // may be nil
+	outbox      Outbox    // may be nil
+	linkKey     links.Key // nil if administrators are not mailed
 	mailDomain  string
 	log         *slog.Logger
 	authorities issuer.Hierarchy // nil if the issuer has none
@@ -157,6 +162,7 @@ func New(c Config) (*Engine, error) {
 	return &Engine{
 		shared: r, store: c.Store, issuer: c.Issuer, issuerName: c.IssuerName, issuers: issuers,
 		keys: c.Keys, seal: c.Seal, tokens: c.Tokens, tokenURI: c.TokenURI, policy: c.Policy, outbox: c.Outbox,
+		linkKey:    c.LinkKey,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
 		heads: c.Heads, operators: c.Operators, founded: founded, stopwatch: stopwatch,

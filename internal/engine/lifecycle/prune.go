@@ -20,7 +20,7 @@ const (
 	remindersKept = 90 * 24 * time.Hour
 	// silencesKept is the time after which a feed that is still silent is reported again.
 	silencesKept = 90 * 24 * time.Hour
-	// questionsKept exceeds a day, because receivers are asked daily.
+	// questionsKept exceeds a day, because receivers are asked daily. It is also the time for claims of a day.
 	questionsKept = 7 * 24 * time.Hour
 	// prunePage is the maximum number of messages that one transaction deletes.
 	prunePage = 5000
@@ -36,6 +36,8 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 			tx.PruneClaims(ctx, store.ClaimAuthorityAwaited, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimRunFailed, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimFeedSilent, now.Add(-silencesKept)),
+			tx.PruneClaims(ctx, store.ClaimNews, now.Add(-newsKept)), tx.ForgetNews(ctx, now.Add(-newsKept)),
+			tx.PruneClaims(ctx, store.ClaimResumed, now.Add(-questionsKept)),
 			tx.PruneClaims(ctx, store.ClaimHeld, now),
 			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)),
 			tx.PruneProposals(ctx))

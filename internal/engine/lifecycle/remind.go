@@ -106,6 +106,8 @@ func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup,
 			DueAt: late.last.NotAfter, Subject: unreadySubject(late, until.Days(now), stage),
 			DedupKey: fmt.Sprintf("unready/%d", stage)}
 		e.notify(b, p, late.last, n, cause{actor: "roll-over"}, now)
+		e.toAdministrators(b, p, late.last, tenancy.Notice{Kind: tenancy.AdministratorUnready, CertificateID: late.last.ID,
+			SuccessorID: late.wanted.ID, DueAt: late.last.NotAfter}, concern{stage: stage, names: late.names}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
 			map[string]any{"arrangements": late.names, "refused": late.refused, "generation": late.wanted.Generation,
 				"expires": late.last.NotAfter, "stage_days": stage, "hosting_team": stage <= hostingFrom}))
@@ -126,12 +128,12 @@ func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup,
 func (e *Engine) remindOnce(ctx context.Context, t tenancy.Tenant, reminder string, now time.Time,
 	fill func(b *batch, p audience)) error {
 	_, err := e.store.Once(ctx, store.ClaimReminder, reminder, now, func(tx *store.Tx) error {
-		people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
+		people, err := e.reached(ctx, tx.Reader, t)
 		if err != nil {
 			return err
 		}
 		var b batch
-		fill(&b, people[t.ID])
+		fill(&b, people)
 		return e.write(ctx, tx, &b, now)
 	})
 	return err

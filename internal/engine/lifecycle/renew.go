@@ -22,6 +22,7 @@ type audience struct {
 	keyUsers        []tenancy.KeyUser
 	itContacts      []tenancy.ITContact
 	inScope         bool
+	reach           *reach // nil unless the administrators of the tenant's receivers are mailed
 }
 
 // owner returns the tenant with its credentials.
@@ -72,7 +73,7 @@ func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.
 		p.Arrangements, p.InReach, p.Evidence = arrangements[id], inReach[id], evidence
 		all[id] = p
 	}
-	return all, nil
+	return all, e.reachOf(ctx, r, all)
 }
 
 // notified reads the audiences of tenants without their roll-overs.
@@ -96,18 +97,23 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 
 // A batch holds everything that one transaction writes.
 type batch struct {
-	runDate      time.Time // zero if no run writes it
-	warned       []string  // certificate IDs
-	replaced     []tenancy.Certificate
-	successors   []store.SealedCertificate
-	cutOvers     []rollovers.CutOver
-	notices      []tenancy.Notice
-	tasks        []tenancy.Task
-	mails        []tenancy.Mail
-	events       []tenancy.Event
-	held         []held
-	warns, renew int
-	late         int
+	runDate    time.Time // zero if no run writes it
+	warned     []string  // certificate IDs
+	replaced   []tenancy.Certificate
+	successors []store.SealedCertificate
+	cutOvers   []rollovers.CutOver
+	notices    []tenancy.Notice
+	tasks      []tenancy.Task
+	mails      []tenancy.Mail
+	events     []tenancy.Event
+	held       []held
+	// These are for the administrators of receivers.
+	administrators []tenancy.Administrator
+	links          []newLink
+	extended       []string // the IDs of links that stay valid for longer
+	news           []tenancy.CounterpartyNews
+	warns, renew   int
+	late           int
 }
 
 // batchFor returns an empty batch. It has room for the effects of n certificates, if their tenants have a few people
@@ -133,8 +139,12 @@ type cause struct {
 func (e *Engine) warn(b *batch, p audience, c tenancy.Certificate, why cause, now time.Time) {
 	b.warns++
 	b.warned = append(b.warned, c.ID)
-	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)},
-		why, now)
+	renewal := e.renewsAfter(c, why.runDate)
+	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: renewal}, why, now)
+	if c.WarnedAt.IsZero() {
+		e.toAdministrators(b, p, c, tenancy.Notice{Kind: tenancy.AdministratorExpiring, CertificateID: c.ID, DueAt: renewal},
+			everyone, now)
+	}
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
 	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.Tenant.Name,
@@ -194,6 +204,8 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	}
 	e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Renewed, CertificateID: old.ID, SuccessorID: next.ID, DueAt: due},
 		why, now)
+	e.toAdministrators(b, p, old, tenancy.Notice{Kind: tenancy.AdministratorRenewed, CertificateID: old.ID,
+		SuccessorID: next.ID, DueAt: due, Reason: why.reason}, everyone, now)
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
 	detail.Key = next.KeyURI
@@ -294,6 +306,9 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 		return err
 	}
 	if err := tx.AddTasks(ctx, b.tasks); err != nil {
+		return err
+	}
+	if err := writeReach(ctx, tx, b, now); err != nil {
 		return err
 	}
 	if err := tx.AddMails(ctx, b.mails); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -43,6 +44,9 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 	}
 	if did {
 		n++
+	}
+	if err := links.Reseal(ctx, s, keys); err != nil {
+		return n, err
 	}
 	return n, rollovers.ResealParked(ctx, s, keys)
 }

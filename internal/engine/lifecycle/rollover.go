@@ -168,11 +168,14 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if err := e.conclude(ctx, t, all, inReach, now); err != nil {
 		return nil, false, err
 	}
+	if err := e.concludeAdministrators(ctx, t, all, inReach, now); err != nil {
+		return nil, false, err
+	}
 	for name, certs := range byCredential(inReach) {
 		if err := e.closeTasks(ctx, t, certs, all, now); err != nil {
 			return all, retired, err
 		}
-		some, err := e.retire(ctx, t, certs, !unsettled[name], now)
+		some, err := e.retire(ctx, t, certs, all, !unsettled[name], now)
 		if retired = retired || some; err != nil {
 			return all, retired, err
 		}
@@ -198,8 +201,8 @@ func byCredential(certs []tenancy.Certificate) map[tenancy.Purpose][]tenancy.Cer
 
 // retire ends the replaced generations of a credential that have expired. If every arrangement that presents it is
 // settled, it ends the others too, except those that outlive the newest one.
-func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
-	now time.Time) (retired bool, err error) {
+func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, all []standing.Standing,
+	allSettled bool, now time.Time) (retired bool, err error) {
 	for _, c := range certs {
 		needed := now.Before(c.NotAfter) && !allSettled || outlives(c, certs, now)
 		if c.State == tenancy.Revoked || c.SuccessorID == "" || needed {
@@ -214,6 +217,9 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 				return err
 			}
 			tx.Changed(t.ID)
+			if err := e.tellRetired(ctx, tx, t, c, certs[len(certs)-1], all, now); err != nil {
+				return err
+			}
 			return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "certificate.retired", t.Name, object(t, c),
 				certificateDetail(c)))
 		})

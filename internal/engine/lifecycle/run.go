@@ -49,7 +49,8 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	// Some of the last may take as long as a run of the whole fleet.
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
 		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now),
-		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now), e.ReportSilentFeeds(ctx, now))...)
+		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now), e.ReportSilentFeeds(ctx, now),
+		e.TellCounterparties(ctx, now))...)
 }
 
 // errRunTime interrupts a run that a slow CA prolongs.

@@ -87,6 +87,10 @@ type attachment struct {
 // attachments returns the new certificate in one file, and the certificates of a new CA in another one.
 func (l Letter) attachments() (files []attachment) {
 	switch {
+	case l.Administered != nil && l.Administered.Party != nil:
+		if of := l.Administered.Party.files; len(of) > 0 {
+			files = append(files, fileOf("new-certificates", of...))
+		}
 	case l.New == nil:
 	case l.Watched != nil:
 		files = append(files, fileOf(l.Watched.Name, *l.New))

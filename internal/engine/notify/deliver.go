@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -38,7 +40,12 @@ type DelivererConfig struct {
 	// Issuer issues the next generations. Optional: without it, a warning does not state what changes for an imported
 	// certificate.
 	Issuer issuer.Issuer
-	Log    *slog.Logger
+	// LinkKey derives the secrets of links to the pages of receivers. Optional: without it, mails to their administrators
+	// have no links.
+	LinkKey links.Key
+	// Gone is called if a mail server refuses the address of an administrator of receivers for good. Optional.
+	Gone func(ctx context.Context, administratorID string, now time.Time) error
+	Log  *slog.Logger
 }
 
 // A Deliverer composes queued mails, hands them to a mail server, and stores its answers.
@@ -47,8 +54,10 @@ type Deliverer struct {
 	sender   Sender
 	baseURL  string
 	platform Platform
-	policy   *policy.Policy // may be nil
-	issuer   issuer.Issuer  // may be nil
+	policy   *policy.Policy                                                         // may be nil
+	issuer   issuer.Issuer                                                          // may be nil
+	linkKey  links.Key                                                              // may be nil
+	gone     func(ctx context.Context, administratorID string, now time.Time) error // may be nil
 	log      *slog.Logger
 	ledger   ledger
 	doubt    doubt
@@ -65,7 +74,7 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
 	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
-		policy: c.Policy, issuer: c.Issuer, log: c.Log}, nil
+		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, gone: c.Gone, log: c.Log}, nil
 }
 
 // An answered mail is stored with its audit events.
@@ -231,6 +240,12 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 	if err := r.store(ctx); err != nil {
 		return err
 	}
+	if refusal.Final && m.AdministratorID != "" && r.d.gone != nil {
+		if err := r.d.gone(ctx, m.AdministratorID, r.now); err != nil {
+			r.d.log.ErrorContext(ctx, "an administrator whose address does not exist is still mailed: report the bounce with "+
+				"perennial delivery bounced", "administrator", m.AdministratorID, "error", err)
+		}
+	}
 	switch {
 	case r.hold.Since.IsZero():
 	case answer == nil:
@@ -302,7 +317,7 @@ func (r *round) end(ctx context.Context) error {
 // letters collects the content of each mail, as of now. It also returns the names of the tenants by ID.
 func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.Time) ([]Addressed, map[string]string,
 	error) {
-	all, err := d.read(ctx, mails)
+	all, err := d.read(ctx, mails, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -320,7 +335,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.
 }
 
 // read reads the data of the letters, with one query per table.
-func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records, err error) {
+func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail, now time.Time) (all records, err error) {
 	var noticeIDs, tenantIDs, certificateIDs []string
 	for _, m := range mails {
 		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
@@ -331,8 +346,17 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	for _, n := range all.notices { // the successor may also be an authority, or none: no certificate has its ID
 		certificateIDs = append(certificateIDs, n.CertificateID, n.SuccessorID)
 	}
+	for _, n := range all.notices {
+		report, _, err := reportOf(n)
+		if err != nil {
+			return all, err
+		}
+		for _, line := range report.Lines {
+			certificateIDs = append(certificateIDs, line.CertificateID)
+		}
+	}
 	all.chains = map[string][][]byte{}
-	var errs [11]error
+	var errs [13]error
 	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
 	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)
 	all.arrangements, errs[2] = d.store.ArrangementsOf(ctx, tenantIDs)
@@ -344,6 +368,8 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	all.contacts, errs[8] = d.store.ITContactsOf(ctx, tenantIDs)
 	all.preferences, errs[9] = d.store.PreferencesOf(ctx, tenantIDs)
 	all.threads, errs[10] = d.store.FirstMails(ctx, certificateIDs)
+	all.links, errs[11] = d.links(ctx, all, now)
+	errs[12] = d.readAdministrators(ctx, &all, mails)
 	return all, errors.Join(errs[:]...)
 }
 
@@ -361,6 +387,11 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	d.address(&l, all, m, n)
 	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {
 		return l, err
+	}
+	if m.AdministratorID != "" {
+		if err := d.administered(&l, all, m, n); err != nil {
+			return l, err
+		}
 	}
 	l.Subject = l.subject(n)
 	return l, nil
@@ -381,6 +412,10 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 	}
 	if isAboutWatched(n.Kind) {
 		return d.watched(l, n, all.receivers[t.ID])
+	}
+	if n.Kind == tenancy.AdministratorStopped {
+		l.Reason, l.Stopped = "", &tenancy.StopReport{}
+		return json.Unmarshal([]byte(n.Reason), l.Stopped)
 	}
 	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
 		switch n.Kind {
@@ -418,8 +453,16 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 	if n.Kind == tenancy.NewAuthority {
 		concerned = issuedByDefault(all.inReach[t.ID])
 	}
-	l.Arrangements = affected(l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
-	return nil
+	l.Arrangements = affected(l, all, baseKind(n, old.NotAfter, now), t, concerned, wanted, d.baseURL, now)
+	if n.Kind != tenancy.Over {
+		return nil
+	}
+	var ids []string
+	for _, a := range l.Arrangements {
+		ids = append(ids, a.id)
+	}
+	l.Failed, err = d.store.FailedSince(ctx, ids, old.NotAfter)
+	return err
 }
 
 // issuedByDefault returns the credentials whose newest generation is of the default issuer.

@@ -130,7 +130,7 @@ func (w *world) deliverer(s Sender) *Deliverer {
 	p, err := policy.Preset(policy.Default)
 	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Policy: &p, Issuer: w.ca, Log: slog.New(slog.DiscardHandler)})
+		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler)})
 	check(w.t, err)
 	return d
 }
@@ -295,6 +295,9 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 		contactName: "Eve", contactEmail: "eve@bank.example.com",
 		Page:   "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
 		Advice: "It is not known how it checks certificates."}
+	if len(alice.Arrangements) == 1 {
+		want.id = alice.Arrangements[0].id
+	}
 	if len(alice.Arrangements) != 1 || alice.Arrangements[0] != want {
 		t.Errorf("arrangements %+v", alice.Arrangements)
 	}
@@ -353,7 +356,7 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Refuses: true, Answer: "401",
 		contactName: "Eve", contactEmail: "eve@bank.example.com",
 		AnsweredAt: date(2026, 12, 2), Page: "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
-		Deadline: alice.Old.NotAfter, Advice: got.Advice}
+		Deadline: alice.Old.NotAfter, Advice: got.Advice, id: got.id}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -415,7 +418,10 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 
 func TestNoMailContainsAPrivateKey(t *testing.T) {
 	w := worldOf(t, []string{"team@p.example.com"})
-	bank := w.arrange("bank")
+	bank, fund := w.arrange("bank"), w.arrange("fund")
+	for _, a := range []tenancy.Arrangement{bank, fund} {
+		w.administered(a, tenancy.Receiver{ContactName: "Eve", ContactEmail: "eve@bank.example.com"})
+	}
 	_, err := w.ca.Announce(t.Context(), installed, issuer.Succession{NewRoot: true})
 	check(t, err)
 	var sender answers
@@ -423,12 +429,19 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 		date(2027, 1, 13), date(2027, 1, 15)} {
 		check(t, w.Tick(t.Context(), at))
 		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
+		if at.After(date(2026, 12, 2)) {
+			w.sees(fund, 2, rollover.Accepted, at)
+		}
 	}
+	administrators, err := w.Store.Administrators(t.Context(), w.acme.ID, "")
+	check(t, err)
 	last := date(2027, 1, 16)
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", last)
 	check(t, err)
 	w.sees(bank, 3, rollover.Accepted, last)
+	w.sees(fund, 3, rollover.Accepted, last)
 	check(t, w.Tick(t.Context(), last))
+	check(t, w.StopAdministrator(t.Context(), administrators[0].ID, tenancy.Bounced, "", "test", last))
 	_, _, err = w.AddCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: "bank", Issuer: "bank-ca"},
 		"test", last)
 	check(t, err)
@@ -454,7 +467,7 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	check(t, err)
 	check(t, w.Announce(t.Context(), below.NotAfter.AddDate(-2, 0, 0)))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, last))
-	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash)}
+	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash), w.LinkKey}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
 	check(t, err)
 	for _, c := range certs {

@@ -28,8 +28,13 @@ type records struct {
 	certs        map[string]tenancy.Certificate
 	inReach      map[string][]tenancy.Certificate // by tenant ID, the oldest first
 	evidence     map[string][]standing.Evidence   // by arrangement ID
-	authorities  []tenancy.Authority              // of the local CA
-	chains       map[string][][]byte              // by the ID of the issuer; filled when first needed
+	links        map[string][]tenancy.Link        // by arrangement ID
+	// administrators and partyContacts are read for mails to administrators of receivers, by their ID and by that of the
+	// counterparty.
+	administrators map[string]tenancy.Administrator
+	partyContacts  map[string][]tenancy.CounterpartyContact
+	authorities    []tenancy.Authority // of the local CA
+	chains         map[string][][]byte // by the ID of the issuer; filled when first needed
 }
 
 // chain returns a certificate with the CAs above it, without the root.
@@ -159,8 +164,13 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		r := byID[a.ReceiverID]
 		one := Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint,
 			Contact: contact(r), Switched: a.Generation >= wanted, Immediate: a.Strategy == tenancy.Immediate,
-			Checks:      l.checks(a.Egress.IdentifiesBy),
-			contactName: r.ContactName, contactEmail: r.ContactEmail}
+			Checks: l.checks(a.Egress.IdentifiesBy),
+			id:     a.ID, contactName: r.ContactName, contactEmail: r.ContactEmail, invited: len(all.links[a.ID]) > 0}
+		for _, link := range all.links[a.ID] {
+			if link.OpenedAt.After(one.opened) {
+				one.opened = link.OpenedAt
+			}
+		}
 		if baseURL != "" {
 			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)
 		}

@@ -430,3 +430,24 @@ func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldB
 	says(t, mail, "differs from the present one: key type. No notice announced this", "held back until "+
 		"29 June 2026", "Ask the hosting team whether this change is intended.", "SHA-256", "not will differ")
 }
+
+func TestTheMailAboutAnExpiredCertificateCountsTheMessagesThatFailedSince(t *testing.T) {
+	w := newWorld(t)
+	bank, other := w.arrange("bank"), w.arrange("other")
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	w.sees(other, 2, rollover.Accepted, date(2026, 12, 2))
+	w.deliver(date(2026, 12, 1))
+	expired := date(2027, 1, 15)
+	check(t, w.Tick(t.Context(), expired))
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		message := func(a tenancy.Arrangement, at time.Time, status, count int) tenancy.Message {
+			return tenancy.Message{ID: store.NewID(), ArrangementID: a.ID, At: at, Status: status, Count: count}
+		}
+		return tx.AddMessages(t.Context(), []tenancy.Message{
+			message(bank, expired, 401, 2000), message(bank, expired, 0, 170), message(bank, expired, 200, 5),
+			message(bank, expired, 499, 7), message(bank, expired.AddDate(0, 0, -1), 401, 11), message(other, expired, 500, 13),
+		})
+	}))
+	says(t, w.mails(expired.Add(time.Hour))["alice: Action needed: Acme: the old certificate has expired, 1 system not "+
+		"ready"], "2170 messages have failed there since then.")
+}

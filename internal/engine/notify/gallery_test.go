@@ -124,6 +124,7 @@ func situations() (all []situation) {
 	add("reverted", tenancy.Done, mixed)
 	add("in the meantime", tenancy.Unready)
 	add("over", tenancy.Over, func(l *Letter) {
+		l.Failed = 2170
 		for _, a := range systems(l.Kind, l.Reader)[:5] {
 			a.Exposed, a.Deadline = true, time.Time{}
 			l.Arrangements = append(l.Arrangements, complete(l.Kind, l.Reader, a))
@@ -144,7 +145,82 @@ func situations() (all []situation) {
 	add("announced", tenancy.Differs, first, differ, mixed)
 	add("asked", tenancy.StopAsked, first, func(l *Letter) { l.Confirm, l.Unsubscribe = "https://p.example.com/c", "" })
 	add("stopped", tenancy.MailsStopped, first, func(l *Letter) { l.Undo, l.Unsubscribe = "https://p.example.com/u", "" })
-	return append(all, watchedSituations()...)
+	return slices.Concat(all, watchedSituations(), administratorSituations())
+}
+
+// administratorSituations are those of mails to the administrators of receivers.
+func administratorSituations() (all []situation) {
+	to := func(administered Administered, n int, changes ...func(l *Letter)) func(l *Letter) {
+		return func(l *Letter) {
+			administered.Stop = "https://p.example.com/administrator/1/secret"
+			l.Unsubscribe, l.OneClick, l.Board, l.CheckPage, l.AccountPage = "", administered.Stop, "", "", ""
+			l.Administered, l.Name, l.DisplayName = &administered, "Eve Evans", ""
+			l.Arrangements = systems(baseKinds[l.Kind], l.Reader)[:min(n, 7)]
+			for i := range l.Arrangements {
+				l.Arrangements[i].Page = "https://p.example.com/rollover/SECRET"
+			}
+			if n > 7 {
+				l.Arrangements = many(baseKinds[l.Kind], l.Reader, n, false)
+			}
+			for _, change := range changes {
+				change(l)
+			}
+			for i, a := range l.Arrangements {
+				l.Arrangements[i].Advice = l.administratorAdvice(l.Kind, a)
+			}
+			if l.Kind == tenancy.AdministratorDone || l.Kind == tenancy.AdministratorRetired {
+				l.New = nil
+			}
+		}
+	}
+	add := func(name string, kind tenancy.NoticeKind, letter func(l *Letter)) {
+		all = append(all, situation{name, kind, letter})
+	}
+	ina := Administered{Contact: "Ina Ivers, ina@acme.example.com"}
+	urgent := func(l *Letter) { l.Now = date(2027, 1, 13).Add(time.Hour) }
+	first := func(l *Letter) { l.New = nil }
+	over := func(l *Letter) {
+		for i := range l.Arrangements {
+			l.Arrangements[i].Deadline = time.Time{}
+		}
+	}
+	party := Administered{Party: &PartyFacts{DisplayName: "House Bank", Total: 240, First: date(2027, 1, 14),
+		Page: "https://p.example.com/counterparty/SECRET"}}
+	for i := range tenancy.MostReported {
+		party.Party.Lines = append(party.Party.Lines, tenancy.ReportedCertificate{Tenant: fmt.Sprintf("t%d", i),
+			DisplayName: fmt.Sprintf("Customer %d", i), Fingerprint: strings.Repeat("fedcba9876543210", 4),
+			At: date(2027, 1, 14)})
+	}
+	single := Administered{Party: &PartyFacts{DisplayName: "House Bank", Total: 1, First: date(2027, 1, 14),
+		Page: "https://p.example.com/counterparty/SECRET", Lines: party.Party.Lines[:1]}}
+	add("one", tenancy.AdministratorExpiring, to(ina, 1, first))
+	add("one", tenancy.AdministratorRenewed, to(ina, 1))
+	add("mixed", tenancy.AdministratorRenewed, to(ina, 7))
+	add("forty", tenancy.AdministratorRenewed, to(ina, 40))
+	add("new names", tenancy.AdministratorRenewed, to(ina, 2, func(l *Letter) {
+		l.Changes = tenancy.Changes{Key: true, Issuer: true, Subject: true}
+	}))
+	add("compromised", tenancy.AdministratorRenewed, to(ina, 1, func(l *Letter) { l.Reason = "compromised" }))
+	add("one", tenancy.AdministratorUnready, to(ina, 1))
+	add("urgent", tenancy.AdministratorUnready, to(ina, 2, urgent))
+	add("expired", tenancy.AdministratorUnready, to(ina, 2, over))
+	add("in the meantime", tenancy.AdministratorUnready, to(ina, 0))
+	add("one", tenancy.AdministratorDone, to(ina, 1, func(l *Letter) {
+		l.Arrangements[0].Accepts, l.Arrangements[0].Refuses = true, false
+	}))
+	add("reverted", tenancy.AdministratorDone, to(ina, 2))
+	add("one", tenancy.AdministratorRetired, to(ina, 1))
+	for _, kind := range []tenancy.NoticeKind{tenancy.AdministratorExpiring, tenancy.AdministratorRenewed,
+		tenancy.AdministratorUnready, tenancy.AdministratorDone, tenancy.AdministratorRetired} {
+		add("counterparty", kind, to(party, 0, func(l *Letter) { l.Tenant, l.TenantTitle = "", "" }))
+		add("counterparty, one", kind, to(single, 0, func(l *Letter) { l.Tenant, l.TenantTitle = "", "" }))
+	}
+	for _, why := range []tenancy.StopReason{tenancy.StopAskedFor, tenancy.PassedOn, tenancy.Bounced} {
+		add(string(why), tenancy.AdministratorStopped, func(l *Letter) {
+			l.New, l.Stopped = nil, &tenancy.StopReport{Address: "eve@bank.example.com", Why: why, Other: "Sam Smith"}
+		})
+	}
+	return all
 }
 
 func watchedSituations() (all []situation) {

@@ -4,6 +4,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A mail fits on a few screens of a phone, whatever the number of systems. These limit what it lists.
@@ -17,7 +20,9 @@ type Group struct {
 	Name, Email string // of the administrator; empty if none is known
 	Points      []Point
 	Page        string // the address of its page; may be empty
-	systems     []Affected
+	// Opened states when the administrator opened a page of the group; empty if they have no link.
+	Opened  string
+	systems []Affected
 }
 
 // A Point is what one or several systems need.
@@ -57,6 +62,7 @@ func (l Letter) groups() (all []Group) {
 	}
 	for i := range all {
 		all[i].Points, all[i].Page = pointsOf(all[i].systems), l.pageOf(all[i])
+		all[i].Opened = l.openedBy(all[i])
 	}
 	return all
 }
@@ -80,6 +86,26 @@ func (l Letter) pageOf(g Group) string {
 		return g.systems[0].Page
 	}
 	return l.Board
+}
+
+// openedBy states in a reminder when a page of a group was opened last.
+func (l Letter) openedBy(g Group) string {
+	if l.Kind != tenancy.Unready && l.Kind != tenancy.Over {
+		return ""
+	}
+	invited, opened := false, time.Time{}
+	for _, a := range g.systems {
+		if invited = invited || a.invited; a.opened.After(opened) {
+			opened = a.opened
+		}
+	}
+	switch {
+	case !invited:
+		return ""
+	case opened.IsZero():
+		return l.german("Page opened: never", "Seite geöffnet: nie")
+	}
+	return l.german("Page opened: ", "Seite geöffnet: ") + l.Day(opened)
 }
 
 // pointsOf joins the systems that need the same.

@@ -45,6 +45,9 @@ type Letter struct {
 	FirstOfCA    time.Time
 	RenewalOn    time.Time
 	Arrangements []Affected
+	// Failed counts the messages to these arrangements that have failed since the old certificate expired, in a mail about
+	// that.
+	Failed int
 	// Changes lists the differences that receivers may notice besides the serial number and the dates, if ChangesKnown
 	// is set. In a warning, they follow from the CA's plans.
 	Changes      tenancy.Changes
@@ -66,7 +69,10 @@ type Letter struct {
 	Head                  string   // of the audit log, in a mail to the hosting team
 	Tokens                []string // that end, in a mail to the hosting team; a line each
 
-	Watched *WatchFacts // nil unless the mail is about a certificate that belongs to others
+	Watched      *WatchFacts   // nil unless the mail is about a certificate that belongs to others
+	Administered *Administered // nil unless the reader administers receivers
+	// Stopped states why the administrator of a receiver gets no more mails; nil in another mail.
+	Stopped *tenancy.StopReport
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
@@ -161,5 +167,10 @@ type Affected struct {
 	Advice string
 	Idle   bool
 
+	id                        string
 	contactName, contactEmail string
+	// invited is true if the administrator has a link to the page of the arrangement, and opened is when it was opened
+	// last.
+	invited bool
+	opened  time.Time
 }

@@ -32,6 +32,9 @@ func (d *Deliverer) address(l *Letter, all records, m tenancy.Mail, n tenancy.No
 	}); i >= 0 {
 		p = all.contacts[m.TenantID][i].Preferences
 	}
+	if m.AdministratorID != "" {
+		p = all.administratorPreferences(m, n)
+	}
 	p = p.Or(d.platform.Preferences)
 	l.Language, l.Zone = p.Language, p.Location()
 	if l.Language == "" || slices.Contains(toOperators, n.Kind) {
@@ -68,6 +71,9 @@ func (r records) thread(m tenancy.Mail, n tenancy.Notice) string {
 
 // subject returns the subject in the reader's language. What the policy prescribes stays to the letter.
 func (l Letter) subject(n tenancy.Notice) string {
+	if l.Administered != nil {
+		return l.administratorSubject(n)
+	}
 	systems := len(l.Arrangements)
 	if systems == 0 && (n.Kind == tenancy.Unready || n.Kind == tenancy.Over) { // they have accepted it in the meantime
 		return l.TenantTitle + l.german(": every system accepts the new certificate", ": Alle Systeme nehmen das neue "+
@@ -96,6 +102,8 @@ func (l Letter) subject(n tenancy.Notice) string {
 	switch n.Kind {
 	case tenancy.StopAsked:
 		return "Bitte bestätigen: keine Mails mehr zu " + l.TenantTitle
+	case tenancy.AdministratorStopped:
+		return "Der Ansprechpartner " + l.Stopped.Address + " erhält keine Mails mehr"
 	case tenancy.MailsStopped:
 		return "Sie erhalten keine Mails mehr zu " + l.TenantTitle
 	case tenancy.ByHand:

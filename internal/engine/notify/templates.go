@@ -37,7 +37,9 @@ type pair struct {
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Done, tenancy.Over,
 	tenancy.NewAuthority, tenancy.ByHand, tenancy.Differs, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead,
-	tenancy.TokensEnd, tenancy.AuthorityAwaited, tenancy.WatchExpected, tenancy.WatchRenewed, tenancy.WatchAlarmed}
+	tenancy.TokensEnd, tenancy.AuthorityAwaited, tenancy.WatchExpected, tenancy.WatchRenewed, tenancy.WatchAlarmed,
+	tenancy.AdministratorExpiring, tenancy.AdministratorRenewed, tenancy.AdministratorUnready,
+	tenancy.AdministratorDone, tenancy.AdministratorRetired, tenancy.AdministratorStopped}
 
 // toOperators are the kinds of mails to the hosting team. They are in English.
 var toOperators = []tenancy.NoticeKind{tenancy.AuditHead, tenancy.TokensEnd, tenancy.AuthorityAwaited}
@@ -109,7 +111,9 @@ func (t *Templates) load(from, ours fs.FS, kind tenancy.NoticeKind, language str
 
 // sampleLetter has at least one of everything that a template can list.
 var sampleLetter = Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}},
-	NewCAs: []Details{{}}, Watched: &WatchFacts{Systems: []SystemAdvice{{}}}}
+	NewCAs: []Details{{}}, Watched: &WatchFacts{Systems: []SystemAdvice{{}}},
+	Administered: &Administered{Party: &PartyFacts{Lines: []tenancy.ReportedCertificate{{}}}},
+	Stopped:      &tenancy.StopReport{}}
 
 // An overlay reads a file from the first file system that has it.
 type overlay [2]fs.FS

@@ -263,7 +263,7 @@ func linesOf(t tenancy.Tenant, arrangements []tenancy.Arrangement, inReach []ten
 
 // add adds an arrangement to a line.
 func (l *Line) add(s standing.Standing, now time.Time) {
-	state, risk := stateOf(s, now)
+	state, risk := StateOf(s, now)
 	member := Member{ID: s.Arrangement.ID, Name: s.Arrangement.Name, Endpoint: s.Arrangement.Endpoint,
 		Asks: s.Arrangement.Egress.Probe.Method != "", State: state, Wanted: risk.Wanted}
 	n := len(s.Certificates)
@@ -287,8 +287,8 @@ func (l *Line) add(s standing.Standing, now time.Time) {
 	}
 }
 
-// stateOf returns the state of one arrangement, and the risk of an open one.
-func stateOf(s standing.Standing, now time.Time) (State, rollover.Risk) {
+// StateOf returns the state of one arrangement, and the risk of an open one.
+func StateOf(s standing.Standing, now time.Time) (State, rollover.Risk) {
 	risk, at := s.Rollover.Risk(now)
 	if !at {
 		if len(s.Certificates) > 1 {

@@ -38,6 +38,10 @@ const (
 	// ClaimHint is the answer of a CA about the renewal of a certificate, whose ID is the subject. The CA is asked again
 	// after the time of the claim.
 	ClaimHint ClaimKind = "hint"
+	// ClaimNews is the mail to a counterparty about its tenants. The subject is its ID with the kind and the date.
+	ClaimNews ClaimKind = "news"
+	// ClaimResumed is the undoing of a stop by an administrator. The subject is their ID with the date.
+	ClaimResumed ClaimKind = "administrator resumed"
 )
 
 // inSettings is the prefix of the setting by which a replica of a release without the table of claims claims the same

@@ -189,7 +189,7 @@ func (t *Tx) DeleteCounterparty(ctx context.Context, c tenancy.Counterparty) err
 	if err := t.UnlinkCounterparty(ctx, c.ID); err != nil {
 		return err
 	}
-	if err := t.deleteQuestions(ctx, c.ID); err != nil {
+	if err := errors.Join(t.deleteQuestions(ctx, c.ID), t.deleteAdministrators(ctx, c.ID)); err != nil {
 		return err
 	}
 	return t.execOne(ctx, "DELETE FROM counterparties WHERE id = ? AND version = ?", c.ID, c.Version)

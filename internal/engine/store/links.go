@@ -7,19 +7,20 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const linkColumns = "id, arrangement_id, generation, created_by, created_at, expires_at, revoked_at, used_at"
+const linkColumns = "id, arrangement_id, generation, address, created_by, created_at, expires_at, revoked_at, " +
+	"opened_at, tested_at, used_at"
 
 func scanLink(s row) (l tenancy.Link, err error) {
-	err = s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.CreatedBy, instant{&l.CreatedAt}, instant{&l.ExpiresAt},
-		instant{&l.RevokedAt}, instant{&l.UsedAt})
+	err = s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.Address, &l.CreatedBy, instant{&l.CreatedAt},
+		instant{&l.ExpiresAt}, instant{&l.RevokedAt}, instant{&l.OpenedAt}, instant{&l.TestedAt}, instant{&l.UsedAt})
 	return l, err
 }
 
 // CreateLink stores a link with the hash of its secret.
 func (t *Tx) CreateLink(ctx context.Context, l tenancy.Link, hash string) error {
-	_, err := t.exec(ctx, "INSERT INTO links (id, arrangement_id, generation, hash, created_by, created_at, expires_at, "+
-		"revoked_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
-		l.ID, l.ArrangementID, l.Generation, hash, l.CreatedBy, micros(l.CreatedAt), micros(l.ExpiresAt))
+	_, err := t.exec(ctx, "INSERT INTO links (id, arrangement_id, generation, address, hash, created_by, created_at, "+
+		"expires_at, revoked_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+		l.ID, l.ArrangementID, l.Generation, l.Address, hash, l.CreatedBy, micros(l.CreatedAt), micros(l.ExpiresAt))
 	return err
 }
 
@@ -34,6 +35,23 @@ func (r Reader) Links(ctx context.Context, arrangementID, after string, limit in
 		"LIMIT ?", arrangementID, after, limit)
 }
 
+// LinksOf reads the links of arrangements that are valid at now, by the ID of the arrangement, the oldest first.
+func (r Reader) LinksOf(ctx context.Context, arrangementIDs []string,
+	now time.Time) (map[string][]tenancy.Link, error) {
+	all, err := groupBy(ctx, r, scanLink, func(l tenancy.Link) string { return l.ArrangementID },
+		"SELECT "+linkColumns+" FROM links WHERE revoked_at = 0 AND arrangement_id ", arrangementIDs, " ORDER BY id")
+	for id, links := range all {
+		var valid []tenancy.Link
+		for _, l := range links {
+			if now.Before(l.ExpiresAt) {
+				valid = append(valid, l)
+			}
+		}
+		all[id] = valid
+	}
+	return all, err
+}
+
 // RevokeLink revokes a link of an arrangement. It returns [tenancy.ErrNotFound] if there is no such link, or it is
 // revoked already.
 func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.Time) error {
@@ -45,7 +63,25 @@ func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.
 	return err
 }
 
-// UseLink records that a link was used to report an installation.
+// ExtendLink moves the expiry of a link to a later time.
+func (t *Tx) ExtendLink(ctx context.Context, id string, until time.Time) error {
+	_, err := t.exec(ctx, "UPDATE links SET expires_at = ? WHERE id = ? AND expires_at < ?", micros(until), id,
+		micros(until))
+	return err
+}
+
+// OpenLink records that the page of a link was opened, unless that was recorded since the instant before.
+func (t *Tx) OpenLink(ctx context.Context, id string, before, now time.Time) error {
+	_, err := t.exec(ctx, "UPDATE links SET opened_at = ? WHERE id = ? AND opened_at < ?", micros(now), id, micros(before))
+	return err
+}
+
+// TestLink records a test on the page of a link.
+func (t *Tx) TestLink(ctx context.Context, id string, now time.Time) error {
+	return t.execOne(ctx, "UPDATE links SET tested_at = ? WHERE id = ?", micros(now), id)
+}
+
+// UseLink records that a link was used to report an installation, which is tested.
 func (t *Tx) UseLink(ctx context.Context, id string, now time.Time) error {
-	return t.execOne(ctx, "UPDATE links SET used_at = ? WHERE id = ?", micros(now), id)
+	return t.execOne(ctx, "UPDATE links SET used_at = ?, tested_at = ? WHERE id = ?", micros(now), micros(now), id)
 }

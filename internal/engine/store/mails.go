@@ -12,27 +12,28 @@ import (
 
 var insertMails = bulkInsert("mails", "id text", "tenant_id text", "notice_id text", "key_user_id text", "name text",
 	"address text", "designated bigint", "message_id text", "state text",
-	"attempts bigint", "last_error text", "sent_at bigint")
+	"attempts bigint", "last_error text", "sent_at bigint", "administrator_id text")
 
 // AddMails stores mails for delivery.
 func (t *Tx) AddMails(ctx context.Context, mails []tenancy.Mail) error {
 	_, err := insertMails.write(ctx, t, len(mails), func(i int) []any {
 		m := &mails[i]
 		return []any{m.ID, m.TenantID, m.NoticeID, m.KeyUserID, m.Name, m.Address, bit(m.Designated), m.MessageID,
-			string(m.State), int64(m.Attempts), m.LastError, micros(m.SentAt)}
+			string(m.State), int64(m.Attempts), m.LastError, micros(m.SentAt), m.AdministratorID}
 	})
 	return err
 }
 
 const mailColumns = "m.id, m.tenant_id, m.notice_id, n.subject, m.key_user_id, m.name, m.address, m.designated, " +
-	"m.message_id, m.state, m.attempts, m.last_error, n.created_at, m.sent_at"
+	"m.message_id, m.state, m.attempts, m.last_error, n.created_at, m.sent_at, m.administrator_id, n.kind"
 
 const mailTables = " FROM mails m JOIN notices n ON n.id = m.notice_id "
 
 func scanMail(s row) (m tenancy.Mail, err error) {
 	var designated int64
 	err = s.Scan(&m.ID, &m.TenantID, &m.NoticeID, &m.Subject, &m.KeyUserID, &m.Name, &m.Address, &designated, &m.MessageID,
-		&m.State, &m.Attempts, &m.LastError, instant{&m.CreatedAt}, instant{&m.SentAt})
+		&m.State, &m.Attempts, &m.LastError, instant{&m.CreatedAt}, instant{&m.SentAt},
+		&m.AdministratorID, &m.Kind)
 	m.Designated = designated == 1
 	return m, err
 }
@@ -74,6 +75,15 @@ func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailSt
 func (r Reader) MailsOf(ctx context.Context, keyUserID string, limit int) ([]tenancy.Mail, error) {
 	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.tenant_id = (SELECT tenant_id FROM "+
 		"key_users WHERE id = ?) AND m.key_user_id = ? ORDER BY m.id DESC LIMIT ?", keyUserID, keyUserID, limit)
+}
+
+// MailsToAdministrators lists the mails to each of some administrators, the latest first, by the ID of the
+// administrator.
+func (r Reader) MailsToAdministrators(ctx context.Context, administratorIDs []string) (map[string][]tenancy.Mail,
+	error) {
+	return groupBy(ctx, r, scanMail, func(m tenancy.Mail) string { return m.AdministratorID },
+		"SELECT "+mailColumns+mailTables+"WHERE m.administrator_id <> '' AND m.administrator_id ", administratorIDs,
+		" ORDER BY m.id DESC")
 }
 
 // FirstMails reads the first mail to each reader of the notices about certificates, by the ID of the certificate. Only

@@ -106,6 +106,16 @@ func (r Reader) MessagesByHour(ctx context.Context, arrangementID string, since 
 	}, countByHour, arrangementID, first, micros(since), arrangementID, first, micros(since))
 }
 
+// FailedSince counts the messages of arrangements that have failed since an instant.
+func (r Reader) FailedSince(ctx context.Context, arrangementIDs []string, since time.Time) (int, error) {
+	if len(arrangementIDs) == 0 {
+		return 0, nil
+	}
+	in, args := r.among(arrangementIDs)
+	return one(ctx, r, "messages", scanOne[int], "SELECT coalesce(sum(count), 0) FROM message_log WHERE arrangement_id "+
+		in+" AND at >= ? AND (status = 0 OR status >= 400) AND status <> 499", append(args, micros(since))...)
+}
+
 // FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no
 // success after the first of them.
 func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {

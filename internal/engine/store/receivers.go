@@ -7,11 +7,11 @@ import (
 )
 
 const receiverColumns = "id, tenant_id, name, display_name, contact_name, contact_email, created_at, version, " +
-	"counterparty_id"
+	"counterparty_id, contact_language, contact_zone"
 
 func scanReceiver(s row) (v tenancy.Receiver, err error) {
 	err = s.Scan(&v.ID, &v.TenantID, &v.Name, &v.DisplayName, &v.ContactName, &v.ContactEmail, instant{&v.CreatedAt},
-		&v.Version, &v.CounterpartyID)
+		&v.Version, &v.CounterpartyID, &v.Contact.Language, &v.Contact.Zone)
 	return v, err
 }
 
@@ -35,14 +35,15 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 }
 
 var insertReceivers = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text",
-	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text")
+	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text",
+	"contact_language text", "contact_zone text")
 
 // CreateReceivers stores new receivers. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver) error {
 	_, err := insertReceivers.write(ctx, t, len(receivers), func(i int) []any {
 		v := &receivers[i]
 		return []any{v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version,
-			v.CounterpartyID}
+			v.CounterpartyID, v.Contact.Language, v.Contact.Zone}
 	})
 	return err
 }
@@ -50,8 +51,8 @@ func (t *Tx) CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver)
 // UpdateReceiver stores a change of everything except the name.
 func (t *Tx) UpdateReceiver(ctx context.Context, v tenancy.Receiver) error {
 	return t.execOne(ctx, "UPDATE receivers SET display_name = ?, contact_name = ?, contact_email = ?, "+
-		"counterparty_id = ?, version = version + 1 WHERE id = ? AND version = ?",
-		v.DisplayName, v.ContactName, v.ContactEmail, v.CounterpartyID, v.ID, v.Version)
+		"contact_language = ?, contact_zone = ?, counterparty_id = ?, version = version + 1 WHERE id = ? AND version = ?",
+		v.DisplayName, v.ContactName, v.ContactEmail, v.Contact.Language, v.Contact.Zone, v.CounterpartyID, v.ID, v.Version)
 }
 
 // DeleteReceiver deletes a receiver. It returns [tenancy.ErrConflict] if an arrangement uses it.

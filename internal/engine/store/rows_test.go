@@ -349,7 +349,9 @@ func TestEvidenceMessagesAndLinksReadBackAsWritten(t *testing.T) {
 
 		l, next := filled[tenancy.Link](100), filled[tenancy.Link](200)
 		l.ID, l.ArrangementID, next.ID, next.ArrangementID = "l1", "x", "l2", "x"
-		l.RevokedAt, l.UsedAt, next.RevokedAt, next.UsedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		for _, made := range []*tenancy.Link{&l, &next} {
+			made.RevokedAt, made.OpenedAt, made.TestedAt, made.UsedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		}
 		r.write(func(ctx context.Context, tx *Tx) error {
 			if err := tx.CreateLink(ctx, l, "hash of l1"); err != nil {
 				return err
@@ -358,13 +360,19 @@ func TestEvidenceMessagesAndLinksReadBackAsWritten(t *testing.T) {
 		})
 		links, err := r.Links(ctx, "x", "l1", 10)
 		r.same("links", err, links, []tenancy.Link{next})
-		l.UsedAt, l.RevokedAt = now.Add(time.Hour), now.Add(2*time.Hour)
+		opened := now.Add(time.Hour)
+		next.OpenedAt, next.TestedAt, next.ExpiresAt = opened, now.Add(3*time.Hour), next.ExpiresAt.Add(time.Hour)
+		l.UsedAt, l.TestedAt, l.RevokedAt = now.Add(time.Hour), now.Add(time.Hour), now.Add(2*time.Hour)
 		r.write(func(ctx context.Context, tx *Tx) error {
-			if err := tx.UseLink(ctx, "l1", l.UsedAt); err != nil {
-				return err
-			}
-			return tx.RevokeLink(ctx, "x", "l1", l.RevokedAt)
+			return errors.Join(tx.UseLink(ctx, "l1", l.UsedAt), tx.RevokeLink(ctx, "x", "l1", l.RevokedAt),
+				tx.OpenLink(ctx, "l2", opened, opened), tx.OpenLink(ctx, "l2", opened, opened.Add(time.Minute)),
+				tx.TestLink(ctx, "l2", next.TestedAt), tx.ExtendLink(ctx, "l2", next.ExpiresAt),
+				tx.ExtendLink(ctx, "l2", next.ExpiresAt.Add(-time.Minute)))
 		})
+		valid, err := r.LinksOf(ctx, []string{"x", "y"}, next.ExpiresAt.Add(-time.Second))
+		r.same("links that are valid", err, valid, map[string][]tenancy.Link{"x": {next}})
+		valid, err = r.LinksOf(ctx, []string{"x"}, next.ExpiresAt)
+		r.same("links that have expired", err, valid, map[string][]tenancy.Link{"x": nil})
 		link, err := r.LinkByHash(ctx, "hash of l1")
 		r.same("a link", err, link, l)
 		for _, c := range [][2]string{{"x", "l1"}, {"y", "l2"}} {

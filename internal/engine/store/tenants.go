@@ -6,10 +6,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const tenantColumns = "id, name, display_name, key_type, created_at, version"
+const tenantColumns = "id, name, display_name, key_type, mails_administrators, created_at, version"
 
 func scanTenant(s row) (t tenancy.Tenant, err error) {
-	err = s.Scan(&t.ID, &t.Name, &t.DisplayName, &t.KeyType, instant{&t.CreatedAt}, &t.Version)
+	var mails int64
+	err = s.Scan(&t.ID, &t.Name, &t.DisplayName, &t.KeyType, &mails, instant{&t.CreatedAt}, &t.Version)
+	t.MailsAdministrators = mails == 1
 	return t, err
 }
 
@@ -58,13 +60,14 @@ func (r Reader) KeyTypes(ctx context.Context) ([]tenancy.KeyType, error) {
 }
 
 var insertTenants = bulkInsert("tenants", "id text", "name text", "display_name text", "key_type text",
-	"created_at bigint", "version bigint")
+	"mails_administrators bigint", "created_at bigint", "version bigint")
 
 // CreateTenants stores new tenants. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateTenants(ctx context.Context, tenants ...tenancy.Tenant) error {
 	if _, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {
 		v := &tenants[i]
-		return []any{v.ID, v.Name, v.DisplayName, string(v.KeyType), micros(v.CreatedAt), v.Version}
+		return []any{v.ID, v.Name, v.DisplayName, string(v.KeyType), bit(v.MailsAdministrators),
+			micros(v.CreatedAt), v.Version}
 	}); err != nil {
 		return err
 	}
@@ -73,8 +76,9 @@ func (t *Tx) CreateTenants(ctx context.Context, tenants ...tenancy.Tenant) error
 
 // UpdateTenant stores a change. It returns [tenancy.ErrStale] if the tenant's version is no longer v.Version.
 func (t *Tx) UpdateTenant(ctx context.Context, v tenancy.Tenant) error {
-	if err := t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, version = version + 1 WHERE id = ? AND "+
-		"version = ?", v.DisplayName, v.KeyType, v.ID, v.Version); err != nil {
+	if err := t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, mails_administrators = ?, version = "+
+		"version + 1 WHERE id = ? AND version = ?", v.DisplayName, v.KeyType, bit(v.MailsAdministrators), v.ID,
+		v.Version); err != nil {
 		return err
 	}
 	return t.reindexTenant(ctx, v)

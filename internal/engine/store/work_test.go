@@ -101,7 +101,8 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 
 		mail := func(id string, of tenancy.Tenant, n tenancy.Notice, state tenancy.MailState, number int) tenancy.Mail {
 			v := filled[tenancy.Mail](number)
-			v.ID, v.TenantID, v.NoticeID, v.Subject, v.CreatedAt, v.State = id, of.ID, n.ID, n.Subject, n.CreatedAt, state
+			v.ID, v.TenantID, v.NoticeID, v.State = id, of.ID, n.ID, state
+			v.Kind, v.Subject, v.CreatedAt = n.Kind, n.Subject, n.CreatedAt
 			v.KeyUserID = users[0].ID
 			r.write(func(ctx context.Context, tx *Tx) error { return tx.AddMails(ctx, []tenancy.Mail{v}) })
 			return v

@@ -222,7 +222,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
 		registerTraffic, registerInvitations,
 		registerWebhooks, registerWebhookActions, registerWebhookDeliveries,
-		registerCounterparties, registerCounterpartyProposals, registerCounterpartyPage,
+		registerCounterparties, registerCounterpartyProposals, registerCounterpartyPage, registerAdministrators,
 	} {
 		register(r)
 	}

@@ -190,6 +190,8 @@ func items(v map[string]any) []any { return v["items"].([]any) }
 // bodies are valid requests for every endpoint that takes one.
 var bodies = map[string]string{
 	"POST /tokens/{token}/rotate":                      `{}`,
+	"POST /links/{secret}/administrator/stop":          `{}`,
+	"POST /deliveries/bounces":                         `{"message":"Subject: x"}`,
 	"POST /tenants/{tenant}/credentials":               `{"name":"x"}`,
 	"PUT /tenants/{tenant}/credentials/{credential}":   `{"name":"tenant","key_type":"p384"}`,
 	"POST /tenants/{tenant}/requests/{request}/answer": `{"certificate":"eA=="}`,

@@ -15,13 +15,14 @@ import (
 func viewReceiver(r tenancy.Receiver) client.Receiver {
 	return client.Receiver{
 		Name: r.Name, DisplayName: r.DisplayName, ContactName: r.ContactName, ContactEmail: r.ContactEmail,
-		CreatedAt: r.CreatedAt,
+		ContactLanguage: r.Contact.Language, ContactZone: r.Contact.Zone, CreatedAt: r.CreatedAt,
 	}
 }
 
 // applyReceiver sets what a caller may set.
 func applyReceiver(r client.Receiver, to tenancy.Receiver) tenancy.Receiver {
 	to.DisplayName, to.ContactName, to.ContactEmail = r.DisplayName, r.ContactName, r.ContactEmail
+	to.Contact = tenancy.Preferences{Language: r.ContactLanguage, Zone: r.ContactZone}
 	if to.DisplayName == "" {
 		to.DisplayName = to.Name
 	}

@@ -6,20 +6,23 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/parties"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is no longer valid")
 
-// linked returns a link with its arrangement and its certificate. A link that is expired, revoked or for a completed
-// roll-over is answered like one that never existed.
+// linked returns a link with its arrangement and the newest certificate of it, so that a link outlives a renewal. A
+// link that is expired or revoked is answered like one that never existed.
 func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing standing.Standing,
 	c tenancy.Certificate, err error) {
 	if l, err = s.store.LinkByHash(ctx, tenancy.HashSecret(secret)); errors.Is(err, tenancy.ErrNotFound) {
@@ -41,11 +44,10 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	} else if err != nil {
 		return l, standing, c, err
 	}
-	c, ok := standing.Certificate(l.Generation)
-	if !ok || c.SuccessorID != "" {
+	if len(standing.Certificates) == 0 {
 		return l, standing, c, errLink
 	}
-	return l, standing, c, nil
+	return l, standing, standing.Certificates[len(standing.Certificates)-1], nil
 }
 
 // OneLink holds the path parameter of a link.
@@ -76,12 +78,20 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	if err != nil {
 		return nil, err
 	}
+	s.opened(ctx, l)
+	state, risk := parties.StateOf(standing, s.clock())
+	if state == parties.Quiet && c.Generation > 1 && !standing.Rollover.Proved(c.Generation) {
+		state, risk.Exposed = parties.Exposed, true // the old one has expired before it was installed
+	}
 	out := client.Linked{Tenant: standing.Tenant.DisplayName, TenantName: standing.Tenant.Name,
-		Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c)}
-	if risk, at := standing.Rollover.Risk(s.clock()); at && risk.Exposed {
+		Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c), State: string(state)}
+	switch {
+	case state.Open() && risk.Exposed:
 		out.Exposed = true
-	} else if at {
+	case state.Open():
 		out.OldUntil = risk.Deadline
+	case state == parties.Quiet:
+		out.RenewsAt = s.renewsAt(c)
 	}
 	if out.Renewal, err = s.renewal(ctx, standing); err != nil {
 		return nil, err
@@ -90,14 +100,43 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	return &Entity[client.Linked]{Body: out}, err
 }
 
+// opened records that the page of a link was opened, at most once an hour, and extends its validity.
+func (s *server) opened(ctx context.Context, l tenancy.Link) {
+	now := s.now()
+	if !l.OpenedAt.Before(now.Add(-visitEvery)) {
+		return
+	}
+	err := s.store.InTx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.OpenLink(ctx, l.ID, now.Add(-visitEvery), now),
+			tx.ExtendLink(ctx, l.ID, now.Add(tenancy.LinkKept)))
+	})
+	if err != nil { // it may be read nevertheless
+		s.log.WarnContext(ctx, "the opening of a link was not recorded", "link", l.ID, "error", err)
+	}
+}
+
+// renewsAt returns the run that will renew a certificate; zero if none is planned.
+func (s *server) renewsAt(c tenancy.Certificate) time.Time {
+	v := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+	for _, e := range s.engine.Policy().Forecast(v, s.clock()).Events {
+		if e.Action == policy.Renew {
+			return e.At
+		}
+	}
+	return time.Time{}
+}
+
 // testLinked tests the receiver, whose administrator may have nothing to install.
 func (s *server) testLinked(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
-	l, current, _, err := s.linked(ctx, in.Secret)
+	l, current, c, err := s.linked(ctx, in.Secret)
 	if err != nil {
 		return nil, err
 	}
 	answers, _, err := s.prober().Probe(ctx, current, "link "+l.ID+" of "+current.Name())
-	return &Entity[client.Tested]{Body: viewTested(answers, l.Generation)}, err
+	if err == nil {
+		err = s.store.InTx(ctx, func(tx *store.Tx) error { return tx.TestLink(ctx, l.ID, s.now()) })
+	}
+	return &Entity[client.Tested]{Body: viewTested(answers, c.Generation)}, err
 }
 
 // viewTested shows the receiver's answer to a generation.
@@ -115,8 +154,11 @@ func viewTested(answers outbound.Answers, generation int) (out client.Tested) {
 	return out
 }
 
-func (s *server) reportInstalled(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
-	out, err := s.installed(ctx, in.Secret)
+func (s *server) reportInstalled(ctx context.Context, in *struct {
+	OneLink
+	Generation int `query:"generation" doc:"The one that was installed. Absent: the newest."`
+}) (*Entity[client.Tested], error) {
+	out, err := s.installed(ctx, in.Secret, in.Generation)
 	return &Entity[client.Tested]{Body: out}, err
 }
 
@@ -139,8 +181,8 @@ func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tena
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, tenancy.ErrNotFound) || errors.Is(err, tenancy.ErrRefused) {
-		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete, expired or revoked, or the "+
-			"certificate has been replaced in the meantime. Ask for a new link.")
+		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete, expired or revoked. Ask "+
+			"for a new link.")
 		return
 	}
 	s.log.ErrorContext(r.Context(), "a link failed", "error", err)
@@ -176,14 +218,19 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 	w.Write(f.Data)
 }
 
-// installed records that the administrator reported the certificate as installed, and tests the receiver.
-func (s *server) installed(ctx context.Context, secret string) (out client.Tested, err error) {
-	l, current, _, err := s.linked(ctx, secret)
+// installed records that the administrator reported a generation as installed, and tests the receiver. 0 stands for the
+// newest one.
+func (s *server) installed(ctx context.Context, secret string, generation int) (out client.Tested, err error) {
+	l, current, c, err := s.linked(ctx, secret)
 	if err != nil {
 		return out, err
 	}
+	if generation != 0 && generation != c.Generation {
+		return out, tenancy.Errorf(tenancy.ErrRefused, "the certificate has been renewed since this page was shown: load it "+
+			"again, and install the new one")
+	}
 	who := "link " + l.ID + " of " + current.Name()
-	claim, _, err := s.prober().Confirm(ctx, current, l.Generation, who,
+	claim, _, err := s.prober().Confirm(ctx, current, c.Generation, who,
 		"the receiver's administrator reports it as installed")
 	if err != nil {
 		return out, err
@@ -194,7 +241,7 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, who, "link.installed", current.Tenant.Name, current.Name(),
-			map[string]any{"generation": l.Generation}))
+			map[string]any{"generation": c.Generation}))
 	})
-	return viewTested(claim.Answers, l.Generation), err
+	return viewTested(claim.Answers, c.Generation), err
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/words"
-	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -101,8 +100,8 @@ func viewMessage(m tenancy.Message) client.Message {
 
 func viewLink(l tenancy.Link) client.Link {
 	return client.Link{
-		ID: l.ID, URL: "", Generation: l.Generation, CreatedBy: l.CreatedBy, CreatedAt: l.CreatedAt,
-		ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt, UsedAt: l.UsedAt,
+		ID: l.ID, URL: "", Generation: l.Generation, Address: l.Address, CreatedBy: l.CreatedBy, CreatedAt: l.CreatedAt,
+		ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt, OpenedAt: l.OpenedAt, TestedAt: l.TestedAt, UsedAt: l.UsedAt,
 	}
 }
 
@@ -332,7 +331,7 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 	newest := standing.Certificates[len(standing.Certificates)-1]
 	secret, now := rand.Text(), s.now()
 	l := tenancy.Link{ID: store.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
-		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
+		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: now.Add(tenancy.LinkKept)}
 	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
 		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
 			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
@@ -367,16 +366,4 @@ func (s *server) revokeLink(ctx context.Context, in *struct {
 		func(tx *store.Tx) error {
 			return tx.RevokeLink(ctx, a.ID, in.Link, s.now())
 		})
-}
-
-// longestLink is the maximum lifetime of a link.
-const longestLink = 90 * policy.Day
-
-// linkExpiry returns the latest end of the roll-over that a link is for.
-func linkExpiry(standing standing.Standing, now time.Time) time.Time {
-	until := now.Add(longestLink)
-	if risk, at := standing.Rollover.Risk(now); at && !risk.Until.IsZero() && risk.Until.Before(until) {
-		until = risk.Until
-	}
-	return until
 }

@@ -52,6 +52,10 @@ func taskTitle(t tenancy.Task) tenancy.Text {
 		return tenancy.Say("%s must be requested by hand", noun)
 	case tenancy.Differs:
 		return tenancy.Say("%s: the new one differs from the one before", noun)
+	case tenancy.AdministratorStopped:
+		var stopped tenancy.StopReport
+		json.Unmarshal([]byte(t.Reason), &stopped) // without an address, the title is less precise
+		return tenancy.Say("The administrator %s gets no more mails: name another one", stopped.Address)
 	case tenancy.WatchExpected:
 		return tenancy.Say("The certificate %s will be renewed by its owner", watched.Name)
 	case tenancy.WatchRenewed:

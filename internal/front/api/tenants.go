@@ -16,7 +16,8 @@ import (
 
 func viewTenant(t tenancy.Tenant) client.Tenant {
 	return client.Tenant{
-		Name: t.Name, DisplayName: t.DisplayName, KeyType: t.KeyType, CreatedAt: t.CreatedAt,
+		Name: t.Name, DisplayName: t.DisplayName, KeyType: t.KeyType,
+		MailsAdministrators: t.MailsAdministrators, CreatedAt: t.CreatedAt,
 	}
 }
 
@@ -72,6 +73,9 @@ func (s *server) changeTenant(ctx context.Context, in *struct {
 		return nil, err
 	}
 	t.DisplayName, t.KeyType = in.Body.DisplayName, in.Body.KeyType
+	if in.Body.MailsAdministrators != nil {
+		t.MailsAdministrators = *in.Body.MailsAdministrators
+	}
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
@@ -203,8 +207,10 @@ func (s *server) changeKeyUser(ctx context.Context, in *struct {
 	if u.Email != in.Body.Email { // links in the mails to the old address must not work for the new one
 		u.UnsubscribeToken = rand.Text()
 	}
-	u.DisplayName, u.Email = in.Body.DisplayName, in.Body.Email
-	u.Preferences = tenancy.Preferences{Language: in.Body.Language, Zone: in.Body.Zone}
+	u.Email = in.Body.Email
+	setIf(&u.DisplayName, in.Body.DisplayName)
+	setIf(&u.Language, in.Body.Language)
+	setIf(&u.Zone, in.Body.Zone)
 	if err := u.Check(); err != nil {
 		return nil, err
 	}
@@ -212,6 +218,13 @@ func (s *server) changeKeyUser(ctx context.Context, in *struct {
 		return tx.UpdateKeyUser(ctx, u)
 	})
 	return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+}
+
+// setIf sets a field that a request contains. Another one stays as it is.
+func setIf(field, to *string) {
+	if to != nil {
+		*field = *to
+	}
 }
 
 func (s *server) deleteKeyUser(ctx context.Context, in *struct {

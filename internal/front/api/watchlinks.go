@@ -16,6 +16,8 @@ import (
 )
 
 const (
+	// longestLink is the maximum lifetime of a link.
+	longestLink = 90 * policy.Day
 	// mostWatchLinks limits the valid links to a watched certificate.
 	mostWatchLinks = 200
 	// reportEvery is the time in which repeated reports of a link are recorded once.

@@ -37,6 +37,8 @@ var formPages = map[string]string{
 	"POST " + tenantPages + "/certificates/{purpose}/renew":   tenantPages + "/certificates",
 	"POST " + tenantPages + "/contacts":                       tenantPages + "/people",
 	"POST " + tenantPages + "/people":                         tenantPages + "/people",
+	"POST " + tenantPages + "/people/{user}":                  tenantPages + "/people/{user}",
+	"POST " + tenantPages + "/administrators/{receiver}":      tenantPages + "/administrators/{receiver}",
 	"POST " + tenantPages + "/requests/{request}/answer":      tenantPages + "/certificates",
 	"POST " + tenantPages + "/watched":                        tenantPages + "/watched",
 	"POST " + tenantPages + "/webhooks":                       tenantPages + "/webhooks",

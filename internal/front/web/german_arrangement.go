@@ -161,10 +161,8 @@ var germanArrangement = []translation{
 	{"Is this the right server?", "Ist das der richtige Server?"},
 	{"Issued by", "Ausgestellt von"},
 	{
-		"It may be incomplete, expired or revoked, or the certificate has been replaced in the meantime. Ask for a " +
-			"new link.",
-		"Möglicherweise ist er unvollständig, abgelaufen oder widerrufen, oder das Zertifikat wurde inzwischen ersetzt. " +
-			"Bitten Sie um einen neuen Link.",
+		"It may be incomplete, expired or revoked. Ask for a new link.",
+		"Möglicherweise ist er unvollständig, abgelaufen oder widerrufen. Bitten Sie um einen neuen Link.",
 	},
 	{
 		"Its messages are then refused, and everything known about the receiver is deleted.",

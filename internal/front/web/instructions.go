@@ -16,7 +16,9 @@ type linked struct {
 	TenantName  string
 	Endpoint    string
 	Certificate client.Certificate
-	OldUntil    time.Time
+	State       string            // next step, as in the API
+	RenewsAt    time.Time         // zero if no renewal is planned
+	OldUntil    time.Time         // zero if nothing is left to do
 	Exposed     bool              // messages are sent with the new certificate only
 	Renewal     *client.Renewal   // nil if no other certificate is known
 	Contact     *client.ITContact // nil if there is none

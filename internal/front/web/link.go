@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/perennial-pki/perennial/client"
 )
@@ -18,10 +19,13 @@ func (c *console) showLink(v *view, message string) error {
 	} else if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant),
-		receiverPage(v, linked{Tenant: l.Tenant, TenantName: l.TenantName, Endpoint: l.Endpoint, Certificate: l.Certificate,
-			OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal, Contact: l.Contact,
-			Path: "/rollover/" + escape(secret), Message: message}))
+	page := linked{Tenant: l.Tenant, TenantName: l.TenantName, Endpoint: l.Endpoint, Certificate: l.Certificate,
+		State: l.State, RenewsAt: l.RenewsAt, OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal,
+		Contact: l.Contact, Path: "/rollover/" + escape(secret), Message: message}
+	if l.State == "done" || l.State == "quiet" {
+		return c.show(v, http.StatusOK, v.T("Nothing to do, thank you"), receiverSettled(v, page))
+	}
+	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, page))
 }
 
 func isGone(err error) bool {
@@ -31,7 +35,14 @@ func isGone(err error) bool {
 
 // installed reports the certificate as installed and shows the answer of the receiver.
 func (c *console) installed(v *view) error {
-	tested, err := post[client.Tested](c, v, "/links/"+escape(v.r.PathValue("secret"))+"/installed", nil)
+	path := "/links/" + escape(v.r.PathValue("secret")) + "/installed"
+	if generation, err := strconv.Atoi(v.r.PostFormValue("generation")); err == nil {
+		path += "?generation=" + strconv.Itoa(generation)
+	}
+	tested, err := post[client.Tested](c, v, path, nil)
+	if r := (*refusal)(nil); errors.As(err, &r) && r.Status == http.StatusConflict {
+		return c.showLink(v, r.Detail)
+	}
 	if isGone(err) {
 		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
 	} else if err != nil {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -18,13 +19,48 @@ func (v *view) personInputs() []input {
 			hint: v.T("Lowercase letters and digits, for example alice")},
 		{name: "email", label: v.T("E-mail"), kind: "email", required: true},
 		{name: "display_name", label: v.T("Full name")},
-		{name: "language", label: v.T("Language of mails"), kind: "select", options: []option{{"", v.T("As in the account")},
-			{"en", "English"}, {"de", "Deutsch"}}},
-		{name: "zone", label: v.T("Time zone of mails"), attributes: plain,
-			hint: v.T("For example Europe/Berlin. Empty: as in the account, or UTC")},
+		v.languageInput(""), v.zoneInput(""),
 		{name: "invite", label: v.T("Create a token with which the person can create an account"), kind: "check",
 			stored: "yes"},
 	}
+}
+
+func (v *view) languageInput(stored string) input {
+	return input{name: "language", label: v.T("Language of mails"), kind: "select", stored: stored,
+		options: []option{{"", v.T("As in the account")}, {"en", "English"}, {"de", "Deutsch"}}}
+}
+
+func (v *view) zoneInput(stored string) input {
+	return input{name: "zone", label: v.T("Time zone of mails"), attributes: plain, stored: stored,
+		hint: v.T("For example Europe/Berlin. Empty: as in the account, or UTC")}
+}
+
+// person is the page on which a key user is changed.
+func (c *console) person(v *view) error {
+	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
+	u, etag, err := client.GetVersion[client.KeyUser](v.caller(), c.api, in(name, "key-users", user))
+	if err != nil {
+		return refused(err)
+	}
+	return c.show(v, http.StatusOK, v.T("Key user %s", u.Name), sheetPage(v, v.T("Key user %s", u.Name),
+		in(name, "people", user), etag, []input{
+			{name: "email", label: v.T("E-mail"), kind: "email", required: true, stored: u.Email},
+			{name: "display_name", label: v.T("Full name"), stored: u.DisplayName},
+			v.languageInput(u.Language), v.zoneInput(u.Zone),
+		}))
+}
+
+func (c *console) savePerson(v *view) error {
+	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
+	displayName, language, zone := v.r.PostFormValue("display_name"), v.r.PostFormValue("language"),
+		v.r.PostFormValue("zone")
+	change := client.KeyUserChange{Email: v.r.PostFormValue("email"), DisplayName: &displayName, Language: &language,
+		Zone: &zone}
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "key-users", user), Body: change,
+		IfMatch: v.r.PostFormValue("etag")}); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "people"), v.T("Saved."))
 }
 
 // contactInputs returns the field for the IT contacts.

@@ -57,6 +57,7 @@ func pageTable() []page {
 		{path: "/rollover/{secret}", name: "receiver", who: public, show: (*console).receiver},
 		{path: "/watched/{secret}", name: "watch-link", who: public, show: (*console).watchLinked},
 		{path: partyLinkPages, name: "counterparty-page", who: public, show: (*console).counterpartyPage},
+		{path: "/administrator/{secret}", name: "stop-mails", who: public, show: (*console).stopLink},
 		{path: "/find", name: "find", who: signedIn, show: (*console).find},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
@@ -103,6 +104,11 @@ func pageTable() []page {
 		{path: tenantPages + "/mail-check", name: "mail-check", who: signedIn, show: (*console).mailCheck},
 		{path: tenantPages + "/people", name: "people", who: signedIn, menu: "People", group: "Settings",
 			show: (*console).people},
+		{path: tenantPages + "/people/{user}", name: "person", who: signedIn, show: (*console).person},
+		{path: tenantPages + "/administrators", name: "administrators", who: signedIn, menu: "Administrators",
+			group: "Settings", show: (*console).administrators},
+		{path: tenantPages + "/administrators/{receiver}", name: "administrator", who: signedIn,
+			show: (*console).administratorForm},
 		{path: tenantPages + "/scope", name: "scope", who: signedIn, menu: "Business Configuration", group: "Settings",
 			show: (*console).scope},
 		{path: tenantPages + "/webhooks", name: "tenant-webhooks", who: signedIn, menu: "Webhooks", group: "Settings",
@@ -138,6 +144,9 @@ func (c *console) routeTable() []route {
 		{"POST " + partyLinkPages + "/product", public, (*console).setPartyProduct},
 		{"POST " + partyLinkPages + "/contacts", public, (*console).proposePartyContact},
 		{"POST " + partyLinkPages + "/contacts/{contact}/confirm", public, (*console).confirmPartyContact},
+
+		{"POST /administrator/{secret}", public, (*console).stopMails},
+		{"POST /administrator/{secret}/resume", public, (*console).undoStop},
 
 		{"GET /live", signedIn, (*console).live},
 		{"POST /sign-out", signedIn, (*console).signOut},
@@ -206,7 +215,11 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/people", signedIn, (*console).addPerson},
 		{"POST " + tenantPages + "/people/{user}/invite", signedIn, (*console).invitePerson},
 		{"POST " + tenantPages + "/people/{user}/remove", signedIn, (*console).removePerson},
+		{"POST " + tenantPages + "/people/{user}", signedIn, (*console).savePerson},
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
+		{"POST " + tenantPages + "/administrators", signedIn, (*console).allowMails},
+		{"POST " + tenantPages + "/administrators/{receiver}", signedIn, (*console).saveAdministrator},
+		{"POST " + tenantPages + "/administrators/{receiver}/resume", signedIn, (*console).resumeAdministrator},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
 	table = append(append(table, webhookRoutes("", operators)...), webhookRoutes(tenantPages, signedIn)...)

@@ -26,6 +26,8 @@ type roll struct {
 	hours        []client.MessageHour
 	diagnosis    *client.Diagnosis
 	feed         *client.Feed // nil if it has none
+	// administrator is that of the receiver.
+	administrator *client.Administrator
 }
 
 // host returns the host of the receiver.
@@ -68,7 +70,8 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 	return c.show(v, http.StatusOK, r.arrangement.Name, arrangementPage(v, r))
 }
 
-// addRollover reads the roll-over of an arrangement, its certificates, links and feed.
+// addRollover reads the roll-over of an arrangement, its certificates, links, administrator
+// and feed.
 func (c *console) addRollover(v *view, r *roll, path string) error {
 	standing, err := get[client.Rollover](c, v, path+"/rollover")
 	if err != nil {
@@ -87,6 +90,9 @@ func (c *console) addRollover(v *view, r *roll, path string) error {
 		return err
 	}
 	r.links = links.Items
+	if r.administrator, err = c.administratorOf(v, r.tenant, r.receiver.Name); err != nil {
+		return err
+	}
 	r.feed, err = c.feedOf(v, path)
 	return err
 }

@@ -120,8 +120,8 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 
 // throttledPaths are the prefixes of pages and files that need no sign-in: they are public, or their address is a
 // secret.
-var throttledPaths = []string{"/rollover/", "/watched/", "/counterparty/", "/calendar/", "/unsubscribe/",
-	"/api/v1/links/", "/feeds/", "/pki/"}
+var throttledPaths = []string{"/rollover/", "/watched/", "/counterparty/", "/administrator/", "/calendar/",
+	"/unsubscribe/", "/api/v1/links/", "/feeds/", "/pki/"}
 
 // throttled returns the time that the sender of a request must wait before it may get a public page or file; 0 if it
 // may get it now.

@@ -23,6 +23,9 @@ var actions = map[string]translation{
 	"account.signed-in":        {"signed in", "angemeldet"},
 	"account.wrong-password":   {"wrong password", "falsches Passwort"},
 
+	"administrator.resumed": {"administrator gets mails again", "Ansprechpartner erhält wieder Mails"},
+	"administrator.stopped": {"administrator gets no more mails", "Ansprechpartner erhält keine Mails mehr"},
+
 	"arrangement.accepted":    {"receiver accepts the certificate", "Empfänger nimmt das Zertifikat an"},
 	"arrangement.changed":     {"arrangement changed", "Vereinbarung geändert"},
 	"arrangement.claimed":     {"reported as installed", "als installiert gemeldet"},
@@ -61,6 +64,7 @@ var actions = map[string]translation{
 	"certificate.revoked":   {"certificate revoked", "Zertifikat gesperrt"},
 	"certificate.warned":    {"warned before the expiry", "vor dem Ablauf gewarnt"},
 
+	"counterparty.mailed":             {"counterparty mailed", "Gegenpartei angeschrieben"},
 	"counterparty.changed":            {"counterparty changed", "Gegenpartei geändert"},
 	"counterparty.contact-accepted":   {"contact accepted", "Kontakt angenommen"},
 	"counterparty.contact-added":      {"contact added", "Kontakt hinzugefügt"},

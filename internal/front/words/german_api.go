@@ -226,7 +226,26 @@ var germanAPI = []translation{
 		"this import was checked more than a day ago, and its plan has been deleted: check the files again",
 		"Dieser Import wurde vor mehr als einem Tag geprüft, und der Plan ist gelöscht: Prüfen Sie die Dateien erneut",
 	},
+	{"is not a report about a mail (RFC 3464): %v", "ist kein Bericht über eine Mail (RFC 3464): %v"},
+	{
+		"mails to %s were resumed today already: try again tomorrow",
+		"Die Mails an %s wurden heute schon wieder aufgenommen: Versuchen Sie es morgen noch einmal",
+	},
+	{"mails to the administrator of %s are not stopped", "Mails an den Ansprechpartner von %s sind nicht abbestellt"},
+	{
+		"%s wants no more mails, and can undo that with the link in the last mail: name another administrator of %s",
+		"%s will keine Mails mehr und kann das mit dem Link in der letzten Mail rückgängig machen: Nennen Sie einen " +
+			"anderen Ansprechpartner von %s",
+	},
+	{
+		"The administrator %s gets no more mails: name another one",
+		"Der Ansprechpartner %s erhält keine Mails mehr: Nennen Sie einen anderen",
+	},
 	{"this link is no longer valid", "Dieser Link ist nicht mehr gültig"},
+	{
+		"the certificate has been renewed since this page was shown: load it again, and install the new one",
+		"Das Zertifikat wurde erneuert, seit diese Seite angezeigt wurde: Laden Sie sie neu, und installieren Sie das neue",
+	},
 	{
 		"this mail is %s: only a dead mail can be queued again",
 		"Diese Mail ist im Zustand %s: Nur eine endgültig gescheiterte lässt sich erneut einreihen",

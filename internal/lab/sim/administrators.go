@@ -46,12 +46,18 @@ type plan struct {
 func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	p := plan{idle: r.Float64() < c.Idle}
 	at := noticed.Add(between(r, c.ReactionMin, c.ReactionMax))
+	share := r.Float64()
+	p.confirms = r.Float64() < confirms
+	p.confirmIn = between(r, 0, policy.Day)
+	// These are drawn last, so that the administrators are the same however they are notified.
+	forgotten, forwardIn := r.Float64() < c.Forgotten, between(r, c.ForwardMin, c.ForwardMax)
+	if c.Notified == Forwarded {
+		p.idle, at = p.idle || forgotten, at.Add(forwardIn)
+	}
 	if at.Before(renewed) {
 		at = renewed
 	}
-	p.at = daytime(at, r.Float64())
-	p.confirms = r.Float64() < confirms
-	p.confirmIn = between(r, 0, policy.Day)
+	p.at = daytime(at, share)
 	return p
 }
 

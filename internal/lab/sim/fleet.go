@@ -17,6 +17,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -172,9 +173,15 @@ func (w *world) open(ctx context.Context) (err error) {
 	}
 	w.postbox = &postbox{}
 	log := slog.New(slog.DiscardHandler)
+	var key links.Key // without one, administrators are not mailed
+	if w.config.Notified == Mailed {
+		if key, err = links.Open(ctx, w.store, seal); err != nil {
+			return err
+		}
+	}
 	w.engine, err = lifecycle.New(lifecycle.Config{
-		Store: w.store, Issuer: w.registry, Keys: oneKey{w.key}, Seal: seal, Policy: w.config.Policy, Outbox: w.postbox,
-		MailDomain: "example.com", Log: log,
+		LinkKey: key, Store: w.store, Issuer: w.registry, Keys: oneKey{w.key}, Seal: seal, Policy: w.config.Policy,
+		Outbox: w.postbox, MailDomain: "example.com", Log: log,
 	})
 	if err != nil {
 		return err
@@ -197,7 +204,7 @@ func (w *world) found(ctx context.Context, first, n int) error {
 		r := draws(c.Seed, number, 0, 0)
 		name := fmt.Sprintf("tenant-%07d", number)
 		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: store.NewID(), Name: name, DisplayName: name,
-			KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
+			KeyType: tenancy.P256, MailsAdministrators: c.Notified == Mailed, CreatedAt: c.Start, Version: 1}}
 		expires := c.Start.Add(between(r, earliest, latest)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
 		if from.After(c.Start) { // certificates of the policy have a shorter lifetime than the first ones
@@ -229,7 +236,7 @@ func (w *world) found(ctx context.Context, first, n int) error {
 			}
 			name := fmt.Sprintf("receiver-%d", i+1)
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
-				Version: 1}
+				ContactEmail: "admin@" + name + ".example.com", Version: 1}
 			receivers = append(receivers, row)
 			arrangements = append(arrangements, tenancy.Arrangement{
 				ID: a.id, TenantID: t.ID, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/",

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"io"
@@ -36,6 +37,7 @@ func Table(w io.Writer, c Config, all []*Result) error {
 		return err
 	}
 	writeHeld(w, all)
+	writeReady(w, c, all)
 	_, err := fmt.Fprint(w, "\nBY RENEWAL: failed messages that would have been delivered without the renewal. ALTHOUGH "+
 		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; always 0 for "+
 		"adaptive. The other messages failed because the new\ncertificate was not installed before the old one expired.\n")
@@ -59,6 +61,26 @@ func writeHeld(w io.Writer, all []*Result) {
 				"them.\n", r.Strategy, r.Validity, r.Policy, r.Held)
 		}
 	}
+}
+
+// writeReady states how many receivers were ready 30 days before the expiry of the old certificate.
+func writeReady(w io.Writer, c Config, all []*Result) {
+	how := map[Notified]string{AtOnce: "Administrators are notified when the key users are.",
+		Mailed: "The service mails the administrators."}[cmp.Or(c.Notified, AtOnce)]
+	if c.Notified == Forwarded {
+		how = fmt.Sprintf("Key users forward the notice after %s to %s, and never forward %s of them.",
+			policy.FormatDuration(c.ForwardMin), policy.FormatDuration(c.ForwardMax), percent(c.Forgotten))
+	}
+	fmt.Fprintf(w, "\n%s Ready 30 days before the old certificate expired,\nof the receivers with a certificate to "+
+		"install:", how)
+	for i, r := range all {
+		if i > 0 {
+			fmt.Fprint(w, ",")
+		}
+		fmt.Fprintf(w, " %s (%s, %s)", percent(float64(r.ReadyAtThirtyDays)/float64(max(1, r.AtThirtyDays))), r.Strategy,
+			r.Policy)
+	}
+	fmt.Fprintln(w, ".")
 }
 
 func percent(share float64) string {

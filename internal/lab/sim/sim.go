@@ -43,9 +43,28 @@ type Config struct {
 	ReactionMin, ReactionMax time.Duration
 	// Idle is the share of administrators who react only two days after the first failed message.
 	Idle float64
+	// Notified selects who notifies administrators of a renewal.
+	Notified Notified
+	// The time until a key user forwards the notice is uniformly distributed between these bounds, and Forgotten is the
+	// share of notices that are never forwarded. Both are used only if the key users forward.
+	ForwardMin, ForwardMax time.Duration
+	Forgotten              float64
 	// Interval is the time between two messages of an arrangement.
 	Interval time.Duration
 }
+
+// Notified selects who notifies the administrators of receivers of a renewal.
+type Notified string
+
+// The ways.
+const (
+	// AtOnce leaves open who notifies them: they are notified when the key users are.
+	AtOnce Notified = "at-once"
+	// Forwarded has the key users forward the notice.
+	Forwarded Notified = "forwarded"
+	// Mailed has the engine mail the administrators.
+	Mailed Notified = "mailed"
+)
 
 // Receivers contains shares of 1: receivers that accept every certificate of the CA, every certificate of the subject,
 // or only installed certificates. Others follow the feed of their arrangement, or are behind a guard with the rule
@@ -80,6 +99,12 @@ type Result struct {
 	Tasks        int `json:"tasks"`
 	Mails        int `json:"mails"`
 	CutOvers     int `json:"cut_overs"`
+	// AtThirtyDays counts the receivers whose administrator has to install the new certificate, at the instants 30 days
+	// before the old one expires, and ReadyAtThirtyDays those among them that accept the new one then.
+	AtThirtyDays      int `json:"at_30_days"`
+	ReadyAtThirtyDays int `json:"ready_at_30_days"`
+	// AdministratorMails counts the mails to administrators, which are not in Mails.
+	AdministratorMails int `json:"administrator_mails"`
 	// Held counts certificates that a guard did not accept by its rule, and about which it asked a person.
 	Held int `json:"held"`
 
@@ -125,6 +150,13 @@ func (c Config) Check() error {
 		return errors.New("the shares of orders (add, replace) must each be 0 to 1, with a sum of 1")
 	case !share(c.Idle):
 		return fmt.Errorf("the idle share is %v: use 0 to 1", c.Idle)
+	case c.Notified != "" && c.Notified != AtOnce && c.Notified != Forwarded && c.Notified != Mailed:
+		return fmt.Errorf("administrators cannot be notified %q: use at-once, forwarded or mailed", c.Notified)
+	case !share(c.Forgotten):
+		return fmt.Errorf("the forgotten share is %v: use 0 to 1", c.Forgotten)
+	case c.ForwardMin < 0 || c.ForwardMax < c.ForwardMin:
+		return fmt.Errorf("the time to forward is %s..%s: use the shorter one first", policy.FormatDuration(c.ForwardMin),
+			policy.FormatDuration(c.ForwardMax))
 	case c.ReactionMin < 0 || c.ReactionMax < c.ReactionMin:
 		return fmt.Errorf("the reaction time is %s..%s: use the shorter one first", policy.FormatDuration(c.ReactionMin),
 			policy.FormatDuration(c.ReactionMax))
@@ -219,6 +251,9 @@ func (r *Result) add(o *Result) {
 	r.Mails += o.Mails
 	r.CutOvers += o.CutOvers
 	r.Held += o.Held
+	r.AtThirtyDays += o.AtThirtyDays
+	r.ReadyAtThirtyDays += o.ReadyAtThirtyDays
+	r.AdministratorMails += o.AdministratorMails
 	for i, n := range o.FailedByMonth {
 		r.FailedByMonth[i] += n
 	}

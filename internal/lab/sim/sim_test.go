@@ -165,6 +165,28 @@ func TestAGuardAsksAPersonIfSeveralSuccessorsFollowOneCertificate(t *testing.T) 
 	}
 }
 
+// The fleet and its people are the same, and only the way of the notice differs.
+func TestAdministratorsWhoAreMailedAreReadyEarlierThanThoseWhoWaitForAKeyUser(t *testing.T) {
+	results := map[Notified]*Result{}
+	for _, how := range []Notified{AtOnce, Forwarded, Mailed} {
+		c := config(t, "perennial", tenancy.Adaptive, 20)
+		c.Years, c.Notified, c.Forgotten, c.ForwardMin, c.ForwardMax = 2, how, 0.1, policy.Day, 14*policy.Day
+		results[how] = simulate(t, c)
+	}
+	mailed, forwarded := results[Mailed], results[Forwarded]
+	if mailed.AtThirtyDays < 40 || mailed.AtThirtyDays != forwarded.AtThirtyDays ||
+		mailed.ReadyAtThirtyDays <= forwarded.ReadyAtThirtyDays ||
+		mailed.ReadyAtThirtyDays != results[AtOnce].ReadyAtThirtyDays {
+		t.Errorf("ready are %d of %d, and if key users forward, %d of %d", mailed.ReadyAtThirtyDays, mailed.AtThirtyDays,
+			forwarded.ReadyAtThirtyDays, forwarded.AtThirtyDays)
+	}
+	// Every renewal is announced, and reported with the certificate, to each of three administrators.
+	if least := 2 * 3 * mailed.Renewals; mailed.AdministratorMails < least || forwarded.AdministratorMails != 0 {
+		t.Errorf("%d renewals caused %d mails to administrators, and %d if key users forward", mailed.Renewals,
+			mailed.AdministratorMails, forwarded.AdministratorMails)
+	}
+}
+
 func TestInTheSteadyStateNoCertificateIsOlderThanThePolicyAllows(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 100)
 	c.Steady = true

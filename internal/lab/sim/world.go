@@ -197,6 +197,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 	w.result.Renewals++
 	newest := t.newest()
 	w.expire(t, newest)
+	w.measure(t, t.generations[last-1].notAfter.Add(-beforeExpiry))
 	for _, a := range t.arrangements {
 		w.count(a)
 		if a.fate.delivered {
@@ -269,6 +270,30 @@ func (w *world) expire(t *tenant, g generation) {
 		}
 		if inUse {
 			w.result.ExpiredInUse++
+		}
+		return nil
+	})
+}
+
+// beforeExpiry is the time before the expiry of the old certificate at which it is measured which receivers are ready.
+const beforeExpiry = 30 * policy.Day
+
+// measure plans to count the receivers with a person to install the newest generation, and those that are ready. If the
+// certificate is renewed later than that, nothing is counted.
+func (w *world) measure(t *tenant, at time.Time) {
+	newest := t.newest()
+	if !at.After(w.now) {
+		return
+	}
+	w.schedule(at, tells, func(context.Context) error {
+		for _, a := range t.arrangements {
+			if a.kind != pinned {
+				continue
+			}
+			w.result.AtThirtyDays++
+			if a.receiver.accepts(newest, w.now) {
+				w.result.ReadyAtThirtyDays++
+			}
 		}
 		return nil
 	})
@@ -387,10 +412,15 @@ func (w *world) close(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	toAdministrators, mailed, err := w.store.CountAdministratorMails(ctx)
+	if err != nil {
+		return err
+	}
+	notices, w.result.AdministratorMails = notices-toAdministrators, mailed
 	if w.result.Tasks = tasks; tasks != keyUsers*notices {
 		return fmt.Errorf("invariant 5: %d tasks for %d notices to %d key users each", tasks, notices, keyUsers)
 	}
-	if w.result.Mails = w.postbox.mails; w.result.Mails != subscribers*notices {
+	if w.result.Mails = w.postbox.mails - mailed; w.result.Mails != subscribers*notices {
 		return fmt.Errorf("invariant 5: %d mails for %d notices to %d subscribers each", w.result.Mails, notices, subscribers)
 	}
 	if _, err := w.store.VerifyEvents(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/links"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -25,10 +26,11 @@ import (
 // An Installation is an engine with its dependencies.
 type Installation struct {
 	*lifecycle.Engine
-	Store *store.Store
-	Keys  lifecycle.Keys
-	Seal  *keyring.Keyring
-	Log   *slog.Logger
+	Store   *store.Store
+	Keys    lifecycle.Keys
+	Seal    *keyring.Keyring
+	Log     *slog.Logger
+	LinkKey links.Key
 }
 
 // An Option changes the configuration of an engine before it is created. The store and the other required dependencies
@@ -69,12 +71,14 @@ func open(t testing.TB, url, keyFile, crlURL string, now time.Time, options ...O
 	testenv.Check(t, err)
 	config := lifecycle.Config{Store: s, Issuer: issuer.Checked(ca), Keys: keyring.NewPool(1), Seal: seal, Policy: p,
 		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)}
+	config.LinkKey, err = links.Open(t.Context(), s, seal)
+	testenv.Check(t, err)
 	for _, option := range options {
 		option(&config)
 	}
 	engine, err := lifecycle.New(config)
 	testenv.Check(t, err)
-	return &Installation{engine, s, config.Keys, seal, config.Log}, ca
+	return &Installation{engine, s, config.Keys, seal, config.Log, config.LinkKey}, ca
 }
 
 // Tenant creates a tenant, with its first certificates.
