@@ -115,7 +115,8 @@ type server struct {
 	crls          crlCache
 	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[client.FleetForecast]
-	fleetCounts   *survey[client.WorkCounts]
+	fleetCounts   *survey[workSurvey]
+	workOrders    workOrders
 }
 
 // prefix is the path prefix of this version of the API.
@@ -157,7 +158,7 @@ func New(c Config) (*Handler, error) {
 		webhooks: c.Webhooks, clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
-	s.fleetCounts = &survey[client.WorkCounts]{walk: s.surveyCounts, now: c.Now, log: c.Log}
+	s.fleetCounts = &survey[workSurvey]{walk: s.surveyCounts, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()
 	routes(c.Version, mux, s)

@@ -51,7 +51,7 @@ func (s *server) listAttention(ctx context.Context, _ *struct{}) (*Entity[client
 	if err != nil {
 		return nil, err
 	}
-	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts, proposals)}
+	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts.WorkCounts, proposals)}
 	if !asOf.IsZero() {
 		out.AsOf = asOf.UTC()
 	}
