@@ -367,10 +367,8 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 	if err != nil {
 		return nil, err
 	}
-	newest := standing.Certificates[len(standing.Certificates)-1]
-	secret, now := rand.Text(), s.now()
-	l := tenancy.Link{ID: store.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
-		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
+	secret := rand.Text()
+	l := newLink(standing, actor(ctx), s.now())
 	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
 		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
 			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
