@@ -25,6 +25,8 @@ const (
 	TestRefused  = "refused"
 	TestUnclear  = "unclear"
 	TestSkipped  = "skipped" // the receiver was not asked, for a reason
+	// TestWaiting selects the tests without a result. It is not stored.
+	TestWaiting = "waiting"
 )
 
 // The reasons for which a receiver was not asked.

@@ -15,8 +15,8 @@ type Tester interface {
 	WorkRound(ctx context.Context, id string) (again time.Duration, err error)
 }
 
-// roundShift is the time for which a job works on a round. The queue looks for the next job every few seconds only, so a
-// job for each group would take several times as long.
+// roundShift is the time for which a job works on a round. The queue looks for the next job every few seconds only, so
+// a job for each group would take several times as long.
 const roundShift = 20 * time.Second
 
 type roundArgs struct {

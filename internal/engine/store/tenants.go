@@ -30,7 +30,8 @@ const withoutKeyUser = "NOT EXISTS (SELECT 1 FROM key_users WHERE tenant_id = te
 // UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation. It reads the whole
 // table if there are few of them.
 func (r Reader) UnwarnedTenants(ctx context.Context, limit int) ([]tenancy.Tenant, error) {
-	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE "+withoutKeyUser+" ORDER BY id LIMIT ?", limit)
+	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE "+withoutKeyUser+
+		" ORDER BY id LIMIT ?", limit)
 }
 
 // A TenantSort is an order of tenants. Each reads an index.

@@ -27,18 +27,24 @@ func (t *Tx) addTestItems(ctx context.Context, items []tenancy.TestItem) error {
 	return err
 }
 
-// TestItems lists the tests of a round with a result ("": all), after the given arrangement ID.
+// TestItems lists the tests of a round with a result ("": all; [tenancy.TestWaiting]: without one), after the given
+// arrangement ID.
 func (r Reader) TestItems(ctx context.Context, roundID, result, after string, limit int) ([]tenancy.TestItem, error) {
 	query, args := "SELECT "+testItemColumns+" FROM test_items WHERE round_id = ? AND arrangement_id > ?",
 		[]any{roundID, after}
-	if result != "" {
+	switch result {
+	case "":
+	case tenancy.TestWaiting:
+		query += " AND done_at = 0"
+	default:
 		query, args = query+" AND result = ?", append(args, result)
 	}
 	return list(ctx, r, scanTestItem, query+" ORDER BY arrangement_id LIMIT ?", append(args, limit)...)
 }
 
 // WaitingTests lists tests of a round that no replica asks at the moment.
-func (r Reader) WaitingTests(ctx context.Context, roundID string, now time.Time, limit int) ([]tenancy.TestItem, error) {
+func (r Reader) WaitingTests(ctx context.Context, roundID string, now time.Time,
+	limit int) ([]tenancy.TestItem, error) {
 	return list(ctx, r, scanTestItem, "SELECT "+testItemColumns+" FROM test_items WHERE round_id = ? AND done_at = 0 AND "+
 		"taken_until <= ? ORDER BY arrangement_id LIMIT ?", roundID, micros(now), limit)
 }
@@ -59,7 +65,8 @@ func (r Reader) CountTests(ctx context.Context, roundIDs []string) (map[string][
 }
 
 // TestedSince returns which of the arrangements wait in a round, or were asked in one since an instant.
-func (r Reader) TestedSince(ctx context.Context, arrangementIDs []string, since time.Time) (map[string][]string, error) {
+func (r Reader) TestedSince(ctx context.Context, arrangementIDs []string,
+	since time.Time) (map[string][]string, error) {
 	return groupBy(ctx, r, scanOne[string], func(id string) string { return id }, "SELECT arrangement_id FROM test_items "+
 		"WHERE (done_at = 0 OR done_at >= ?) AND result <> ? AND arrangement_id ", arrangementIDs, "", micros(since),
 		tenancy.TestSkipped)
@@ -67,8 +74,8 @@ func (r Reader) TestedSince(ctx context.Context, arrangementIDs []string, since 
 
 // TakeTest reserves a test for this replica until an instant. It reports false if another one was faster.
 func (t *Tx) TakeTest(ctx context.Context, i tenancy.TestItem, now, until time.Time) (bool, error) {
-	n, err := t.exec(ctx, "UPDATE test_items SET taken_until = ? WHERE round_id = ? AND arrangement_id = ? AND done_at = 0 "+
-		"AND taken_until <= ?", micros(until), i.RoundID, i.ArrangementID, micros(now))
+	n, err := t.exec(ctx, "UPDATE test_items SET taken_until = ? WHERE round_id = ? AND arrangement_id = ? AND "+
+		"done_at = 0 AND taken_until <= ?", micros(until), i.RoundID, i.ArrangementID, micros(now))
 	return n > 0, err
 }
 

@@ -36,6 +36,8 @@ func TestRoundsOfTestsReadBackAsWritten(t *testing.T) {
 		r.same("the tests", err, tests, items)
 		tests, err = r.TestItems(ctx, "2", tenancy.TestSkipped, "a", 10)
 		r.same("those with a result", err, tests, items[1:])
+		tests, err = r.TestItems(ctx, "2", tenancy.TestWaiting, "", 10)
+		r.same("those without one", err, tests, items[:1])
 		counts, err := r.CountTests(ctx, []string{"2"})
 		r.same("the counts", err, counts["2"], []TestCount{{"2", "", 1}, {"2", tenancy.TestSkipped, 1}})
 		recent, err := r.TestedSince(ctx, []string{"a", "b", "c"}, now)

@@ -75,7 +75,9 @@ func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []s
 		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool { return !chosen[a.Tenant.ID] })
 	}
 	if in.Host != "" {
-		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool { return hostOf(a.Arrangement) != in.Host })
+		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool {
+			return hostOf(a.Arrangement) != in.Host
+		})
 	}
 	if in.Filter == client.WorkFilterUnwarned {
 		if risk, err = s.withoutKeyUsers(ctx, risk); err != nil {
@@ -83,8 +85,8 @@ func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []s
 		}
 	}
 	if len(risk) > mostSelected {
-		return nil, 0, tenancy.Errorf(tenancy.ErrRefused, "the selection has %d arrangements at risk, and an action takes at "+
-			"most %d: choose a host, or tenants by name", len(risk), mostSelected)
+		return nil, 0, tenancy.Errorf(tenancy.ErrRefused, "the selection has %d arrangements at risk, and an action "+
+			"takes at most %d: choose a host, or tenants by name", len(risk), mostSelected)
 	}
 	if len(in.Tenants) > 0 {
 		for _, a := range risk {
@@ -321,7 +323,7 @@ func (s *server) getTestRound(ctx context.Context, in *OneTestRound) (*Entity[cl
 func (s *server) listTestResults(ctx context.Context, in *struct {
 	OneTestRound
 	Paged
-	Result string `query:"result" enum:"accepted,refused,unclear,skipped" doc:"Only the tests with this result."`
+	Result string `query:"result" enum:"accepted,refused,unclear,skipped,waiting" doc:"Only the tests with this result, or waiting for one."`
 }) (*List[client.TestResult], error) {
 	_, err1 := s.store.TestRound(ctx, in.ID)
 	rows, err2 := s.store.TestItems(ctx, in.ID, in.Result, in.Cursor, in.Limit+1)

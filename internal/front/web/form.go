@@ -26,6 +26,8 @@ var formPages = map[string]string{
 	"POST /imports":                         importsPath,
 	"POST /tenants":                         "/tenants",
 	"POST /tokens":                          "/tokens",
+	"POST /test-rounds":                     "/tenants",
+	"POST /worklist/links":                  "/tenants",
 	"POST " + tenantPages + "/arrangements": tenantPages + "/arrangements/new",
 	"POST " + tenantPages + "/arrangements/{arrangement}":     tenantPages + "/arrangements/{arrangement}/edit",
 	"POST " + tenantPages + "/certificates/{purpose}/renew":   tenantPages + "/certificates",
