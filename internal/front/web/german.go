@@ -6,7 +6,7 @@ type translation struct{ english, german string }
 // german holds the German texts by the English ones. A test requires a translation for every text.
 var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement, germanFeeds,
 	germanInstructions, germanWatched, germanGuard, germanFind, germanShell, germanCalendar,
-	germanWebhooks, germanCounterparties, germanTestRounds)
+	germanWebhooks, germanCounterparties, germanTestRounds, germanKeys)
 
 func catalogue(parts ...[]translation) map[string]string {
 	all := map[string]string{}
