@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -27,11 +28,12 @@ func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy
 // withoutKeyUser is the condition that a tenant has no key user, so that no person is warned about its certificates.
 const withoutKeyUser = "NOT EXISTS (SELECT 1 FROM key_users WHERE tenant_id = tenants.id)"
 
-// UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation. It reads the whole
-// table if there are few of them.
-func (r Reader) UnwarnedTenants(ctx context.Context, limit int) ([]tenancy.Tenant, error) {
-	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE "+withoutKeyUser+
-		" ORDER BY id LIMIT ?", limit)
+// UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation, with their places by
+// expiry. The place of a tenant without a certificate is zero. It reads the whole table if there are few of them.
+func (r Reader) UnwarnedTenants(ctx context.Context, limit int) ([]PlacedTenant, error) {
+	return list(ctx, r, scanByExpiry, "SELECT "+expiringColumns+", coalesce(c.not_after, 0), coalesce(c.id, '') FROM "+
+		"tenants LEFT JOIN certificates AS c ON c.tenant_id = tenants.id AND c.successor_id = '' AND c.purpose = 'tenant' "+
+		"WHERE "+withoutKeyUser+" ORDER BY tenants.id LIMIT ?", limit)
 }
 
 // A TenantSort is an order of tenants. Each reads an index.
@@ -89,11 +91,13 @@ func (r Reader) TenantPage(ctx context.Context, p TenantPage) ([]PlacedTenant, e
 	return list(ctx, r, scan, query+order+" LIMIT ?", append(args, p.Limit)...)
 }
 
+// expiringColumns are those of a tenant that is joined with its certificate.
+const expiringColumns = "tenants.id, name, display_name, tenants.key_type, tenants.created_at, tenants.version"
+
 // tenantsByExpiry walks the index of the certificates that can be due.
 func (r Reader) tenantsByExpiry(ctx context.Context, p TenantPage, compare, direction string) ([]PlacedTenant, error) {
-	query, args := "SELECT tenants.id, name, display_name, tenants.key_type, tenants.created_at, tenants.version, "+
-		"c.not_after, c.id FROM certificates AS c JOIN tenants ON tenants.id = c.tenant_id WHERE c.successor_id = '' AND "+
-		"c.purpose = 'tenant'", []any{}
+	query, args := "SELECT "+expiringColumns+", c.not_after, c.id FROM certificates AS c JOIN tenants ON "+
+		"tenants.id = c.tenant_id WHERE c.successor_id = '' AND c.purpose = 'tenant'", []any{}
 	if p.Unwarned {
 		query += " AND " + withoutKeyUser
 	}
@@ -123,7 +127,9 @@ func scanByName(s row) (p PlacedTenant, err error) {
 func scanByExpiry(s row) (p PlacedTenant, err error) {
 	var notAfter int64
 	err = s.Scan(&p.ID, &p.Name, &p.DisplayName, &p.KeyType, instant{&p.CreatedAt}, &p.Version, &notAfter, &p.Place.ID)
-	p.Place.Key = strconv.FormatInt(notAfter, 10)
+	if p.Place.ID != "" {
+		p.Place.Key = fmt.Sprintf("%020d", notAfter) // as many digits for each, so that keys can be compared as texts
+	}
 	return p, err
 }
 

@@ -117,6 +117,7 @@ type server struct {
 	fleetForecast *survey[client.FleetForecast]
 	fleetCounts   *survey[workSurvey]
 	workOrders    workOrders
+	riskHosts     riskHosts
 }
 
 // prefix is the path prefix of this version of the API.

@@ -265,12 +265,13 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 	Paged
 	Host string `query:"host" maxLength:"253" doc:"Only those whose receiver is at this host."`
 }) (*List[client.Rollover], error) {
-	all, _, err := s.fleetAtRisk.get(ctx)
+	all, at, err := s.fleetAtRisk.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if in.Host != "" {
-		all = slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool { return hostOf(s.Arrangement) != in.Host })
+		_, ofHost := s.riskHosts.read(all, at, s.clock())
+		all = ofHost[in.Host]
 	}
 	start := 0
 	if in.Cursor != "" {

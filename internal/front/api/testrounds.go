@@ -59,9 +59,13 @@ type OneTestRound struct {
 // selected returns the arrangements at risk of a selection, most urgent first, and the number of tenants that were
 // named and have none.
 func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []standing.Standing, idle int, err error) {
-	risk, _, err := s.fleetAtRisk.get(ctx)
+	risk, at, err := s.fleetAtRisk.get(ctx)
 	if err != nil {
 		return nil, 0, err
+	}
+	if in.Host != "" {
+		_, ofHost := s.riskHosts.read(risk, at, s.clock())
+		risk = ofHost[in.Host]
 	}
 	chosen := map[string]bool{}
 	if named := len(in.Tenants) > 0; named || in.Query != "" {
@@ -73,11 +77,6 @@ func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []s
 			chosen[t.ID] = true
 		}
 		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool { return !chosen[a.Tenant.ID] })
-	}
-	if in.Host != "" {
-		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool {
-			return hostOf(a.Arrangement) != in.Host
-		})
 	}
 	if in.Filter == client.WorkFilterUnwarned {
 		if risk, err = s.withoutKeyUsers(ctx, risk); err != nil {

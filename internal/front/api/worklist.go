@@ -186,7 +186,7 @@ const mostUnwarned = 20_000
 // A workSurvey holds what is counted of the whole fleet.
 type workSurvey struct {
 	client.WorkCounts
-	unwarned []tenancy.Tenant // without a key user, if they are few
+	unwarned []store.PlacedTenant // without a key user, if they are few
 	few      bool
 }
 

@@ -81,7 +81,8 @@ func TestTheWorkListIsPagedInEachOrderWithThePositionOfThePage(t *testing.T) {
 	byName := []string{"aaa", "acme", "bbb", "globex"}
 	for query, want := range map[string][]string{"": created, "&sort=created": created, "&sort=name": byName,
 		"&sort=not-after": created, "&sort=deadline": created, "&filter=unwarned": {"aaa", "bbb"},
-		"&filter=unwarned&sort=-name": {"bbb", "aaa"}, "&filter=at-risk": nil} {
+		"&filter=unwarned&sort=-name": {"bbb", "aaa"}, "&filter=unwarned&sort=not-after": {"aaa", "bbb"},
+		"&filter=unwarned&sort=-not-after": {"bbb", "aaa"}, "&filter=at-risk": nil} {
 		if got := f.pages(query); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", query, got, want)
 		}

@@ -265,12 +265,8 @@ func (s *server) indexed(ctx context.Context, c workCursor, p store.TenantPage) 
 		if err != nil {
 			return nil, err
 		}
-		if counts.few && p.Sort != store.TenantsByExpiry {
-			key := func(t tenancy.Tenant) string { return t.ID }
-			if p.Sort == store.TenantsByName {
-				key = func(t tenancy.Tenant) string { return t.Name }
-			}
-			return after(placed(counts.unwarned, key), c, p.Descending, p.Limit), nil
+		if counts.few {
+			return after(unwarnedPlaces(counts.unwarned, p.Sort), c, p.Descending, p.Limit), nil
 		}
 	}
 	p.After = store.TenantPlace{Key: c.Key, ID: c.ID}
@@ -279,6 +275,22 @@ func (s *server) indexed(ctx context.Context, c workCursor, p store.TenantPage) 
 		places = append(places, workPlace{r.Tenant, r.Place.Key, r.Place.ID})
 	}
 	return places, err
+}
+
+// unwarnedPlaces sorts the tenants without a key user.
+func unwarnedPlaces(tenants []store.PlacedTenant, sort store.TenantSort) (all []workPlace) {
+	for _, t := range tenants {
+		switch {
+		case sort == store.TenantsByName:
+			all = append(all, workPlace{t.Tenant, t.Name, t.ID})
+		case sort == store.TenantsByAge:
+			all = append(all, workPlace{t.Tenant, t.ID, t.ID})
+		case t.Place.ID != "": // without a certificate, it has no place by expiry
+			all = append(all, workPlace{t.Tenant, t.Place.Key, t.Place.ID})
+		}
+	}
+	slices.SortFunc(all, func(a, b workPlace) int { return a.compare(b.key, b.id) })
+	return all
 }
 
 // mostRest limits the tenants that are read at once behind those at risk.
