@@ -99,8 +99,8 @@ func (c *worklistTestCmd) Run(e env) error {
 	if err := showRound(&c.remote, e, round); err != nil || round.Waiting > 0 || round.Accepted == round.Total {
 		return err
 	}
-	return &finding{exitFailed, fmt.Sprintf("%d of %d receivers are not known to accept the new certificate: see perennial "+
-		"worklist tests %s", round.Total-round.Accepted, round.Total, round.ID)}
+	return &finding{exitFailed, fmt.Sprintf("%d of %d receivers are not known to accept the new certificate: see "+
+		"perennial worklist tests %s", round.Total-round.Accepted, round.Total, round.ID)}
 }
 
 func showRound(c *remote, e env, r client.TestRound) error {

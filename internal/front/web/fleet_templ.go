@@ -283,7 +283,7 @@ func attentionTable(v *view, causes client.AttentionList) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				if c.Refused > 0 || c.Tenants > 1 {
+				if c.Cause == client.AttentionReceivers {
 					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<br><span class=\"quiet small\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err

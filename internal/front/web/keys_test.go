@@ -26,7 +26,8 @@ func TestRowsAreReachedChosenAndOpenedBySingleKeysUnlessTheseAreTurnedOff(t *tes
 	b := c.browser(true)
 	b.take(c.signIn("olga"))
 	b.open("/tenants?sort=name")
-	for _, step := range [][2]string{{"j", "Acme GmbH"}, {"j", "Globex Corporation"}, {"k", "Acme GmbH"}, {"k", "Acme GmbH"}} {
+	for _, step := range [][2]string{{"j", "Acme GmbH"}, {"j", "Globex Corporation"}, {"k", "Acme GmbH"},
+		{"k", "Acme GmbH"}} {
 		if b.key(step[0]); b.focused() != step[1] {
 			t.Errorf("after %s the focus is at %q, want %q", step[0], b.focused(), step[1])
 		}
@@ -70,7 +71,7 @@ func TestThePaletteLeadsToPagesAndToWhatIsFound(t *testing.T) {
 		b.open("/tenants")
 		b.key("k", chromedp.KeyModifiers(chromedp.ModifierCtrl))
 		b.key(text)
-		b.do(chromedp.WaitReady(chromedp.CSS(`#palette [aria-selected=true][data-href$="`+want+`"]`)))
+		b.do(chromedp.WaitReady(chromedp.CSS(`#palette [aria-selected=true][data-href$="` + want + `"]`)))
 		if text == "globex" {
 			for _, v := range b.accessible(string(axe)) {
 				t.Errorf("the palette: %s %s %v", v.ID, v.Help, v.Nodes)

@@ -61,13 +61,14 @@ func (c *console) askTestRound(v *view) (*question, error) {
 		return nil, err
 	}
 	q.title, q.verb = v.T("Test %s?", v.Count(n.Arrangements, "receiver", "receivers")), v.T("Test receivers")
-	q.facts = append(q.facts, v.T("Each receiver is asked whether it accepts the new certificate. No message is sent, and at "+
-		"most four receivers of a host are asked per second."))
+	q.facts = append(q.facts, v.T("Each receiver is asked whether it accepts the new certificate. No message is sent, "+
+		"and at most four receivers of a host are asked per second."))
 	if n.NewestOnly > 0 {
-		q.facts = append(q.facts, v.T("Not asked, because a question would lock out the certificate in use: %d.", n.NewestOnly))
+		q.facts = append(q.facts, v.T("Not asked, because a question would lock out the certificate in use: %d.",
+			n.NewestOnly))
 	}
-	q.undo = v.T("A test changes nothing at the receiver. Its answer is recorded, and receivers that accept are used with " +
-		"the new certificate.")
+	q.undo = v.T("A test changes nothing at the receiver. Its answer is recorded, and receivers that accept are used " +
+		"with the new certificate.")
 	return q, nil
 }
 
@@ -77,8 +78,8 @@ func (c *console) askWorkLinks(v *view) (*question, error) {
 		return nil, err
 	}
 	q.title, q.verb, q.file = v.T("Create %s?", v.Count(n.Arrangements, "link", "links")), v.T("Create links"), true
-	q.facts = append(q.facts, v.T("Each link leads the administrator of one receiver to its new certificate. You get a CSV "+
-		"file with the links and the addresses, for a mail merge. The links are shown only there."),
+	q.facts = append(q.facts, v.T("Each link leads the administrator of one receiver to its new certificate. You get a "+
+		"CSV file with the links and the addresses, for a mail merge. The links are shown only there."),
 		v.T("Receivers whose administrator has an e-mail address: %d of %d.", n.Contacts, n.Arrangements))
 	q.undo = v.T("Each link can be revoked on the page of its arrangement. Links that exist stay valid.")
 	return q, nil
