@@ -12,7 +12,7 @@ BESIEGED ?= 1h
 P       ?= 4
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers stories screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -185,6 +185,9 @@ bench-guard: build packages ## the guard's table of docs/performance.md, into bi
 bench-issuers: packages ## renewals from each kind of issuer, into bin/issuers.md: against the issuer alone (3 minutes)
 	@mkdir -p bin
 	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestIssuers -v -args -issuers $(CURDIR)/bin/issuers.md
+
+stories: packages ## the stories of large fleets in full size: an operator with 100,000 tenants, a bank with 3,000 (minutes)
+	$(GO) test ./internal/front/web -count=1 -timeout 60m -run 'LargeFleet|BanksAdministrator' -v -args -full
 
 screenshots: packages ## what the console looks like, into docs/screenshots
 	$(GO) test ./internal/front/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"

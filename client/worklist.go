@@ -24,6 +24,28 @@ type TenantWork struct {
 	Subscribed   int       `json:"subscribed" doc:"Key users who get mails about tasks."`
 }
 
+// The filters of the work list.
+const (
+	WorkFilterAtRisk   = "at-risk"
+	WorkFilterUnwarned = "unwarned"
+)
+
+// The orders of the work list. A minus sign in front reverses them.
+const (
+	WorkByAge      = "created"
+	WorkByName     = "name"
+	WorkByExpiry   = "not-after"
+	WorkByDeadline = "deadline"
+)
+
+// WorkPage is one page of the work list.
+type WorkPage struct {
+	Items []TenantWork `json:"items"`
+	Next  string       `json:"next,omitempty" doc:"Cursor of the next page. Absent on the last page."`
+	First int          `json:"first" doc:"Position of the first tenant of the page in the list, from 1. 0 on an empty page."`
+	Total int          `json:"total" doc:"Number of tenants in the list. In a large fleet, up to a minute old."`
+}
+
 // WorkCounts are the numbers of tenants of the filters of the work list.
 type WorkCounts struct {
 	All      int       `json:"all"`

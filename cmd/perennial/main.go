@@ -39,6 +39,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 
 	Find        findCmd        `cmd:"" group:"Client" help:"Find tenants, arrangements, receivers, people and certificates."`
+	Worklist    worklistCmd    `cmd:"" group:"Client" help:"Tenants with what is to be done for each, and actions on the receivers of many of them."`
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
 	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`
 	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`

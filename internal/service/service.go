@@ -178,7 +178,7 @@ func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*
 	asking := prober.New(s.core.engine, s.core.store, s.network, s.now)
 	return jobs.New(ctx, jobs.Config{
 		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
-		Prober: asking, Asker: asking,
+		Prober: asking, Asker: asking, Tester: asking,
 		Watcher:  lookout.New(s.core.store, s.watching(), s.network, s.now, s.log),
 		Webhooks: s.webhooks,
 		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,

@@ -92,6 +92,8 @@ type Config struct {
 	Importer Importer
 	// Asker is nil if this service tests nothing for counterparties.
 	Asker Asker
+	// Tester is nil if this service tests no receivers for operators.
+	Tester Tester
 	// Lease is the time after which a running job is considered lost; 0 for ten minutes.
 	Lease time.Duration
 	// MailRate is the maximum number of mails a second that all replicas together hand to the mail server; 0 for no
@@ -380,6 +382,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
 	river.AddWorker(workers, &importWorker{config: &j.config})
 	river.AddWorker(workers, &askWorker{config: &j.config})
+	river.AddWorker(workers, &roundWorker{config: &j.config})
 	river.AddWorker(workers, &partWorker{config: &j.config})
 	river.AddWorker(workers, &webhookWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{

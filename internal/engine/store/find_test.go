@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,53 @@ func TestObjectsOfTenantsAreFound(t *testing.T) {
 			}
 			if found, err := c.find(ctx, Search{Text: c.text + "!", Limit: 10}); err != nil || len(found) > 0 {
 				t.Errorf("%s!: %v, %v", c.text, found, err)
+			}
+		}
+	})
+}
+
+func TestTenantsArePagedInEachOrderAndDirection(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		want := map[TenantSort][]string{TenantsByAge: {"a", "b", "c"}, TenantsByName: {"a", "b", "c"},
+			TenantsByExpiry: {"c", "a", "b"}} // a and b expire at the same time
+		r.write(func(ctx context.Context, tx *Tx) error {
+			for i, name := range []string{"a", "b", "c"} {
+				v := tenanttest.Tenant(name)
+				v.ID = name
+				cert := filled[SealedCertificate](100 + i)
+				cert.ID, cert.TenantID, cert.Purpose, cert.SuccessorID, cert.Generation = name, name, tenancy.ForTenant, "", 1
+				cert.KeyURI = ""
+				cert.NotAfter = v.CreatedAt.AddDate(1, 0, -i/2)
+				if err := errors.Join(tx.CreateTenants(ctx, v),
+					tx.AddCertificates(ctx, []SealedCertificate{cert})); err != nil {
+					return err
+				}
+			}
+			u := filled[tenancy.KeyUser](300)
+			u.TenantID = "a"
+			return tx.CreateKeyUsers(ctx, u)
+		})
+		for sort, all := range want {
+			for _, p := range []TenantPage{{}, {Descending: true}, {Unwarned: true}} {
+				expected := slices.Clone(all)
+				if p.Descending {
+					slices.Reverse(expected)
+				}
+				if p.Unwarned {
+					expected = slices.DeleteFunc(expected, func(s string) bool { return s == "a" })
+				}
+				var got []string
+				for p.Sort, p.Limit = sort, 1; ; {
+					page, err := r.TenantPage(ctx, p)
+					must(r.t, err)
+					if len(page) == 0 {
+						break
+					}
+					got, p.After = append(got, page[0].Name), page[0].Place
+				}
+				if !slices.Equal(got, expected) {
+					r.t.Errorf("%+v: %q, want %q", p, got, expected)
+				}
 			}
 		}
 	})

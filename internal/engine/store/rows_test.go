@@ -121,13 +121,13 @@ func (r rows) tenants() (a, b tenancy.Tenant) {
 func TestTenantsReadBackAsWritten(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		a, b := r.tenants()
-		unwarned, err := r.UnwarnedTenants(ctx, "", 10)
-		r.same("without a key user", err, unwarned, []tenancy.Tenant{a, b})
+		unwarned, err := r.UnwarnedTenants(ctx, 10)
+		r.same("without a key user", err, unwarned, []PlacedTenant{{Tenant: a}, {Tenant: b}})
 		u := filled[tenancy.KeyUser](300)
 		u.TenantID = a.ID
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateKeyUsers(ctx, u) })
-		unwarned, err = r.UnwarnedTenants(ctx, "", 10)
-		r.same("without a key user", err, unwarned, []tenancy.Tenant{b})
+		unwarned, err = r.UnwarnedTenants(ctx, 10)
+		r.same("without a key user", err, unwarned, []PlacedTenant{{Tenant: b}})
 		total, none, err := r.CountTenants(ctx)
 		r.same("counts", err, []int{total, none}, []int{2, 1})
 		got, err := r.Tenant(ctx, a.Name)

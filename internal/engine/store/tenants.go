@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -25,17 +27,118 @@ func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy
 	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 }
 
-// UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation, after the given ID.
-// No person is warned about their certificates.
-func (r Reader) UnwarnedTenants(ctx context.Context, after string, limit int) ([]tenancy.Tenant, error) {
-	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? AND NOT EXISTS (SELECT 1 FROM "+
-		"key_users WHERE tenant_id = tenants.id) ORDER BY id LIMIT ?", after, limit)
+// withoutKeyUser is the condition that a tenant has no key user, so that no person is warned about its certificates.
+const withoutKeyUser = "NOT EXISTS (SELECT 1 FROM key_users WHERE tenant_id = tenants.id)"
+
+// UnwarnedTenants lists at most limit tenants without a key user, in the order of their creation, with their places by
+// expiry. The place of a tenant without a certificate is zero. It reads the whole table if there are few of them.
+func (r Reader) UnwarnedTenants(ctx context.Context, limit int) ([]PlacedTenant, error) {
+	return list(ctx, r, scanByExpiry, "SELECT "+expiringColumns+", coalesce(c.not_after, 0), coalesce(c.id, '') FROM "+
+		"tenants LEFT JOIN certificates AS c ON c.tenant_id = tenants.id AND c.successor_id = '' AND c.purpose = 'tenant' "+
+		"WHERE "+withoutKeyUser+" ORDER BY tenants.id LIMIT ?", limit)
+}
+
+// A TenantSort is an order of tenants. Each reads an index.
+type TenantSort string
+
+// The orders of tenants.
+const (
+	TenantsByAge  TenantSort = "created"
+	TenantsByName TenantSort = "name"
+	// TenantsByExpiry is the order of the expiry of the newest tenant certificate. A tenant without one is left out.
+	TenantsByExpiry TenantSort = "not-after"
+)
+
+// A TenantPage is a page of the tenants in an order.
+type TenantPage struct {
+	Sort       TenantSort
+	Descending bool
+	Unwarned   bool // only tenants without a key user
+	// After is the place of the last tenant of the page before; the zero value for the first page.
+	After TenantPlace
+	Limit int
+}
+
+// A TenantPlace is the place of a tenant in an order: its key, and the ID that orders equal keys.
+type TenantPlace struct{ Key, ID string }
+
+// A PlacedTenant is a tenant with its place.
+type PlacedTenant struct {
+	tenancy.Tenant
+	Place TenantPlace
+}
+
+// TenantPage reads a page of tenants.
+func (r Reader) TenantPage(ctx context.Context, p TenantPage) ([]PlacedTenant, error) {
+	compare, direction := " > ", ""
+	if p.Descending {
+		compare, direction = " < ", " DESC"
+	}
+	query, args, scan := "SELECT "+tenantColumns+" FROM tenants WHERE 1 = 1", []any{}, scanByAge
+	if p.Unwarned {
+		query += " AND " + withoutKeyUser
+	}
+	order := " ORDER BY id" + direction
+	switch {
+	case p.Sort == TenantsByExpiry:
+		return r.tenantsByExpiry(ctx, p, compare, direction)
+	case p.Sort == TenantsByName:
+		scan, order = scanByName, " ORDER BY name"+direction
+		if p.After.Key != "" {
+			query, args = query+" AND name"+compare+"?", append(args, p.After.Key)
+		}
+	case p.After.ID != "":
+		query, args = query+" AND id"+compare+"?", append(args, p.After.ID)
+	}
+	return list(ctx, r, scan, query+order+" LIMIT ?", append(args, p.Limit)...)
+}
+
+// expiringColumns are those of a tenant that is joined with its certificate.
+const expiringColumns = "tenants.id, name, display_name, tenants.key_type, tenants.created_at, tenants.version"
+
+// tenantsByExpiry walks the index of the certificates that can be due.
+func (r Reader) tenantsByExpiry(ctx context.Context, p TenantPage, compare, direction string) ([]PlacedTenant, error) {
+	query, args := "SELECT "+expiringColumns+", c.not_after, c.id FROM certificates AS c JOIN tenants ON "+
+		"tenants.id = c.tenant_id WHERE c.successor_id = '' AND c.purpose = 'tenant'", []any{}
+	if p.Unwarned {
+		query += " AND " + withoutKeyUser
+	}
+	if p.After.ID != "" {
+		at, err := strconv.ParseInt(p.After.Key, 10, 64)
+		if err != nil {
+			return nil, tenancy.Invalid("cursor", "is not a cursor of this order")
+		}
+		query, args = query+" AND (c.not_after, c.id)"+compare+"(?, ?)", append(args, at, p.After.ID)
+	}
+	return list(ctx, r, scanByExpiry, query+" ORDER BY c.not_after"+direction+", c.id"+direction+" LIMIT ?",
+		append(args, p.Limit)...)
+}
+
+func scanByAge(s row) (p PlacedTenant, err error) {
+	p.Tenant, err = scanTenant(s)
+	p.Place = TenantPlace{Key: p.ID, ID: p.ID}
+	return p, err
+}
+
+func scanByName(s row) (p PlacedTenant, err error) {
+	p.Tenant, err = scanTenant(s)
+	p.Place = TenantPlace{Key: p.Name, ID: p.ID}
+	return p, err
+}
+
+func scanByExpiry(s row) (p PlacedTenant, err error) {
+	var notAfter int64
+	err = s.Scan(&p.ID, &p.Name, &p.DisplayName, &p.KeyType, instant{&p.CreatedAt}, &p.Version, &notAfter, &p.Place.ID)
+	if p.Place.ID != "" {
+		p.Place.Key = fmt.Sprintf("%020d", notAfter) // as many digits for each, so that keys can be compared as texts
+	}
+	return p, err
 }
 
 // CountTenants counts all tenants, and those without a key user. It reads the whole table.
 func (r Reader) CountTenants(ctx context.Context) (all, unwarned int, err error) {
-	err = r.explain(r.q.QueryRowContext(ctx, "SELECT COUNT(*), COUNT(CASE WHEN NOT EXISTS (SELECT 1 FROM key_users WHERE "+
-		"tenant_id = tenants.id) THEN 1 END) FROM tenants").Scan(&all, &unwarned))
+	err = r.explain(r.q.QueryRowContext(ctx, "SELECT COUNT(*), COUNT(CASE WHEN "+withoutKeyUser+" THEN 1 END) FROM "+
+		"tenants").Scan(&all, &unwarned))
 	return all, unwarned, err
 }
 

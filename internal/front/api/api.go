@@ -115,7 +115,9 @@ type server struct {
 	crls          crlCache
 	fleetAtRisk   *rollSurvey
 	fleetForecast *survey[client.FleetForecast]
-	fleetCounts   *survey[client.WorkCounts]
+	fleetCounts   *survey[workSurvey]
+	workOrders    workOrders
+	riskHosts     riskHosts
 }
 
 // prefix is the path prefix of this version of the API.
@@ -157,7 +159,7 @@ func New(c Config) (*Handler, error) {
 		webhooks: c.Webhooks, clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
 	s.fleetAtRisk = &rollSurvey{survey[openRollovers]{walk: s.surveyRollovers, now: c.Now, log: c.Log}}
-	s.fleetCounts = &survey[client.WorkCounts]{walk: s.surveyCounts, now: c.Now, log: c.Log}
+	s.fleetCounts = &survey[workSurvey]{walk: s.surveyCounts, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()
 	routes(c.Version, mux, s)
@@ -219,7 +221,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerAttention,
+		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerTestRounds,
+		registerAttention,
 		registerTraffic, registerInvitations,
 		registerWebhooks, registerWebhookActions, registerWebhookDeliveries,
 		registerCounterparties, registerCounterpartyProposals, registerCounterpartyPage, registerAdministrators,

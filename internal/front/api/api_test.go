@@ -55,6 +55,7 @@ type fixture struct {
 	outbox *outbox
 	inbox  *inbox   // the endpoints of all webhooks, which answer 500
 	asked  []string // counterparties whose questions were queued
+	rounds []string // rounds of tests that were queued
 	now    time.Time
 
 	webhooks *webhooks.Webhooks
@@ -66,6 +67,12 @@ type fixture struct {
 // EnqueueQuestions implements [QuestionQueue].
 func (f *fixture) EnqueueQuestions(_ context.Context, _ *sql.Tx, counterpartyID string) error {
 	f.asked = append(f.asked, counterpartyID)
+	return nil
+}
+
+// EnqueueRound implements [QuestionQueue].
+func (f *fixture) EnqueueRound(_ context.Context, _ *sql.Tx, roundID string) error {
+	f.rounds = append(f.rounds, roundID)
 	return nil
 }
 
@@ -234,6 +241,8 @@ var bodies = map[string]string{
 	"PUT /tenants/{tenant}/webhooks/{webhook}":         `{"name":"x","format":"slack"}`,
 	"POST /tenants/{tenant}/webhooks/{webhook}/rotate": `{}`,
 	"POST /counterparties":                             `{"name":"x"}`,
+	"POST /worklist/links":                             `{}`,
+	"POST /test-rounds":                                `{}`,
 	"PUT /counterparties/{counterparty}":               `{"name":"x"}`,
 	"POST /counterparties/{counterparty}/unlink":       `{"tenant":"acme","receiver":"erp"}`,
 	"POST /counterparties/{counterparty}/contacts":     `{"name":"x","email":"x@x.example"}`,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,11 +52,11 @@ func (s *server) listAttention(ctx context.Context, _ *struct{}) (*Entity[client
 	if err != nil {
 		return nil, err
 	}
-	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts, proposals)}
+	out := client.AttentionList{Items: s.causesOf(ctx, o.Body, counts.WorkCounts, proposals)}
 	if !asOf.IsZero() {
 		out.AsOf = asOf.UTC()
 	}
-	hosts := byHost(risk, s.clock())
+	hosts, _ := s.riskHosts.read(risk, asOf, s.clock())
 	out.More = max(0, len(hosts)-mostHosts)
 	for _, h := range hosts[:min(len(hosts), mostHosts)] {
 		h.Title = words.Say(ctx, hostTitle(h))
@@ -115,6 +116,34 @@ func (s *server) causesOf(ctx context.Context, o client.Overview, counts client.
 	add(client.Attention{Cause: client.AttentionUnwarned, Turn: "owner", Count: counts.Unwarned, Tenants: counts.Unwarned},
 		tenancy.Say("tenants without a key user, so that no person is warned: %d", counts.Unwarned))
 	return all
+}
+
+// A riskHosts keeps the arrangements at risk of one survey by the host of their receiver.
+type riskHosts struct {
+	mu     sync.Mutex // guards the fields below
+	of     *standing.Standing
+	at     time.Time
+	groups []client.Attention
+	ofHost map[string][]standing.Standing
+}
+
+// read returns the groups of a survey, the most urgent first, and the arrangements at risk of each host. The caller
+// must not change them.
+func (h *riskHosts) read(risk []standing.Standing, at, now time.Time) ([]client.Attention,
+	map[string][]standing.Standing) {
+	if len(risk) == 0 {
+		return nil, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.of != &risk[0] || !h.at.Equal(at) {
+		h.of, h.at, h.groups, h.ofHost = &risk[0], at, byHost(risk, now), map[string][]standing.Standing{}
+		for _, s := range risk {
+			host := hostOf(s.Arrangement)
+			h.ofHost[host] = append(h.ofHost[host], s)
+		}
+	}
+	return h.groups, h.ofHost
 }
 
 // byHost groups arrangements at risk by the host of their receiver, the most urgent first.

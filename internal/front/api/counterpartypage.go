@@ -38,9 +38,10 @@ const (
 	productEvery = 10 * time.Second
 )
 
-// A QuestionQueue queues the tests that the pages of counterparties ask for.
+// A QuestionQueue queues the tests that the pages of counterparties and operators ask for.
 type QuestionQueue interface {
 	EnqueueQuestions(ctx context.Context, tx *sql.Tx, counterpartyID string) error
+	EnqueueRound(ctx context.Context, tx *sql.Tx, roundID string) error
 }
 
 func registerCounterpartyPage(r *router) {

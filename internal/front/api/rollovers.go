@@ -261,12 +261,13 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 	Paged
 	Host string `query:"host" maxLength:"253" doc:"Only those whose receiver is at this host."`
 }) (*List[client.Rollover], error) {
-	all, _, err := s.fleetAtRisk.get(ctx)
+	all, at, err := s.fleetAtRisk.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if in.Host != "" {
-		all = slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool { return hostOf(s.Arrangement) != in.Host })
+		_, ofHost := s.riskHosts.read(all, at, s.clock())
+		all = ofHost[in.Host]
 	}
 	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover {
 		return viewRollover(standing, s.clock())
@@ -328,10 +329,8 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 	if err != nil {
 		return nil, err
 	}
-	newest := standing.Certificates[len(standing.Certificates)-1]
-	secret, now := rand.Text(), s.now()
-	l := tenancy.Link{ID: store.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
-		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: now.Add(tenancy.LinkKept)}
+	secret := rand.Text()
+	l := newLink(standing, actor(ctx), s.now())
 	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
 		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
 			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))

@@ -1,10 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
@@ -24,38 +25,47 @@ func registerWorkList(r *router) {
 	}, (*server).countWork)
 }
 
-// listWork lists tenants. Those at risk are sorted by their deadlines, the others by their age.
 func (s *server) listWork(ctx context.Context, in *struct {
 	Paged
-	Filter string `query:"filter" enum:"at-risk,unwarned" doc:"Only tenants with a receiver at risk, or without a key user."`
-	Query  string `query:"q" maxLength:"200" doc:"Only tenants whose name begins with it, or whose display name has its words. At most one page."`
-}) (*List[client.TenantWork], error) {
-	rows, next, err := s.workRows(ctx, in.Filter, in.Query, in.Cursor, in.Limit)
+	WorkChoice
+}) (*Entity[client.WorkPage], error) {
+	page, err := s.workTenants(ctx, in.WorkChoice, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	items, err := s.viewWork(ctx, rows)
-	return &List[client.TenantWork]{client.Page[client.TenantWork]{Items: items, Next: next}}, err
+	items, err := s.viewWork(ctx, page.tenants)
+	if len(in.Names) > 0 || in.Query != "" {
+		sortWork(items, in.Sort)
+	}
+	return &Entity[client.WorkPage]{Body: client.WorkPage{Items: items, Next: page.next, First: page.first,
+		Total: page.total}}, err
 }
 
-// workRows returns the tenants of a page of the work list, and the cursor of the next page.
-func (s *server) workRows(ctx context.Context, filter, query, cursor string, limit int) (rows []tenancy.Tenant,
-	next string, err error) {
-	switch {
-	case query != "":
-		rows, err = s.foundTenants(ctx, query, limit)
-		return rows, "", err
-	case filter == "at-risk":
-		return s.tenantsAtRisk(ctx, cursor, limit)
-	case filter == "unwarned":
-		rows, err = s.store.UnwarnedTenants(ctx, cursor, limit+1)
-	default:
-		rows, err = s.store.Tenants(ctx, cursor, limit+1)
+// sortWork sorts the only page of a search. Without an order, it stays as it was found.
+func sortWork(items []client.TenantWork, order string) {
+	sort, descending := strings.CutPrefix(order, "-")
+	slices.SortStableFunc(items, func(a, b client.TenantWork) int {
+		if descending {
+			a, b = b, a
+		}
+		switch sort {
+		case client.WorkByName:
+			return cmp.Compare(a.Tenant, b.Tenant)
+		case client.WorkByExpiry:
+			return a.NotAfter.Compare(b.NotAfter)
+		case client.WorkByDeadline:
+			return cmp.Compare(deadlineOf(a), deadlineOf(b))
+		}
+		return 0
+	})
+}
+
+// deadlineOf returns the key of a deadline. Tenants without one come last.
+func deadlineOf(t client.TenantWork) string {
+	if t.Deadline.IsZero() {
+		return restKey
 	}
-	if len(rows) > limit {
-		rows, next = rows[:limit], rows[limit-1].ID
-	}
-	return rows, next, err
+	return deadlineKey(t.Deadline)
 }
 
 // foundTenants returns the tenants that a search finds, in its order.
@@ -75,39 +85,6 @@ func (s *server) foundTenants(ctx context.Context, query string, limit int) (row
 		}
 	}
 	return rows, err
-}
-
-// tenantsAtRisk returns a page of the tenants with a receiver at risk, the most urgent first.
-func (s *server) tenantsAtRisk(ctx context.Context, cursor string, limit int) (rows []tenancy.Tenant, next string,
-	err error) {
-	risk, _, err := s.fleetAtRisk.get(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	start := 0
-	if cursor != "" {
-		if start, err = strconv.Atoi(cursor); err != nil || start < 0 {
-			return nil, "", tenancy.Invalid("cursor", "is not a cursor of this service")
-		}
-	}
-	all := distinctTenants(risk)
-	end := min(start+limit, len(all))
-	if end < len(all) {
-		next = strconv.Itoa(end)
-	}
-	return all[min(start, len(all)):end], next, nil
-}
-
-// distinctTenants returns the tenants of arrangements, each once, in the order of their first one.
-func distinctTenants(all []standing.Standing) (tenants []tenancy.Tenant) {
-	seen := map[string]bool{}
-	for _, s := range all {
-		if !seen[s.Tenant.ID] {
-			seen[s.Tenant.ID] = true
-			tenants = append(tenants, s.Tenant)
-		}
-	}
-	return tenants
 }
 
 // viewWork reads what is to be done for tenants, with one query per table.
@@ -193,17 +170,33 @@ func (s *server) workOf(t tenancy.Tenant, arrangements []tenancy.Arrangement, in
 }
 
 func (s *server) countWork(ctx context.Context, _ *struct{}) (*Entity[client.WorkCounts], error) {
-	risk, _, err := s.fleetAtRisk.get(ctx)
+	risk, _, err := s.tenantsAtRisk(ctx, client.WorkByAge)
 	if err != nil {
 		return nil, err
 	}
 	counts, at, err := s.fleetCounts.get(ctx)
-	counts.AtRisk, counts.AsOf = len(distinctTenants(risk)), at.UTC()
-	return &Entity[client.WorkCounts]{Body: counts}, err
+	out := counts.WorkCounts
+	out.AtRisk, out.AsOf = len(risk), at.UTC()
+	return &Entity[client.WorkCounts]{Body: out}, err
+}
+
+// mostUnwarned limits the tenants without a key user that a survey keeps.
+const mostUnwarned = 20_000
+
+// A workSurvey holds what is counted of the whole fleet.
+type workSurvey struct {
+	client.WorkCounts
+	unwarned []store.PlacedTenant // without a key user, if they are few
+	few      bool
 }
 
 // surveyCounts counts the tenants of the filters that the database can count.
-func (s *server) surveyCounts(ctx context.Context) (out client.WorkCounts, size int, err error) {
-	out.All, out.Unwarned, err = s.store.CountTenants(ctx)
+func (s *server) surveyCounts(ctx context.Context) (out workSurvey, size int, err error) {
+	if out.All, out.Unwarned, err = s.store.CountTenants(ctx); err != nil {
+		return out, 0, err
+	}
+	if out.few = out.Unwarned <= mostUnwarned; out.few {
+		out.unwarned, err = s.store.UnwarnedTenants(ctx, mostUnwarned)
+	}
 	return out, out.All, err
 }

@@ -2,7 +2,13 @@ package api
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/rollover"
 )
 
 // work returns the work list, by tenant.
@@ -42,5 +48,96 @@ func TestTheWorkListStatesWhatIsToBeDoneForEachTenant(t *testing.T) {
 	}
 	if a := f.call("operator", "GET", "/worklist?filter=at-risk&cursor=x", ""); a.status != 422 {
 		t.Errorf("an invalid cursor: %d", a.status)
+	}
+}
+
+// pages follows the cursors of the work list from page to page. It returns the tenants and the positions.
+func (f *fixture) pages(query string) (names []string) {
+	f.t.Helper()
+	for cursor := ""; ; {
+		page := f.ok("operator", "GET", "/worklist?limit=1"+query+"&cursor="+cursor, 200, "")
+		if first := page["first"].(float64); len(items(page)) > 0 && int(first) != len(names)+1 {
+			f.t.Errorf("%s: the page after %q begins at %v", query, names, first)
+		}
+		for _, item := range items(page) {
+			names = append(names, item.(map[string]any)["tenant"].(string))
+		}
+		next, more := page["next"]
+		if !more {
+			if total := page["total"].(float64); int(total) != len(names) {
+				f.t.Errorf("%s: %v in total, listed are %q", query, total, names)
+			}
+			return names
+		}
+		cursor = next.(string)
+	}
+}
+
+func TestTheWorkListIsPagedInEachOrderWithThePositionOfThePage(t *testing.T) {
+	f := setUp(t)
+	f.ok("operator", "POST", "/tenants", 201, `{"name":"aaa"}`)
+	f.ok("operator", "POST", "/tenants", 201, `{"name":"bbb"}`)
+	created := []string{"acme", "globex", "aaa", "bbb"}
+	byName := []string{"aaa", "acme", "bbb", "globex"}
+	for query, want := range map[string][]string{"": created, "&sort=created": created, "&sort=name": byName,
+		"&sort=not-after": created, "&sort=deadline": created, "&filter=unwarned": {"aaa", "bbb"},
+		"&filter=unwarned&sort=-name": {"bbb", "aaa"}, "&filter=unwarned&sort=not-after": {"aaa", "bbb"},
+		"&filter=unwarned&sort=-not-after": {"bbb", "aaa"}, "&filter=at-risk": nil} {
+		if got := f.pages(query); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+		if strings.Contains(query, "filter") || !strings.Contains(query, "sort") || strings.Contains(query, "deadline") {
+			continue
+		}
+		slices.Reverse(want)
+		if got := f.pages(strings.Replace(query, "sort=", "sort=-", 1)); !slices.Equal(got, want) {
+			t.Errorf("%s downwards: %q, want %q", query, got, want)
+		}
+		slices.Reverse(want)
+	}
+	for query, want := range map[string][]string{"?tenant=bbb&tenant=acme&tenant=none": {"bbb", "acme"},
+		"?tenant=bbb&tenant=acme&sort=name": {"acme", "bbb"}, "?tenant=bbb&tenant=acme&filter=unwarned": {"bbb"},
+		"?tenant=acme&filter=at-risk": nil, "?q=b&sort=-name": {"bbb"}} {
+		if got, _ := f.work(query); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	for _, query := range []string{"?sort=age", "?sort=-deadline", "?filter=unwarned&sort=deadline",
+		"?filter=at-risk&sort=not-after", "?cursor=!", "?sort=not-after&cursor=eyJpIjoiYSIsImsiOiJhIn0"} {
+		if a := f.call("operator", "GET", "/worklist"+query, ""); a.status != 422 {
+			t.Errorf("%s: %d", query, a.status)
+		}
+	}
+}
+
+func TestPlacesBehindACursorAreInBothDirections(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	var risk []standing.Standing
+	for i, name := range []string{"c", "a", "b", "d", "a"} { // d and b have the same deadline, a has two
+		risk = append(risk, late(name, "bank.example", []int{3, 9, 5, 5, 1}[i], rollover.Refused, now))
+	}
+	var orders workOrders
+	for sort, want := range map[string]string{client.WorkByDeadline: "acbd", client.WorkByName: "abcd"} {
+		all, ids := orders.read(risk, now, now, sort)
+		if len(ids) != 4 {
+			t.Errorf("%d tenants", len(ids))
+		}
+		for _, descending := range []bool{false, true} {
+			expected, got := []byte(want), []byte{}
+			if descending {
+				slices.Reverse(expected)
+			}
+			for c := (workCursor{}); ; {
+				part := after(all, c, descending, 1)
+				if len(part) == 0 {
+					break
+				}
+				got = append(got, part[0].tenant.Name...)
+				c = workCursor{part[0].key, part[0].id, len(got)}
+			}
+			if string(got) != string(expected) {
+				t.Errorf("%s, descending %v: %s, want %s", sort, descending, got, expected)
+			}
+		}
 	}
 }

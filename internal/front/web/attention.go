@@ -6,10 +6,14 @@ import (
 
 // cause shows a cause with its urgency.
 func (v *view) cause(c client.Attention) stateOf {
-	if c.Urgent {
-		return stateOf{"bad", sentence(c.Title)}
+	title := c.Title
+	if c.Host == "" { // a title with a host begins with its name
+		title = sentence(title)
 	}
-	return stateOf{"wait", sentence(c.Title)}
+	if c.Urgent {
+		return stateOf{"bad", title}
+	}
+	return stateOf{"wait", title}
 }
 
 // causePath is the page where a cause is dealt with.

@@ -15,6 +15,7 @@ type question struct {
 	back  string   // page to return to
 	name  string   // that must be typed; empty if nothing must be
 	calm  bool     // true if the action adds something and removes nothing
+	file  bool     // true if the answer is a file, and the page stays
 }
 
 // An asker returns the question before an action; nil if there is none for this request.
@@ -41,7 +42,9 @@ var questions = map[string]asker{
 	"POST " + tenantPages + "/arrangements/{arrangement}/feed/address":        (*console).askReaddressFeed,
 	"POST " + tenantPages + "/watched/{watched}/remove":                       (*console).askRemoveWatched,
 	"POST " + tenantPages + "/watched/{watched}/links/{link}/revoke":          (*console).askRevokeWatchLink,
-	"POST " + guardPath + "/certificates/{fingerprint}/decision":              (*console).askDecideGuarded,
+	"POST /test-rounds":    (*console).askTestRound,
+	"POST /worklist/links": (*console).askWorkLinks,
+	"POST " + guardPath + "/certificates/{fingerprint}/decision": (*console).askDecideGuarded,
 }
 
 // sure is the field with which the page of a question confirms it, and confirmedName the one into which a name is

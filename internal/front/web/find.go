@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-// find searches for what the reader has in hand. A single result is opened at once.
+// find searches for what the reader has in hand. A single result is opened at once, unless a list is asked for.
 func (c *console) find(v *view) error {
 	query := strings.TrimSpace(v.r.URL.Query().Get("q"))
 	if query == "" {
@@ -28,7 +28,7 @@ func (c *console) find(v *view) error {
 	if err != nil {
 		return err
 	}
-	if len(found.Items) == 1 {
+	if len(found.Items) == 1 && v.r.URL.Query().Get("list") == "" {
 		http.Redirect(v.w, v.r, findingPath(found.Items[0]), http.StatusSeeOther)
 		return nil
 	}

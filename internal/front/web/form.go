@@ -33,6 +33,8 @@ var formPages = map[string]string{
 	"POST /tokens":                                            "/tokens",
 	"POST /webhooks":                                          "/webhooks",
 	"POST " + tenantPages + "/arrangements":                   tenantPages + "/arrangements/new",
+	"POST /test-rounds":                                       "/tenants",
+	"POST /worklist/links":                                    "/tenants",
 	"POST " + tenantPages + "/arrangements/{arrangement}":     tenantPages + "/arrangements/{arrangement}/edit",
 	"POST " + tenantPages + "/certificates/{purpose}/renew":   tenantPages + "/certificates",
 	"POST " + tenantPages + "/contacts":                       tenantPages + "/people",

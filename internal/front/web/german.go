@@ -6,7 +6,8 @@ type translation struct{ english, german string }
 // german holds the German texts by the English ones. A test requires a translation for every text.
 var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement, germanFeeds,
 	germanInstructions, germanWatched, germanGuard, germanFind, germanShell, germanCalendar,
-	germanWebhooks, germanCounterparties, germanStory, germanBoard, germanAdministrators)
+	germanWebhooks, germanCounterparties, germanStory, germanBoard, germanAdministrators, germanTestRounds,
+	germanKeys)
 
 func catalogue(parts ...[]translation) map[string]string {
 	all := map[string]string{}

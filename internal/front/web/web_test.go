@@ -60,6 +60,7 @@ type console struct {
 	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
 	asked    []string     // counterparties whose tests wait for their worker
+	rounds   []string     // rounds of tests that wait for their worker
 	network  *outbound.Network
 
 	down atomic.Bool // if it is set, the service answers 503

@@ -156,6 +156,9 @@ var actions = map[string]translation{
 	"tenant.created":       {"tenant created", "Mandant angelegt"},
 	"tenant.imported-into": {"import added to the tenant", "Import ergänzte den Mandanten"},
 
+	"tests.finished": {"tests of receivers finished", "Tests von Empfängern fertig"},
+	"tests.started":  {"tests of receivers started", "Tests von Empfängern begonnen"},
+
 	"token.created":  {"token created", "Token erstellt"},
 	"token.expiring": {"token expires soon", "Token läuft bald ab"},
 	"token.revoked":  {"token revoked", "Token widerrufen"},

@@ -133,12 +133,13 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, with recipients)
 			var projects []tenancy.ScopingProject
 			var certs []store.SealedCertificate
 			for i := start; i < min(start+page, n); i++ {
-				t := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant",
-					KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
+				t := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprintf("tenant-%d", i),
+					DisplayName: fmt.Sprintf("Firma %d GmbH", i),
+					KeyType:     tenancy.P256, CreatedAt: issued, Version: 1}
 				tenants = append(tenants, t)
 				c := tenancy.Certificate{
 					ID: store.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
-					Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
+					Serial: fmt.Sprintf("5e%030x", i), Fingerprint: fmt.Sprintf("%064x", i),
 					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256,
 					DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
 				}
@@ -151,7 +152,7 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, with recipients)
 					Name: tenancy.FirstProject, CreatedAt: issued, Version: 1,
 					Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "bench", At: issued}}})
 				for _, name := range []string{"alice", "bob", "carol"} {
-					u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com",
+					u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: name, Email: name + "@" + t.Name + ".example.com",
 						UnsubscribeToken: store.NewID(), CreatedAt: issued, Version: 1}
 					if name == "alice" {
 						u.SubscribedAt = issued

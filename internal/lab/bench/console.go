@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,9 @@ type PageResult struct {
 	Bytes int     `json:"bytes"`
 }
 
+// silentShare is the number of certificates for each tenant without a key user.
+const silentShare = 200
+
 // Console measures the pages of the console over a fleet. The last run renewed a twelfth of it, and no receiver has
 // installed a new certificate.
 func Console(ctx context.Context, url string, certificates, arrangements, requests int) (r ConsoleResult, err error) {
@@ -52,7 +56,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	if err := f.fill(ctx, certificates, due, arrangements, threeUsers); err != nil {
 		return r, err
 	}
-	if err := f.mUser(ctx, "tenant-0"); err != nil {
+	if err := errors.Join(f.mUser(ctx, "tenant-0"), f.addSilent(ctx, certificates/silentShare)); err != nil {
 		return r, err
 	}
 	run, err := f.engine.Run(ctx, runDate, runDate)
@@ -81,15 +85,16 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	if err != nil {
 		return r, err
 	}
+	searches, err := f.findPages(ctx, certificates)
+	if err != nil {
+		return r, err
+	}
 	first := fmt.Sprintf("/tenants/tenant-%d", 0)
 	for _, who := range []struct {
 		role  tenancy.Role
 		pages []string
 	}{
-		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/rollovers", "/rollovers?by=receiver",
-			"/rollovers?by=days", "/rollovers?state=announced", "/runs", "/forecast", "/deliveries",
-			"/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log",
-			"/log?text=tenant-77", "/log?text=nothing+has+this"}},
+		{tenancy.RoleOperator, slices.Concat(watchPages, workPages, searches)},
 		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers",
 			first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new",
 			first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},

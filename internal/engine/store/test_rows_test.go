@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestRoundsOfTestsReadBackAsWritten(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		acme, _ := r.tenants()
+		for _, id := range []string{"a", "b", "c"} {
+			r.sends(acme, id, "https://bank.example/"+id)
+		}
+		round := tenancy.TestRound{ID: "2", Choice: tenancy.TestChoice{Filter: "at-risk", Host: "bank.example"},
+			CreatedBy: "operator olga", CreatedAt: now}
+		items := []tenancy.TestItem{{RoundID: "2", ArrangementID: "a", Host: "bank.example", Generation: 2},
+			{RoundID: "2", ArrangementID: "b", Host: "bank.example", Generation: 2, DoneAt: now,
+				Result: tenancy.TestSkipped, Detail: tenancy.SkippedRecent}}
+		old := tenancy.TestRound{ID: "1", CreatedBy: "operator olga", CreatedAt: now.Add(-time.Hour)}
+		r.write(func(ctx context.Context, tx *Tx) error {
+			if err := tx.CreateTestRound(ctx, old, nil, time.Time{}); err != nil {
+				return err
+			}
+			return tx.CreateTestRound(ctx, round, items, time.Time{})
+		})
+		got, err := r.TestRound(ctx, "2")
+		r.same("a round", err, got, round)
+		all, err := r.TestRounds(ctx, "", 10)
+		r.same("all", err, all, []tenancy.TestRound{round, old})
+		all, err = r.TestRounds(ctx, "2", 10)
+		r.same("before the latest", err, all, []tenancy.TestRound{old})
+		tests, err := r.TestItems(ctx, "2", "", "", 10)
+		r.same("the tests", err, tests, items)
+		tests, err = r.TestItems(ctx, "2", tenancy.TestSkipped, "a", 10)
+		r.same("those with a result", err, tests, items[1:])
+		tests, err = r.TestItems(ctx, "2", tenancy.TestWaiting, "", 10)
+		r.same("those without one", err, tests, items[:1])
+		counts, err := r.CountTests(ctx, []string{"2"})
+		r.same("the counts", err, counts["2"], []TestCount{{"2", "", 1}, {"2", tenancy.TestSkipped, 1}})
+		recent, err := r.TestedSince(ctx, []string{"a", "b", "c"}, now)
+		r.same("those that wait", err, len(recent), 1)
+		r.endTests(ctx, items[0], round, old)
+	})
+}
+
+// endTests takes and ends a test, with which its round ends.
+func (r rows) endTests(ctx context.Context, item tenancy.TestItem, round, old tenancy.TestRound) {
+	r.t.Helper()
+	var taken, again, early, ended, twice bool
+	done := item
+	done.DoneAt, done.Result, done.Detail = now.Add(time.Second), tenancy.TestRefused, "401 Unauthorized"
+	r.write(func(ctx context.Context, tx *Tx) (err error) {
+		if taken, err = tx.TakeTest(ctx, item, now, now.Add(time.Minute)); err != nil {
+			return err
+		}
+		if again, err = tx.TakeTest(ctx, item, now, now.Add(time.Minute)); err != nil {
+			return err
+		}
+		if early, err = tx.FinishTestRound(ctx, round.ID, now); err != nil {
+			return err
+		}
+		return tx.EndTest(ctx, done)
+	})
+	waiting, err := r.WaitingTests(ctx, round.ID, now.Add(time.Hour), 10)
+	r.same("none waits", err, len(waiting), 0)
+	r.write(func(ctx context.Context, tx *Tx) (err error) {
+		if ended, err = tx.FinishTestRound(ctx, round.ID, now); err != nil {
+			return err
+		}
+		twice, err = tx.FinishTestRound(ctx, round.ID, now)
+		return err
+	})
+	if !taken || again || early || !ended || twice {
+		r.t.Errorf("taken %v, again %v; ended %v, early %v, twice %v", taken, again, ended, early, twice)
+	}
+	tests, err := r.TestItems(ctx, round.ID, tenancy.TestRefused, "", 10)
+	r.same("the result", err, tests, []tenancy.TestItem{done})
+	r.write(func(ctx context.Context, tx *Tx) error {
+		return tx.CreateTestRound(ctx, tenancy.TestRound{ID: "3", CreatedAt: now}, nil, now.Add(-time.Minute))
+	})
+	all, err := r.TestRounds(ctx, "", 10)
+	r.same("without the old ones", err, len(all), 2)
+	if all[1].ID != round.ID || all[1].FinishedAt.IsZero() {
+		r.t.Errorf("%+v was deleted instead of %s", all, old.ID)
+	}
+}
