@@ -118,7 +118,7 @@ func (c *console) createWorkLinks(v *view) error {
 		return err
 	}
 	for _, l := range links.Items {
-		table.Write([]string{l.Arrangement, publish.SpreadsheetCell(l.Tenant), cell(l.Receiver), cell(l.Contact), cell(l.Email), l.URL,
+		table.Write([]string{l.Arrangement, publish.SpreadsheetCell(l.Tenant), publish.SpreadsheetCell(l.Receiver), publish.SpreadsheetCell(l.Contact), publish.SpreadsheetCell(l.Email), l.URL,
 			stamp(l.ExpiresAt)})
 	}
 	table.Flush()
