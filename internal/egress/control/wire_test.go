@@ -433,6 +433,7 @@ func olderValues(t *testing.T) values {
 	t.Helper()
 	v := newValues(t)
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
+	v.standing.Tenant.MailsAdministrators = false
 	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy = nil, nil, "", ""
 	a.Learned, a.Credential, v.standing.Certificates[0].Issuer = tenancy.Learned{}, "", ""
 	v.token.Origin, v.token.Issuer, v.token.Subject = "", "", ""
