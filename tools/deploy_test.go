@@ -4,6 +4,9 @@ package tools
 
 import (
 	"context"
+	"errors"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -96,12 +99,40 @@ func TestTheChartGivesTheServiceItsCredentialsForAKeyManagementService(t *testin
 	}
 }
 
+// Mails name their sender by these settings, so the chart and the compose file have an entry for each.
+func TestTheSenderOfMailsIsSetInTheChartAndInTheComposeFile(t *testing.T) {
+	out, err := render(t, map[string]any{"platform": map[string]any{"name": "Acme Cloud", "language": "de"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose, err1 := os.ReadFile("../deploy/compose/compose.yaml")
+	settings, err2 := os.ReadFile("../internal/service/platform.go")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	variables := regexp.MustCompile(`env:"(PERENNIAL_[A-Z_]+)"`).FindAllStringSubmatch(string(settings), -1)
+	if len(variables) < 5 {
+		t.Errorf("%d settings were found", len(variables))
+	}
+	for _, v := range variables {
+		if !strings.Contains(out, "{name: "+v[1]+",") || !strings.Contains(string(compose), "      "+v[1]+": ") {
+			t.Errorf("%s has no entry in the chart or in the compose file", v[1])
+		}
+	}
+	for _, want := range []string{`PERENNIAL_PLATFORM_NAME, value: "Acme Cloud"`, `PERENNIAL_LANGUAGE, value: "de"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the manifest lacks %q", want)
+		}
+	}
+}
+
 func TestTheChartRefusesInvalidValues(t *testing.T) {
 	for name, values := range map[string]map[string]any{
 		"no replica": {"replicas": 0}, "a misspelled name": {"replica": 3},
 		"an address with a path":                    {"baseURL": "https://a/b"},
 		"a variable that the service does not have": {"environment": map[string]any{"PATH": "/"}},
-		"no secret": {"secret": ""},
+		"no secret":           {"secret": ""},
+		"an unknown language": {"platform": map[string]any{"language": "fr"}},
 	} {
 		if _, err := render(t, values); err == nil {
 			t.Errorf("%s: the chart accepts it", name)
