@@ -264,8 +264,8 @@ func (c *console) everyPage(link string) map[string][][2]string {
 		"{webhook}", "chat", "{watched}", "acme-c4c",
 		"/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "", "/counterparty/{secret}",
-		c.newBank(c.signIn("olga")), "{counterparty}", "bank", "{round}", c.newRound(c.signIn("olga")), "{user}", "bob", "{receiver}", "bank",
-		"/administrator/{secret}", c.newStopLink("ada@bank.example"))
+		c.newBank(c.signIn("olga")), "{counterparty}", "bank", "{round}", c.newRound(c.signIn("olga")),
+		"{user}", "bob", "{receiver}", "bank", "/administrator/{secret}", c.newStopLink("ada@bank.example"))
 	queries := map[string]string{"mail-check": "?user=bob", "find": "?q=crm"}
 	of := map[string][][2]string{
 		"": {{"link-gone", "/rollover/nothing"}},

@@ -42,9 +42,9 @@ var questions = map[string]asker{
 	"POST " + tenantPages + "/arrangements/{arrangement}/feed/address":        (*console).askReaddressFeed,
 	"POST " + tenantPages + "/watched/{watched}/remove":                       (*console).askRemoveWatched,
 	"POST " + tenantPages + "/watched/{watched}/links/{link}/revoke":          (*console).askRevokeWatchLink,
-	"POST /test-rounds":    (*console).askTestRound,
-	"POST /worklist/links": (*console).askWorkLinks,
-	"POST " + guardPath + "/certificates/{fingerprint}/decision": (*console).askDecideGuarded,
+	"POST /test-rounds":                                                       (*console).askTestRound,
+	"POST /worklist/links":                                                    (*console).askWorkLinks,
+	"POST " + guardPath + "/certificates/{fingerprint}/decision":              (*console).askDecideGuarded,
 }
 
 // sure is the field with which the page of a question confirms it, and confirmedName the one into which a name is

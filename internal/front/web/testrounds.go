@@ -118,8 +118,8 @@ func (c *console) createWorkLinks(v *view) error {
 		return err
 	}
 	for _, l := range links.Items {
-		table.Write([]string{l.Arrangement, publish.SpreadsheetCell(l.Tenant), publish.SpreadsheetCell(l.Receiver), publish.SpreadsheetCell(l.Contact), publish.SpreadsheetCell(l.Email), l.URL,
-			stamp(l.ExpiresAt)})
+		table.Write([]string{l.Arrangement, publish.SpreadsheetCell(l.Tenant), publish.SpreadsheetCell(l.Receiver),
+			publish.SpreadsheetCell(l.Contact), publish.SpreadsheetCell(l.Email), l.URL, stamp(l.ExpiresAt)})
 	}
 	table.Flush()
 	return nil // if the connection failed, the form can be sent again

@@ -178,9 +178,9 @@ func (c *console) exportTenants(v *view) error {
 	}
 	for {
 		for _, t := range list.Items {
-			table.Write([]string{t.Tenant, publish.SpreadsheetCell(t.DisplayName), t.State, fmt.Sprint(t.Arrangements), fmt.Sprint(t.AtRisk),
-				stamp(t.Deadline), stamp(t.NotAfter), t.NextAction, stamp(t.NextAt), fmt.Sprint(t.KeyUsers),
-				fmt.Sprint(t.Subscribed)})
+			table.Write([]string{t.Tenant, publish.SpreadsheetCell(t.DisplayName), t.State, fmt.Sprint(t.Arrangements),
+				fmt.Sprint(t.AtRisk), stamp(t.Deadline), stamp(t.NotAfter), t.NextAction, stamp(t.NextAt),
+				fmt.Sprint(t.KeyUsers), fmt.Sprint(t.Subscribed)})
 		}
 		if table.Flush(); table.Error() != nil || list.Next == "" {
 			return nil // the connection failed
