@@ -81,6 +81,7 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 type answered struct {
 	mail   tenancy.Mail
 	events []tenancy.Event
+	gone   bool // the address of the administrator does not exist
 }
 
 // page is the number of mails whose answers a conversation stores together: a crash repeats at most so many of it.
@@ -233,18 +234,12 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 		m.Attempts++
 		m.LastError, r.again = answer.Error(), answer
 	}
-	r.unstored = append(r.unstored, answered{*m, events})
+	r.unstored = append(r.unstored, answered{*m, events, refusal.Final && m.AdministratorID != ""})
 	if r.hold.Since.IsZero() && len(r.unstored) < page {
 		return nil
 	}
 	if err := r.store(ctx); err != nil {
 		return err
-	}
-	if refusal.Final && m.AdministratorID != "" && r.d.gone != nil {
-		if err := r.d.gone(ctx, m.AdministratorID, r.now); err != nil {
-			r.d.log.ErrorContext(ctx, "an administrator whose address does not exist is still mailed: report the bounce with "+
-				"perennial delivery bounced", "administrator", m.AdministratorID, "error", err)
-		}
 	}
 	switch {
 	case r.hold.Since.IsZero():
@@ -260,8 +255,20 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 // store stores the answers that are not stored yet, even if this process is asked to stop.
 func (r *round) store(ctx context.Context) error {
 	unstored := r.unstored
-	r.unstored = nil
-	return r.d.ledger.store(context.WithoutCancel(ctx), r.d.store, unstored...)
+	r.unstored, ctx = nil, context.WithoutCancel(ctx)
+	if err := r.d.ledger.store(ctx, r.d.store, unstored...); err != nil || r.d.gone == nil {
+		return err
+	}
+	for _, a := range unstored {
+		if !a.gone {
+			continue
+		}
+		if err := r.d.gone(ctx, a.mail.AdministratorID, r.now); err != nil {
+			r.d.log.ErrorContext(ctx, "an administrator whose address does not exist is still mailed: report the bounce with "+
+				"perennial delivery bounced", "administrator", a.mail.AdministratorID, "error", err)
+		}
+	}
+	return nil
 }
 
 // dies marks a mail as dead.
@@ -295,7 +302,7 @@ func (r *round) end(ctx context.Context) error {
 		} else {
 			m.Attempts++
 		}
-		r.unstored = append(r.unstored, answered{*m, events})
+		r.unstored = append(r.unstored, answered{mail: *m, events: events})
 	}
 	if err := r.store(ctx); err != nil {
 		return err

@@ -368,7 +368,8 @@ func TestAnswersOfSeveralConversationsAreStoredOnceEach(t *testing.T) {
 	var answers []answered
 	for _, m := range mails {
 		m.State, m.SentAt = tenancy.MailSent, now
-		answers = append(answers, answered{m, []tenancy.Event{tenancy.NewEvent(now, "mail", "mail.sent", "acme", m.ID, nil)}})
+		answers = append(answers, answered{mail: m, events: []tenancy.Event{tenancy.NewEvent(now, "mail", "mail.sent", "acme",
+			m.ID, nil)}})
 	}
 	other := entry{answers[:1], make(chan error, 1)}
 	l := ledger{waiting: []entry{other}} // of another conversation

@@ -94,7 +94,8 @@ func (r Reader) TenantPage(ctx context.Context, p TenantPage) ([]PlacedTenant, e
 }
 
 // expiringColumns are those of a tenant that is joined with its certificate.
-const expiringColumns = "tenants.id, name, display_name, tenants.key_type, tenants.created_at, tenants.version"
+const expiringColumns = "tenants.id, name, display_name, tenants.key_type, mails_administrators, tenants.created_at, " +
+	"tenants.version"
 
 // tenantsByExpiry walks the index of the certificates that can be due.
 func (r Reader) tenantsByExpiry(ctx context.Context, p TenantPage, compare, direction string) ([]PlacedTenant, error) {
@@ -106,7 +107,7 @@ func (r Reader) tenantsByExpiry(ctx context.Context, p TenantPage, compare, dire
 	if p.After.ID != "" {
 		at, err := strconv.ParseInt(p.After.Key, 10, 64)
 		if err != nil {
-			return nil, tenancy.Invalid("cursor", "is not a cursor of this order")
+			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
 		}
 		query, args = query+" AND (c.not_after, c.id)"+compare+"(?, ?)", append(args, at, p.After.ID)
 	}
@@ -127,8 +128,10 @@ func scanByName(s row) (p PlacedTenant, err error) {
 }
 
 func scanByExpiry(s row) (p PlacedTenant, err error) {
-	var notAfter int64
-	err = s.Scan(&p.ID, &p.Name, &p.DisplayName, &p.KeyType, instant{&p.CreatedAt}, &p.Version, &notAfter, &p.Place.ID)
+	var mails, notAfter int64
+	err = s.Scan(&p.ID, &p.Name, &p.DisplayName, &p.KeyType, &mails, instant{&p.CreatedAt}, &p.Version, &notAfter,
+		&p.Place.ID)
+	p.MailsAdministrators = mails == 1
 	if p.Place.ID != "" {
 		p.Place.Key = fmt.Sprintf("%020d", notAfter) // as many digits for each, so that keys can be compared as texts
 	}

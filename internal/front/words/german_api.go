@@ -250,6 +250,19 @@ var germanAPI = []translation{
 		"this mail is %s: only a dead mail can be queued again",
 		"Diese Mail ist im Zustand %s: Nur eine endgültig gescheiterte lässt sich erneut einreihen",
 	},
+	{
+		"none of the chosen tenants has a receiver at risk: there is nothing to test",
+		"Keiner der gewählten Mandanten hat einen gefährdeten Empfänger: Es gibt nichts zu testen",
+	},
+	{"only tenants at risk have a deadline: use the filter at-risk",
+		"nur gefährdete Mandanten haben eine Frist: Verwenden Sie den Filter at-risk"},
+	{"tenants at risk are sorted by deadline, name or created",
+		"gefährdete Mandanten werden nach deadline, name oder created sortiert"},
+	{
+		"the selection has %d arrangements at risk, and an action takes at most %d: choose a host, or tenants by name",
+		"die Auswahl hat %d gefährdete Vereinbarungen, und eine Aktion umfasst höchstens %d: Wählen Sie einen Host, oder " +
+			"Mandanten einzeln",
+	},
 	{"this needs an operator's token", "Dafür ist das Token eines Operators nötig"},
 	{"this service does not import fleets", "Dieser Dienst importiert keine Bestände"},
 	{"tokens of senders and gateways that expire: %d", "Tokens von Sendern und Gateways, die ablaufen: %d"},
