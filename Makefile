@@ -24,16 +24,17 @@ build:
 RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
 PLAIN := -vet=off -ldflags=-w
 # What "make test" runs without the race detector, with which it would take twice as long, and what "make race" runs with
-# it: rollover and acceptance start no goroutine and visit a million states; sim plays years; cmd/perennial, deploy and
-# receivertest wait for programs, and what they call has tests of its own with the race detector.
-PLAIN_PACKAGES := ./rollover ./acceptance ./cmd/perennial ./deploy ./internal/lab/sim ./internal/testing/receivertest
+# it: rollover and acceptance start no goroutine and visit a million states; sim plays years; web drives a browser, except
+# for its open connections; cmd/perennial, deploy and receivertest wait for programs. What these call has tests of its own
+# with the race detector. The longest come first.
+PLAIN_PACKAGES := ./cmd/perennial ./internal/front/web ./internal/testing/receivertest ./internal/lab/sim ./deploy ./rollover ./acceptance
 # Tests that live through years in one goroutine, and the packages that have them.
 YEARS := TestInvariant|TestEveryStepReports|TestEveryStepWithAToken|TestEveryAnswerReports|TestATransactionThatIsRepeated|TestNoTableGrows|TestTwoYearsPass
 YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 
 test: packages ## everything, against real servers, with the race detector where goroutines meet
 	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
-	$(GO) test $(RACE) -timeout 20m ./internal/lab/sim -run OnAnyNumberOfCores
+	$(GO) test $(RACE) -p $(P) -timeout 20m ./internal/lab/sim ./internal/front/web -run 'OnAnyNumberOfCores|LivePartsStay|OpenPageIsRefreshed'
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m $(PLAIN_PACKAGES)
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/keys/kms
