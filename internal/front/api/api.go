@@ -112,12 +112,12 @@ type server struct {
 	failingMu sync.Mutex
 	failing   []string // IDs of the arrangements that failed when the metrics were read last
 
-	crls          crlCache
-	fleetAtRisk   *rollSurvey
-	fleetForecast *survey[client.FleetForecast]
-	fleetCounts   *survey[workSurvey]
-	workOrders    workOrders
-	riskHosts     riskHosts
+	crls           crlCache
+	fleetRollovers *rollSurvey
+	fleetForecast  *survey[client.FleetForecast]
+	fleetCounts    *survey[workSurvey]
+	workOrders     workOrders
+	riskHosts      riskHosts
 }
 
 // prefix is the path prefix of this version of the API.
@@ -158,7 +158,7 @@ func New(c Config) (*Handler, error) {
 		ceilings: c.Ceilings, quota: c.Quota.Limits(), guard: c.Guard, workloads: c.Workloads, collectors: c.Collectors,
 		webhooks: c.Webhooks, clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now), watcher: newWatcher(c),
 	}
-	s.fleetAtRisk = &rollSurvey{survey[openRollovers]{walk: s.surveyRollovers, now: c.Now, log: c.Log}}
+	s.fleetRollovers = &rollSurvey{survey[openRollovers]{walk: s.surveyRollovers, now: c.Now, log: c.Log}}
 	s.fleetCounts = &survey[workSurvey]{walk: s.surveyCounts, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()

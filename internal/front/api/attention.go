@@ -39,7 +39,7 @@ func (s *server) listAttention(ctx context.Context, _ *struct{}) (*Entity[client
 	if err != nil {
 		return nil, err
 	}
-	risk, asOf, err := s.fleetAtRisk.get(ctx)
+	risk, asOf, err := s.fleetRollovers.get(ctx)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {
 		return nil, err

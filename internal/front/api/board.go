@@ -254,7 +254,7 @@ func (s *server) listFleetRollovers(ctx context.Context, in *struct {
 		return nil, tenancy.Invalid("state", "settled roll-overs are listed for one tenant only, at "+
 			"/tenants/TENANT/rollovers")
 	}
-	open, _, err := s.fleetAtRisk.survey.get(ctx)
+	open, _, err := s.fleetRollovers.survey.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +338,7 @@ func (s *server) board(ctx context.Context, of openRollovers, at time.Time) (*En
 }
 
 func (s *server) fleetBoard(ctx context.Context, _ *struct{}) (*Entity[client.RolloverBoard], error) {
-	open, at, err := s.fleetAtRisk.survey.get(ctx)
+	open, at, err := s.fleetRollovers.survey.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +354,7 @@ func (s *server) tenantBoard(ctx context.Context, in *InTenant) (*Entity[client.
 }
 
 func (s *server) fleetHosts(ctx context.Context, in *Paged) (*List[client.RolloverHost], error) {
-	open, _, err := s.fleetAtRisk.survey.get(ctx)
+	open, _, err := s.fleetRollovers.survey.get(ctx)
 	if err != nil {
 		return nil, err
 	}

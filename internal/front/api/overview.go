@@ -50,7 +50,7 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 			return nil, err
 		}
 	}
-	risk, asOf, err := s.fleetAtRisk.get(ctx)
+	risk, asOf, err := s.fleetRollovers.get(ctx)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {
 		return nil, err

@@ -195,7 +195,7 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 		gauge(feedsSilentDesc, float64(n))
 	}
 	s.collectWebhooks(ctx, gauge)
-	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
+	if risk, _, err := s.fleetRollovers.get(ctx); err == nil {
 		gauge(atRiskDesc, float64(len(risk)))
 		if len(risk) > 0 { // the most urgent one is the first
 			first, _ := risk[0].Rollover.Risk(s.clock())

@@ -261,7 +261,7 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 	Paged
 	Host string `query:"host" maxLength:"253" doc:"Only those whose receiver is at this host."`
 }) (*List[client.Rollover], error) {
-	all, at, err := s.fleetAtRisk.get(ctx)
+	all, at, err := s.fleetRollovers.get(ctx)
 	if err != nil {
 		return nil, err
 	}

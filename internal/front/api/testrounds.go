@@ -59,7 +59,7 @@ type OneTestRound struct {
 // selected returns the arrangements at risk of a selection, most urgent first, and the number of tenants that were
 // named and have none.
 func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []standing.Standing, idle int, err error) {
-	risk, at, err := s.fleetAtRisk.get(ctx)
+	risk, at, err := s.fleetRollovers.get(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -249,7 +249,7 @@ func (s *server) chosenTenants(ctx context.Context, in WorkChoice, limit int) (t
 
 // tenantsAtRisk returns the tenants with a receiver at risk in an order, and their IDs.
 func (s *server) tenantsAtRisk(ctx context.Context, sort string) ([]workPlace, map[string]bool, error) {
-	risk, at, err := s.fleetAtRisk.get(ctx)
+	risk, at, err := s.fleetRollovers.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
