@@ -12,6 +12,7 @@ var germanTestRounds = []translation{
 			"bekommt Nachrichten damit.",
 	},
 	{"All that match: %s", "Alle passenden: %s"},
+	{"All that match: more than %s", "Alle passenden: mehr als %s"},
 	{
 		"Another round asks it, or has asked it in the last five minutes.",
 		"Eine andere Testrunde fragt ihn, oder hat ihn in den letzten fünf Minuten gefragt.",

@@ -118,6 +118,14 @@ func (w work) position(v *view) string {
 	return v.T("%s to %s of %s", v.N(w.list.First), v.N(w.list.First+len(w.list.Items)-1), v.N(w.list.Total))
 }
 
+// matching states how many tenants match. The total of a search counts its first page only.
+func (w work) matching(v *view) string {
+	if w.query != "" && w.list.Next != "" {
+		return v.T("All that match: more than %s", v.N(w.list.Total))
+	}
+	return v.T("All that match: %s", v.N(w.list.Total))
+}
+
 // heads returns the headings of the list.
 func (w work) heads(v *view) []head {
 	return []head{w.by(v, column(v.T("Tenant")), client.WorkByName), column(v.T("State")), number(v.T("At risk")),
