@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,17 +18,15 @@ const changes = "perennial_changes"
 // has committed.
 func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = struct{}{} }
 
-// announce notifies the other replicas, as part of the transaction.
+// announce notifies the other replicas, as part of the transaction. It is one statement, because a page of renewals
+// changes hundreds of tenants, and the database may be far away.
 func (t *Tx) announce(ctx context.Context) error {
-	if t.engine != Postgres {
+	if t.engine != Postgres || len(t.changed) == 0 {
 		return nil
 	}
-	for id := range t.changed {
-		if _, err := t.exec(ctx, "SELECT pg_notify('"+changes+"', ?)", id); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := t.exec(ctx, "SELECT pg_notify('"+changes+"', id) FROM unnest(?::text[]) AS id",
+		slices.Collect(maps.Keys(t.changed)))
+	return err
 }
 
 // A hub notifies the listeners of this process.

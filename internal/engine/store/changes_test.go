@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,19 @@ func TestAChangeInOneReplicaReachesTheOther(t *testing.T) {
 	}))
 	if id := <-news; id != "tenant-id" {
 		t.Errorf("the other replica is notified of %q", id)
+	}
+	must(t, write(t, one, func(_ context.Context, tx *Tx) error {
+		for i := range 500 {
+			tx.Changed(fmt.Sprint("tenant-", i))
+		}
+		return nil
+	}))
+	heard := map[string]bool{}
+	for range 500 {
+		heard[<-news] = true
+	}
+	if len(heard) != 500 {
+		t.Errorf("%d of 500 tenants were announced", len(heard))
 	}
 	if err := write(t, one, func(_ context.Context, tx *Tx) error {
 		tx.Changed(strings.Repeat("x", 8000)) // the limit of PostgreSQL's NOTIFY

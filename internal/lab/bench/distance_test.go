@@ -22,6 +22,13 @@ var distances = []time.Duration{time.Millisecond, 20 * time.Millisecond}
 // not limit the rate.
 func far(t *testing.T, database string, delay time.Duration) string {
 	t.Helper()
+	return relay(t, database, delay, func() {})
+}
+
+// relay is far that calls a function for each part that is sent to the database. Whoever waits for each answer sends a
+// part for each round trip.
+func relay(t *testing.T, database string, delay time.Duration, sent func()) string {
+	t.Helper()
 	u, err := url.Parse(database)
 	testenv.Check(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,8 +51,8 @@ func far(t *testing.T, database string, delay time.Duration) string {
 			mu.Lock()
 			conns = append(conns, here, there)
 			mu.Unlock()
-			open.Go(func() { late(there, here, delay) })
-			open.Go(func() { late(here, there, delay) })
+			open.Go(func() { late(there, here, delay, sent) })
+			open.Go(func() { late(here, there, delay, func() {}) })
 		}
 	})
 	t.Cleanup(func() {
@@ -62,7 +69,7 @@ func far(t *testing.T, database string, delay time.Duration) string {
 }
 
 // late copies what it reads, each part after a delay, and then closes the other side.
-func late(to io.WriteCloser, from io.Reader, delay time.Duration) {
+func late(to io.WriteCloser, from io.Reader, delay time.Duration, each func()) {
 	type part struct {
 		data []byte
 		due  time.Time
@@ -74,6 +81,7 @@ func late(to io.WriteCloser, from io.Reader, delay time.Duration) {
 			data := make([]byte, 64<<10)
 			n, err := from.Read(data)
 			if n > 0 {
+				each()
 				parts <- part{data[:n], time.Now().Add(delay)}
 			}
 			if err != nil {

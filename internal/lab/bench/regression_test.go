@@ -5,6 +5,7 @@ package bench
 import (
 	"database/sql"
 	"runtime"
+	"sync/atomic"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -43,6 +44,8 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	testenv.Check(t, err)
 	defer db.Close()
 	type counts struct{ inserted, updated float64 }
+	var trips atomic.Int64
+	counted := relay(t, url, 0, func() { trips.Add(1) })
 	read := func() (c counts) {
 		// PostgreSQL updates the counters when a session is idle for a moment, or reads them itself.
 		testenv.Check(t, db.QueryRow("SELECT pg_stat_clear_snapshot()::text").Scan(new(string)))
@@ -55,15 +58,19 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 		testenv.Eventually(t, func() bool { c = read(); return want(c) })
 		return c
 	}
-	run(url, func() {
+	var sent int64
+	run(counted, func() {
+		sent = trips.Load()
 		runtime.ReadMemStats(&start)
 		before = settled(func(c counts) bool { return c.inserted >= 6*due }) // tenants, projects, answers, key users
 	}, func() {
 		runtime.ReadMemStats(&end)
+		sent = trips.Load() - sent
 		after := settled(func(c counts) bool {
 			return c.updated-before.updated >= due && c.inserted-before.inserted >= 7*due
 		})
 		count("allocations, PostgreSQL's client", float64(end.Mallocs-start.Mallocs)/due, allocationsPostgres)
+		count("round trips, PostgreSQL", float64(sent)/due, roundTrips)
 		count("rows inserted, PostgreSQL", (after.inserted-before.inserted)/due, rowsInserted)
 		count("rows updated, PostgreSQL", (after.updated-before.updated)/due, rowsUpdated)
 	})
@@ -73,6 +80,7 @@ const (
 	allocationsSQLite   = 593 // 77 of them to check the certificate
 	bytesSQLite         = 46_250
 	allocationsPostgres = 596
+	roundTrips          = 0.12 // statements are for pages, and not for rows
 	rowsInserted        = 7.02 // certificate, notice, three tasks, mail, event; and the jobs
 	rowsUpdated         = 1.01 // the old certificate; and the run
 )
