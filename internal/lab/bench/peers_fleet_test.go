@@ -248,7 +248,7 @@ func ratio(a, b float64) string { return fmt.Sprintf("%.2f", math.Round(100*a/b)
 // middle returns the median.
 func middle(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // spread prints the median with the smallest and the largest value.
