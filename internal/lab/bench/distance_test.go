@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,9 +26,9 @@ func far(t *testing.T, database string, delay time.Duration) string {
 	return relay(t, database, delay, func() {})
 }
 
-// relay is far that calls a function for each part that is sent to the database. Whoever waits for each answer sends a
-// part for each round trip.
-func relay(t *testing.T, database string, delay time.Duration, sent func()) string {
+// relay is far that calls a function for each round trip: when something is sent to the database for the first time
+// since its last answer.
+func relay(t *testing.T, database string, delay time.Duration, trip func()) string {
 	t.Helper()
 	u, err := url.Parse(database)
 	testenv.Check(t, err)
@@ -51,8 +52,15 @@ func relay(t *testing.T, database string, delay time.Duration, sent func()) stri
 			mu.Lock()
 			conns = append(conns, here, there)
 			mu.Unlock()
-			open.Go(func() { late(there, here, delay, sent) })
-			open.Go(func() { late(here, there, delay, func() {}) })
+			var asking atomic.Bool
+			open.Go(func() {
+				late(there, here, delay, func() {
+					if !asking.Swap(true) {
+						trip()
+					}
+				})
+			})
+			open.Go(func() { late(here, there, delay, func() { asking.Store(false) }) })
 		}
 	})
 	t.Cleanup(func() {
@@ -68,7 +76,7 @@ func relay(t *testing.T, database string, delay time.Duration, sent func()) stri
 	return u.String()
 }
 
-// late copies what it reads, each part after a delay, and then closes the other side.
+// late copies what it reads, each part after a delay, and calls a function for each. Then it closes the other side.
 func late(to io.WriteCloser, from io.Reader, delay time.Duration, each func()) {
 	type part struct {
 		data []byte
