@@ -54,7 +54,7 @@ type soak struct {
 	failures  sync.Map // what failed, for the report
 }
 
-// A usage is what the processes use at one time.
+// A usage is one measurement of both processes and of the database.
 type usage struct {
 	memory     [2]int // RSS in MB, of the service and of the guard
 	files      [2]int
@@ -175,8 +175,7 @@ func (s *soak) install() {
 // load starts what acts on the service and the guard until the context ends.
 func (s *soak) load(ctx context.Context) *sync.WaitGroup {
 	var parties sync.WaitGroup
-	token := regexp.MustCompile(`perennial_\S+`).FindString(s.perennial("token", "create", "app", "--role", "sender",
-		"--tenant", "acme"))
+	token := secretIn(s.perennial("token", "create", "app", "--role", "sender", "--tenant", "acme"))
 	browser := s.signedIn()
 	every := func(d time.Duration, what string, act func() error) {
 		parties.Go(func() {
@@ -290,7 +289,7 @@ func (s *soak) most(db *sql.DB, during time.Duration) (most usage) {
 func (s *soak) usage(db *sql.DB) (u usage) {
 	s.t.Helper()
 	for i, pid := range []int{s.service.cmd.Process.Pid, s.guard.Process.Pid} {
-		u.memory[i] = s.number(fmt.Sprintf("/proc/%d/status", pid), `VmRSS:\s+(\d+)`) >> 10
+		u.memory[i], _ = testenv.Memory(s.t, pid)
 		files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 		check(s.t, err)
 		u.files[i] = len(files)
@@ -300,7 +299,10 @@ func (s *soak) usage(db *sql.DB) (u usage) {
 	text, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
 	check(s.t, err)
-	u.goroutines = s.match(string(text), `(?m)^go_goroutines (\d+)`)
+	_, rest, _ := strings.Cut(string(text), "\ngo_goroutines ")
+	goroutines, _, _ := strings.Cut(rest, "\n")
+	u.goroutines, err = strconv.Atoi(goroutines)
+	check(s.t, err)
 	u.rows = map[string]int{}
 	tables, err := db.Query("SELECT relname FROM pg_class WHERE relkind = 'r' AND NOT relispartition AND " +
 		"relnamespace = 'public'::regnamespace UNION SELECT relname FROM pg_class WHERE relkind = 'p'")
@@ -318,24 +320,6 @@ func (s *soak) usage(db *sql.DB) (u usage) {
 		u.rows[name] = n
 	}
 	return u
-}
-
-func (s *soak) number(file, pattern string) int {
-	s.t.Helper()
-	text, err := os.ReadFile(file)
-	check(s.t, err)
-	return s.match(string(text), pattern)
-}
-
-func (s *soak) match(text, pattern string) int {
-	s.t.Helper()
-	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
-	if found == nil {
-		s.t.Fatalf("%q is not in %.500s", pattern, text)
-	}
-	n, err := strconv.Atoi(found[1])
-	check(s.t, err)
-	return n
 }
 
 func TestGrowthIsNoticed(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -98,7 +97,6 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	if err != nil || !claimed {
 		return err
 	}
-	var mu sync.Mutex
 	var failures []error
 	for after := ""; ; {
 		page, err := p.store.NotTrusting(ctx, a.ID, after, trustPage)
@@ -106,20 +104,12 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 			return errors.Join(append(failures, err)...)
 		}
 		after = page[len(page)-1].ArrangementID
-		var asked sync.WaitGroup
-		places := make(chan struct{}, receiversAtOnce)
-		for _, one := range page {
-			places <- struct{}{}
-			asked.Go(func() {
-				defer func() { <-places }()
-				if err := p.askAnnounced(ctx, one.ArrangementID, a); err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					failures = append(failures, fmt.Errorf("arrangement %s/%s: %w", one.Tenant, one.Arrangement, err))
-				}
-			})
-		}
-		asked.Wait()
+		failures = append(failures, together(page, receiversAtOnce, func(one store.ReceiverTrust) error {
+			if err := p.askAnnounced(ctx, one.ArrangementID, a); err != nil {
+				return fmt.Errorf("arrangement %s/%s: %w", one.Tenant, one.Arrangement, err)
+			}
+			return nil
+		}))
 	}
 }
 

@@ -3,7 +3,6 @@ package prober
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
@@ -33,18 +32,7 @@ func (p *Prober) AskCounterparty(ctx context.Context, id string) (more bool, err
 	if more = len(waiting) > askGroup; more {
 		waiting = waiting[:askGroup]
 	}
-	var asking sync.WaitGroup
-	free := make(chan struct{}, askAtOnce)
-	failed := make([]error, len(waiting))
-	for i, q := range waiting {
-		free <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-free }()
-			failed[i] = p.askWanted(ctx, q)
-		})
-	}
-	asking.Wait()
-	return more, errors.Join(failed...)
+	return more, together(waiting, askAtOnce, func(q tenancy.CounterpartyQuestion) error { return p.askWanted(ctx, q) })
 }
 
 // askWanted reserves a question, asks it and stores the result.

@@ -3,7 +3,6 @@ package prober
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -17,8 +16,8 @@ const (
 	// At most hostGroup are of the same host, so that one receiver gets few connections at once, and a slow one does not
 	// hold up the others.
 	roundGroup, roundAtOnce, hostGroup = 16, 8, 4
-	// roundSight is the number of tests among which a group is chosen.
-	roundSight = 256
+	// roundWindow is the number of waiting tests from which a group is chosen.
+	roundWindow = 256
 	// RoundPause is the time between two groups. Together with the size of a group, it bounds the tests per second of
 	// a round, and of each host in it.
 	RoundPause = time.Second
@@ -28,26 +27,16 @@ const (
 // must be called again; 0 at the end of the round. A test that fails does not end its round: it is skipped, and the
 // error is returned with the time.
 func (p *Prober) WorkRound(ctx context.Context, id string) (again time.Duration, err error) {
-	waiting, err := p.store.WaitingTests(ctx, id, p.now(), roundSight)
+	waiting, err := p.store.WaitingTests(ctx, id, p.now(), roundWindow)
 	if err != nil {
 		return 0, err
 	}
 	if len(waiting) == 0 {
 		return p.finishRound(ctx, id)
 	}
-	group := chooseGroup(waiting)
-	var asking sync.WaitGroup
-	free := make(chan struct{}, roundAtOnce)
-	failed := make([]error, len(group))
-	for i, item := range group {
-		free <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-free }()
-			failed[i] = p.test(ctx, item)
-		})
-	}
-	asking.Wait()
-	return RoundPause, errors.Join(failed...)
+	return RoundPause, together(chooseGroup(waiting), roundAtOnce, func(item tenancy.TestItem) error {
+		return p.test(ctx, item)
+	})
 }
 
 // chooseGroup returns the first tests with few of each host.

@@ -22,9 +22,9 @@ const (
 	// askPause is the time between two groups of questions of a counterparty, so that its systems answer messages in
 	// between.
 	askPause = 250 * time.Millisecond
-	// askSlice is the time after which a job lets others have its worker. River schedules what was put off every five
-	// seconds only, so one group for each turn would ask 3,000 receivers in half an hour.
-	askSlice = 20 * time.Second
+	// sliceTime is the time after which a job that tests receivers lets others have its worker. River schedules what was
+	// put off every five seconds only, so one group for each turn would ask 3,000 receivers in half an hour.
+	sliceTime = 20 * time.Second
 )
 
 type askArgs struct {
@@ -114,11 +114,11 @@ func (w *askWorker) Work(ctx context.Context, job *river.Job[askArgs]) error {
 		if err == nil && !more && w.asking.end(id) {
 			return nil
 		}
-		if err == nil && w.config.Now().Sub(start) >= askSlice {
+		if err == nil && w.config.Now().Sub(start) >= sliceTime {
 			err = river.JobSnooze(askPause)
 		}
 		if err == nil {
-			err = pause(ctx)
+			err = pause(ctx, askPause)
 		}
 		if err != nil {
 			w.asking.leave(id)
@@ -127,12 +127,12 @@ func (w *askWorker) Work(ctx context.Context, job *river.Job[askArgs]) error {
 	}
 }
 
-// pause waits until the next group of questions.
-func pause(ctx context.Context) error {
+// pause waits until the next group of tests.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(askPause):
+	case <-time.After(d):
 		return nil
 	}
 }

@@ -49,7 +49,7 @@ type slowAsker struct {
 
 func (a *slowAsker) AskCounterparty(context.Context, string) (more bool, err error) {
 	a.groups++
-	a.now = a.now.Add(askSlice / 2)
+	a.now = a.now.Add(sliceTime / 2)
 	return true, nil
 }
 

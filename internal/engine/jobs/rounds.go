@@ -15,10 +15,6 @@ type Tester interface {
 	WorkRound(ctx context.Context, id string) (again time.Duration, err error)
 }
 
-// roundShift is the time for which a job works on a round. The queue looks for the next job every few seconds only, so
-// a job for each group would take several times as long.
-const roundShift = 20 * time.Second
-
 type roundArgs struct {
 	RoundID string `json:"round_id"`
 }
@@ -33,12 +29,12 @@ type roundWorker struct {
 // Timeout is half the lease. A test that had no result until then is asked again.
 func (w *roundWorker) Timeout(*river.Job[roundArgs]) time.Duration { return w.config.Lease / 2 }
 
-// Work works on a round for roundShift, and then gives its worker to other jobs.
+// Work works on a round for a slice, and then gives its worker to other jobs.
 func (w *roundWorker) Work(ctx context.Context, job *river.Job[roundArgs]) error {
 	if w.config.Tester == nil {
 		return errors.New("this service tests no receivers")
 	}
-	for end := time.Now().Add(roundShift); ; {
+	for start := w.config.Now(); ; {
 		again, err := w.config.Tester.WorkRound(ctx, job.Args.RoundID)
 		if again == 0 {
 			return err
@@ -47,13 +43,11 @@ func (w *roundWorker) Work(ctx context.Context, job *river.Job[roundArgs]) error
 			w.config.Log.WarnContext(ctx, "some tests of a round failed and are skipped", "round", job.Args.RoundID, "error",
 				err)
 		}
-		if time.Now().After(end) {
+		if w.config.Now().Sub(start) >= sliceTime {
 			return river.JobSnooze(again)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(again):
+		if err := pause(ctx, again); err != nil {
+			return err
 		}
 	}
 }

@@ -30,22 +30,17 @@ func (e *Engine) StopAdministrator(ctx context.Context, id string, why tenancy.S
 			return err
 		}
 		report := tenancy.StopReport{Address: a.Address, Why: why, Other: other}
-		if a.TenantID == "" {
-			event, err := counterpartyEvent(ctx, tx, a, "administrator.stopped", actor, report, now)
-			if err != nil {
-				return err
-			}
-			return tx.Audit(ctx, event)
-		}
-		tenants, err := tx.TenantsByID(ctx, []string{a.TenantID})
+		t, event, err := administratorEvent(ctx, tx, a, "administrator.stopped", actor, report, now)
 		if err != nil {
 			return err
 		}
-		t := tenants[a.TenantID]
+		if a.TenantID == "" { // of a counterparty, which has no key users
+			return tx.Audit(ctx, event)
+		}
 		return e.NotifyKeyUsers(ctx, tx, t, tenancy.Notice{Kind: tenancy.AdministratorStopped, DueAt: now,
 			Subject: "The administrator " + a.Address + " gets no more mails", Reason: report.Text(),
 			DedupKey: fmt.Sprintf("administrator-stopped/%s/%d", a.ID, now.UnixMicro())},
-			tenancy.NewEvent(now, actor, "administrator.stopped", t.Name, t.Name+"/"+a.Address, report), now)
+			event, now)
 	})
 }
 
@@ -66,24 +61,23 @@ func (e *Engine) ResumeAdministrator(ctx context.Context, id, actor string, now 
 		} else if !first {
 			return tenancy.Errorf(tenancy.ErrRefused, "mails to %s were resumed today already: try again tomorrow", a.Address)
 		}
-		if a.TenantID == "" {
-			event, err := counterpartyEvent(ctx, tx, a, "administrator.resumed", actor, nil, now)
-			if err != nil {
-				return err
-			}
-			return tx.Audit(ctx, event)
-		}
-		tenants, err := tx.TenantsByID(ctx, []string{a.TenantID})
+		_, event, err := administratorEvent(ctx, tx, a, "administrator.resumed", actor, nil, now)
 		if err != nil {
 			return err
 		}
-		t := tenants[a.TenantID]
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "administrator.resumed", t.Name, t.Name+"/"+a.Address, nil))
+		return tx.Audit(ctx, event)
 	})
 }
 
-func counterpartyEvent(ctx context.Context, tx *store.Tx, a tenancy.Administrator, action, actor string, detail any,
-	now time.Time) (tenancy.Event, error) {
-	found, err := tx.CounterpartiesByID(ctx, []string{a.CounterpartyID})
-	return tenancy.NewEvent(now, actor, action, "", found[a.CounterpartyID].Name+"/"+a.Address, detail), err
+// administratorEvent returns an event about an administrator, with the tenant; the zero value for an administrator of a
+// counterparty.
+func administratorEvent(ctx context.Context, tx *store.Tx, a tenancy.Administrator, action, actor string, detail any,
+	now time.Time) (t tenancy.Tenant, event tenancy.Event, err error) {
+	if a.TenantID == "" {
+		found, err := tx.CounterpartiesByID(ctx, []string{a.CounterpartyID})
+		return t, tenancy.NewEvent(now, actor, action, "", found[a.CounterpartyID].Name+"/"+a.Address, detail), err
+	}
+	tenants, err := tx.TenantsByID(ctx, []string{a.TenantID})
+	t = tenants[a.TenantID]
+	return t, tenancy.NewEvent(now, actor, action, t.Name, t.Name+"/"+a.Address, detail), err
 }

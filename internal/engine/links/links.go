@@ -21,7 +21,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// A Kind is what a link is for. Secrets of different kinds are unrelated.
+// A Kind is the purpose of a link. Secrets of different kinds are unrelated.
 type Kind string
 
 // The kinds of links.

@@ -155,8 +155,8 @@ func TestEveryConnectionToAMailServerIsClosed(t *testing.T) {
 		{"a recipient is unknown", 9, "250 ok", []string{"a", "gone", "c"}, 2, 1, 1, 1},
 		{"a server that does not forget the recipient", 9, "502 what", []string{"a", "gone", "c"}, 2, 2, 1, 1},
 	} {
-		// A server with pipelining gets the commands of a mail at once. This one takes the content of a mail to nobody,
-		// which must be empty then.
+		// A server with pipelining gets all commands of a mail at once. This one replies 354 to DATA even if it has refused
+		// the recipient. The content must be empty then.
 		for _, hello := range []string{"250 ready", "250-ready\r\n250 PIPELINING"} {
 			p := newPatient(t, hello, c.mails, c.reset)
 			var letters []Addressed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -94,8 +95,7 @@ func (r Reader) TenantPage(ctx context.Context, p TenantPage) ([]PlacedTenant, e
 }
 
 // expiringColumns are those of a tenant that is joined with its certificate.
-const expiringColumns = "tenants.id, name, display_name, tenants.key_type, mails_administrators, tenants.created_at, " +
-	"tenants.version"
+var expiringColumns = "tenants." + strings.ReplaceAll(tenantColumns, ", ", ", tenants.")
 
 // tenantsByExpiry walks the index of the certificates that can be due.
 func (r Reader) tenantsByExpiry(ctx context.Context, p TenantPage, compare, direction string) ([]PlacedTenant, error) {
@@ -127,11 +127,17 @@ func scanByName(s row) (p PlacedTenant, err error) {
 	return p, err
 }
 
+// A longer row has more columns behind those that a function scans.
+type longer struct {
+	row
+	more []any
+}
+
+func (l longer) Scan(columns ...any) error { return l.row.Scan(append(columns, l.more...)...) }
+
 func scanByExpiry(s row) (p PlacedTenant, err error) {
-	var mails, notAfter int64
-	err = s.Scan(&p.ID, &p.Name, &p.DisplayName, &p.KeyType, &mails, instant{&p.CreatedAt}, &p.Version, &notAfter,
-		&p.Place.ID)
-	p.MailsAdministrators = mails == 1
+	var notAfter int64
+	p.Tenant, err = scanTenant(longer{s, []any{&notAfter, &p.Place.ID}})
 	if p.Place.ID != "" {
 		p.Place.Key = fmt.Sprintf("%020d", notAfter) // as many digits for each, so that keys can be compared as texts
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A predicament is what a next step depends on.
-type predicament struct {
+// A situation holds what a next step depends on.
+type situation struct {
 	client.Rollover
 	newest client.RolloverKnowledge
 	// probes is set if the receiver is tested with a request, and not with a TLS handshake alone.
@@ -17,45 +17,45 @@ type predicament struct {
 // steps decides who moves a roll-over on, and how. The first entry that fits wins. The overview, the pages of an
 // arrangement and the command line show this decision, and none of them makes its own.
 var steps = []struct {
-	fits func(p predicament) bool
+	fits func(p situation) bool
 	next client.NextStep
 }{
-	{func(p predicament) bool { return p.Exposed && p.newest.Verdict == rollover.Refused },
+	{func(p situation) bool { return p.Exposed && p.newest.Verdict == rollover.Refused },
 		client.NextStep{Reason: "exposed-refused", Turn: client.TurnReceiver, Action: client.ActionLink}},
-	{func(p predicament) bool { return p.Exposed },
+	{func(p situation) bool { return p.Exposed },
 		client.NextStep{Reason: "exposed", Turn: client.TurnOwner, Action: client.ActionTest}},
-	{func(p predicament) bool {
+	{func(p situation) bool {
 		return p.AtRisk && p.Renewal != nil && p.Renewal.Survival == tenancy.Survives &&
 			p.newest.Verdict == rollover.Unknown
 	}, client.NextStep{Reason: "survives", Turn: client.TurnOwner, Action: client.ActionTest}},
-	{func(p predicament) bool { return p.AtRisk && p.newest.Verdict == rollover.Unclear && p.probes },
+	{func(p situation) bool { return p.AtRisk && p.newest.Verdict == rollover.Unclear && p.probes },
 		client.NextStep{Reason: "test-unclear", Turn: client.TurnOwner, Action: client.ActionProbe}},
-	{func(p predicament) bool {
+	{func(p situation) bool {
 		return p.AtRisk && p.newest.Verdict == rollover.Unclear && p.newest.Source == rollover.Traffic
 	}, client.NextStep{Reason: "message-unclear", Turn: client.TurnOwner, Action: client.ActionProbe}},
-	{func(p predicament) bool { return p.State == rollover.Claimed },
+	{func(p situation) bool { return p.State == rollover.Claimed },
 		client.NextStep{Reason: "claimed", Turn: client.TurnOwner, Action: client.ActionTest}},
-	{func(p predicament) bool { return p.AtRisk && p.State == rollover.CutOver },
+	{func(p situation) bool { return p.AtRisk && p.State == rollover.CutOver },
 		client.NextStep{Reason: "cut-over-unproved", Turn: client.TurnOwner, Action: client.ActionTest}},
-	{func(p predicament) bool { return p.State == rollover.Settled },
+	{func(p situation) bool { return p.State == rollover.Settled },
 		client.NextStep{Reason: "settled", Turn: client.TurnNone}},
-	{func(p predicament) bool { return p.State == rollover.CutOver },
+	{func(p situation) bool { return p.State == rollover.CutOver },
 		client.NextStep{Reason: "cut-over", Turn: client.TurnNone}},
-	{func(p predicament) bool { return p.State == rollover.Trusted && p.Strategy == tenancy.Manual },
+	{func(p situation) bool { return p.State == rollover.Trusted && p.Strategy == tenancy.Manual },
 		client.NextStep{Reason: "choose", Turn: client.TurnOwner, Action: client.ActionChoose}},
-	{func(p predicament) bool { return p.State == rollover.Trusted },
+	{func(p situation) bool { return p.State == rollover.Trusted },
 		client.NextStep{Reason: "ready", Turn: client.TurnNone}},
-	{func(p predicament) bool { return p.State == rollover.Regressed },
+	{func(p situation) bool { return p.State == rollover.Regressed },
 		client.NextStep{Reason: "regressed", Turn: client.TurnReceiver, Action: client.ActionLink}},
-	{func(p predicament) bool { return p.State == rollover.RefusedBy },
+	{func(p situation) bool { return p.State == rollover.RefusedBy },
 		client.NextStep{Reason: "refused", Turn: client.TurnReceiver, Action: client.ActionLink}},
-	{func(predicament) bool { return true },
+	{func(situation) bool { return true },
 		client.NextStep{Reason: "waiting", Turn: client.TurnReceiver, Action: client.ActionLink}},
 }
 
 // nextStep returns what moves a roll-over on.
 func nextStep(r client.Rollover, probe tenancy.Probe) *client.NextStep {
-	p := predicament{Rollover: r, probes: probe.Method != ""}
+	p := situation{Rollover: r, probes: probe.Method != ""}
 	if n := len(r.Generations); n > 0 {
 		p.newest = r.Generations[n-1]
 	}

@@ -350,13 +350,7 @@ func manyPartners(t *testing.T, dir string, ca *testca.CA, now time.Time) string
 	}
 	started := time.Since(began)
 	<-time.After(10 * time.Second)
-	status := string(mustRead(t, fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)))
-	_, rest, _ := strings.Cut(status, "VmRSS:")
-	_, peak, _ := strings.Cut(status, "VmHWM:")
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	testenv.Check(t, err)
-	most, err := strconv.Atoi(strings.Fields(peak)[0])
-	testenv.Check(t, err)
-	return fmt.Sprintf("%d MB ten seconds after the start (%d MB at its peak), started in %.1f s", kb>>10, most>>10,
+	memory, peak := testenv.Memory(t, cmd.Process.Pid)
+	return fmt.Sprintf("%d MB ten seconds after the start (%d MB at its peak), started in %.1f s", memory, peak,
 		started.Seconds())
 }

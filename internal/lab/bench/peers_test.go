@@ -249,12 +249,8 @@ func idle(t *testing.T, dir string) (ready time.Duration, memory int) {
 	}
 	ready = time.Since(begun)
 	<-time.After(40 * time.Second)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
-	testenv.Check(t, err)
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	testenv.Check(t, err)
-	return ready, kb >> 10
+	memory, _ = testenv.Memory(t, cmd.Process.Pid)
+	return ready, memory
 }
 
 // stepRenewals starts a step-ca with a badger database, and returns the number of renewals per second.
