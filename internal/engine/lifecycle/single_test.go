@@ -15,6 +15,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -72,7 +73,7 @@ func TestATransactionThatIsRepeatedWritesWhatItWritesOnce(t *testing.T) {
 			return err
 		}},
 	} {
-		snapshot := f.snapshot(t)
+		snapshot := storetest.Snapshot(t, f.store)
 		whole := f.on(t, snapshot, date(c.at))
 		check(t, c.step(whole))
 		want, repeated := whole.counted(), 0

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,26 +20,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// snapshot returns the content of a copy of the database.
-func (f *fixture) snapshot(t *testing.T) []byte {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "p.db")
-	_, err := f.store.DB().ExecContext(t.Context(), "VACUUM INTO ?", path)
-	check(t, err)
-	data, err := os.ReadFile(path)
-	check(t, err)
-	return data
-}
-
 // on returns a fixture on a snapshot, with the same keys and settings.
 func (f *fixture) on(t *testing.T, snapshot []byte, now time.Time) *fixture {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "p.db")
-	err := os.WriteFile(path, snapshot, 0o600)
-	check(t, err)
-	g := &fixture{t: t, url: "sqlite:" + path, config: f.config, mails: &outbox{}, down: map[string]bool{}}
+	g := &fixture{t: t, url: storetest.Restore(t, snapshot), config: f.config, mails: &outbox{}, down: map[string]bool{}}
 	g.config.Store, g.config.Outbox = storetest.Open(t, g.url), g.mails
 	g.config.Issuer = flaky{openCA(t, g.config.Store, f.seal, f.policy, now), g.down}
+	var err error
 	g.Engine, err = New(g.config)
 	check(t, err)
 	return g
@@ -51,7 +36,7 @@ func (f *fixture) on(t *testing.T, snapshot []byte, now time.Time) *fixture {
 // fails. The step must report it.
 func (f *fixture) eachStatement(t *testing.T, now time.Time, step func(g *fixture) error) {
 	t.Helper()
-	snapshot := f.snapshot(t)
+	snapshot := storetest.Snapshot(t, f.store)
 	n := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
 		g := f.on(t, snapshot, now)
 		return g.store, func() error { return step(g) }

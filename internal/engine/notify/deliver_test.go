@@ -646,6 +646,12 @@ func TestNoMailIsSentIfAPartOfItsContentCannotBeRead(t *testing.T) {
 
 func TestADeliveryReportsEachStatementThatFails(t *testing.T) {
 	now := date(2026, 12, 1)
+	before := newWorld(t, imported(t))
+	before.arrange("bank")
+	check(t, before.Tick(t.Context(), date(2026, 11, 1))) // the warning
+	check(t, before.Tick(t.Context(), now))
+	check(t, jobs.Migrate(t.Context(), before.Store, before.Log))
+	snapshot := storetest.Snapshot(t, before.Store)
 	refused := func(Addressed) error {
 		return &Refusal{Fault: Ours, Session: true, Reply: errors.New("554 relay denied")}
 	}
@@ -662,12 +668,10 @@ func TestADeliveryReportsEachStatementThatFails(t *testing.T) {
 		"only recipient": {answer: func(Addressed) error { return &Refusal{Fault: Ours, Reply: errors.New("550")} }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			installation := *before.Installation
+			w := world{Installation: &installation, ca: before.ca, acme: before.acme}
 			n := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
-				w := newWorld(t, imported(t))
-				w.arrange("bank")
-				check(t, w.Tick(t.Context(), date(2026, 11, 1))) // the warning
-				check(t, w.Tick(t.Context(), now))
-				check(t, jobs.Migrate(t.Context(), w.Store, slog.New(slog.DiscardHandler)))
+				w.t, w.Store = t, storetest.Open(t, storetest.Restore(t, snapshot))
 				if !c.hold.Since.IsZero() {
 					w.held(c.hold)
 				}

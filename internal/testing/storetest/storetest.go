@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,37 +40,55 @@ func Open(t testing.TB, url string) *store.Store {
 	return s
 }
 
+// Snapshot returns the content of a copy of a database on SQLite.
+func Snapshot(t testing.TB, s *store.Store) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.db")
+	_, err := s.DB().ExecContext(t.Context(), "VACUUM INTO ?", path)
+	testenv.Check(t, err)
+	data, err := os.ReadFile(path)
+	testenv.Check(t, err)
+	return data
+}
+
+// Restore writes a snapshot into a new file and returns its URL.
+func Restore(t testing.TB, snapshot []byte) (url string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.db")
+	testenv.Check(t, os.WriteFile(path, snapshot, 0o600))
+	return "sqlite:" + path
+}
+
 const fault = "the disk is full"
 
-// EachFault runs an operation once for each statement that it executes on SQLite, and that statement fails. prepare
-// returns the operation on a new store. The test fails unless the operation returns the error of the statement.
-// EachFault returns the number of statements.
-func EachFault(t *testing.T, prepare func(t *testing.T) (*store.Store, func() error)) (statements int) {
+// EachFault runs an operation once for each place in the code from which it executes a statement on SQLite, and the
+// first statement from there fails. A statement in a loop therefore fails once. prepare returns the operation on a new
+// store. The test fails unless the operation returns the error of the statement. EachFault returns the number of places.
+func EachFault(t *testing.T, prepare func(t *testing.T) (*store.Store, func() error)) (places int) {
 	t.Helper()
-	for ; ; statements++ {
-		failed := "" // and so after -failfast too, which runs no subtest after one that fails
-		t.Run(fmt.Sprint("statement ", statements+1), func(t *testing.T) {
+	var sites testenv.CallSites
+	for ; ; places++ {
+		var failed atomic.Pointer[string] // and so after -failfast too, which runs no subtest after one that fails
+		t.Run(fmt.Sprint("place ", places+1), func(t *testing.T) {
 			s, operation := prepare(t)
-			var left atomic.Int64
-			left.Store(int64(statements))
 			s.BeforeStatements(func(query string) error {
-				if left.Add(-1) != -1 {
+				if failed.Load() != nil || !sites.Add() {
 					return nil
 				}
-				failed = query
+				failed.Store(&query)
 				return errors.New(fault)
 			})
 			err := operation()
 			s.BeforeStatements(nil)
-			switch {
-			case failed == "":
+			switch query := failed.Load(); {
+			case query == nil:
 				testenv.Check(t, err)
 			case err == nil || !strings.Contains(err.Error(), fault):
-				t.Errorf("the error is %v although a statement fails: %s", err, failed)
+				t.Errorf("the error is %v although a statement fails: %s", err, *query)
 			}
 		})
-		if failed == "" {
-			return statements
+		if failed.Load() == nil {
+			return places
 		}
 	}
 }

@@ -3,7 +3,9 @@ package testenv
 import (
 	"database/sql"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -50,4 +52,26 @@ func execute(t testing.TB, db *sql.DB, statement string) {
 	if _, err := db.ExecContext(t.Context(), statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+}
+
+// CallSites records where code was called from.
+type CallSites struct {
+	mu   sync.Mutex
+	seen map[string]bool // by the program counters of the stack; guarded by mu
+}
+
+// Add records the stack of its caller, and reports whether it is new. The iterations of a loop have the same stack.
+func (c *CallSites) Add() bool {
+	pcs := make([]uintptr, 128)
+	stack := fmt.Sprint(pcs[:runtime.Callers(2, pcs)])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen[stack] {
+		return false
+	}
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	c.seen[stack] = true
+	return true
 }
