@@ -27,34 +27,30 @@ type kept struct {
 
 	reading sync.Mutex // held by the attempt that reads from the source, for as long as the sender takes
 
-	mu     sync.Mutex // never held while the source is read
-	memory []byte
-	small  *[]byte // the pooled buffer behind memory, or nil
-	file   *os.File
-	size   int64 // kept so far
-	lost   bool  // what was read cannot be sent again
-	err    error // how the source ended
-	last   *try
+	mu       sync.Mutex // never held while the source is read
+	memory   []*chunk   // the beginning of the body
+	inMemory int64      // bytes in memory
+	file     *os.File   // the rest
+	size     int64      // kept so far
+	lost     bool       // what was read cannot be sent again
+	err      error      // how the source ended
+	last     *try
 }
+
+// A chunk holds the data of most messages. A larger message has several, because a buffer of its size for each message
+// would be cleared by the runtime, and collected, at every message.
+type chunk [smallBody]byte
+
+var pooledChunks = sync.Pool{New: func() any { return new(chunk) }}
 
 // keepBody returns a kept body. size is its length, or negative if it is unknown.
 func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	k := &kept{source: source, limit: limit, dir: dir}
-	if size > 0 && min(size, limit) <= smallBody {
-		k.small, _ = smallBodies.Get().(*[]byte)
-		if k.small == nil {
-			k.small = new([]byte)
-			*k.small = make([]byte, 0, smallBody)
-		}
-		k.memory = (*k.small)[:0]
-	} else if size > 0 {
-		k.memory = make([]byte, 0, min(size, memoryLimit))
+	if size > 0 {
+		k.memory = make([]*chunk, 0, (min(size, limit, memoryLimit)+smallBody-1)/smallBody)
 	}
 	return k
 }
-
-// smallBodies are reusable buffers that are large enough for most messages.
-var smallBodies sync.Pool
 
 // A try is one attempt to send a kept body. It reads from the beginning.
 type try struct {
@@ -129,11 +125,10 @@ func (k *kept) close() {
 // lose frees the kept data, after which the body cannot be sent again.
 func (k *kept) lose() {
 	k.lost = true
-	k.memory = nil
-	if k.small != nil {
-		smallBodies.Put(k.small)
-		k.small = nil
+	for _, c := range k.memory {
+		pooledChunks.Put(c)
 	}
+	k.memory, k.inMemory = nil, 0
 	if k.file != nil {
 		k.file.Close()
 		k.file = nil
@@ -184,10 +179,11 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	if k.lost {
 		return 0, errDetached
 	}
-	if offset < int64(len(k.memory)) {
-		return copy(p, k.memory[offset:]), nil
+	if left := k.inMemory - offset; left > 0 {
+		start := offset % smallBody
+		return copy(p, k.memory[offset/smallBody][start:min(smallBody, start+left)]), nil
 	}
-	return k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-int64(len(k.memory)))
+	return k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-k.inMemory)
 }
 
 // keep adds the data that was just read. A full disk costs the second attempt, not the message. The limit does not
@@ -200,9 +196,17 @@ func (k *kept) keep(p []byte, givenUp bool) {
 		k.lose()
 		return
 	}
-	if k.file == nil && len(k.memory)+len(p) <= memoryLimit {
-		k.memory = append(k.memory, p...)
-		k.size += int64(len(p))
+	for len(p) > 0 && k.file == nil && k.inMemory < memoryLimit {
+		start := k.inMemory % smallBody
+		if start == 0 {
+			k.memory = append(k.memory, pooledChunks.Get().(*chunk))
+		}
+		n := copy(k.memory[len(k.memory)-1][start:], p)
+		p = p[n:]
+		k.inMemory += int64(n)
+		k.size += int64(n)
+	}
+	if len(p) == 0 {
 		return
 	}
 	if k.file == nil {

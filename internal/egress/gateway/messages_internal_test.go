@@ -333,12 +333,11 @@ func TestWhatIsNotKeptOfABodyStaysAway(t *testing.T) {
 		lost bool
 		size int64
 	}{
-		"within its limit":     {&kept{limit: 133}, false, 133},
-		"beyond its limit":     {&kept{limit: 132}, true, 0},
-		"far beyond its limit": {&kept{limit: 50}, true, 0},
-		"on a full disk":       {&kept{limit: 1 << 20, file: full}, true, 0},
-		"without a folder for files": {&kept{limit: 4 << 20, dir: "/does/not/exist", memory: make([]byte, memoryLimit)}, true,
-			0},
+		"within its limit":           {&kept{limit: 133}, false, 133},
+		"beyond its limit":           {&kept{limit: 132}, true, 0},
+		"far beyond its limit":       {&kept{limit: 50}, true, 0},
+		"on a full disk":             {&kept{limit: 1 << 20, file: full}, true, 0},
+		"without a folder for files": {&kept{limit: 4 << 20, dir: "/does/not/exist", inMemory: memoryLimit}, true, 0},
 	} {
 		for range 4 {
 			c.k.keep(make([]byte, 33), false)
@@ -346,7 +345,7 @@ func TestWhatIsNotKeptOfABodyStaysAway(t *testing.T) {
 		c.k.keep(nil, false)
 		c.k.keep([]byte{1}, false)
 		if c.k.lost != c.lost || c.lost && (c.k.memory != nil || c.k.file != nil) || !c.lost && c.k.size != c.size {
-			t.Errorf("%s: lost %v, %d bytes are in memory", name, c.k.lost, len(c.k.memory))
+			t.Errorf("%s: lost %v, %d chunks are in memory", name, c.k.lost, len(c.k.memory))
 		}
 	}
 	k := keepBody(strings.NewReader("the body"), 8, 100, "")
@@ -366,7 +365,7 @@ func TestWhatIsNotKeptOfABodyStaysAway(t *testing.T) {
 		t.Errorf("what was lost is read: %d, %v", n, err)
 	}
 	k.close()
-	if k.small != nil || k.memory != nil {
+	if k.memory != nil {
 		t.Error("a body that was closed is in memory")
 	}
 }

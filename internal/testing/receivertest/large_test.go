@@ -16,6 +16,7 @@ import (
 // The bodies of several senders share the flow-control window of an HTTP/2 connection, which is 64 KiB at first, and
 // break it into small frames. Tomcat counts those as overhead and ends the connection with all its messages.
 func TestReceiversOverHTTP2TakeBodiesOfSeveralSenders(t *testing.T) {
+	needsReceivers(t)
 	for _, name := range []string{"Tomcat, HTTP/2", "Jetty, HTTP/2", "Node.js http2"} {
 		p := peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == name })]
 		t.Run(name, func(t *testing.T) {

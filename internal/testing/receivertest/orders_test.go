@@ -193,6 +193,7 @@ func (w *world) in(t *testing.T) *world {
 
 // TestOrders renews certificates of arrangements at receivers that refuse in their own ways, and counts what fails.
 func TestOrders(t *testing.T) {
+	needsReceivers(t)
 	w := newWorld(t)
 	var results board
 	for _, p := range peers {
@@ -215,6 +216,14 @@ func TestOrders(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { results.finish(t) })
+}
+
+// needsReceivers skips a test of programs that "make test" does not install. "make receivers-short" runs it.
+func needsReceivers(t *testing.T) {
+	t.Helper()
+	if !*full && os.Getenv("RECEIVERS") == "" {
+		t.Skip("make receivers-short runs it")
+	}
 }
 
 // available skips a peer whose program is missing, or fails if all were asked for.
