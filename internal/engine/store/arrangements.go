@@ -186,6 +186,18 @@ func (r Reader) CounterpartyArrangements(ctx context.Context, counterpartyID str
 		" ORDER BY id", counterpartyID)
 }
 
+// LinkedArrangements returns those of some arrangements that present a client certificate to a receiver that is linked
+// to a counterparty, by ID.
+func (r Reader) LinkedArrangements(ctx context.Context, counterpartyID string, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, args := r.among(ids)
+	return list(ctx, r, scanOne[string], "SELECT id FROM arrangements WHERE authentication = 'client-certificate' AND "+
+		"receiver_id IN (SELECT id FROM receivers WHERE counterparty_id = ? AND counterparty_id <> '') AND id "+in+
+		" ORDER BY id", append([]any{counterpartyID}, args...)...)
+}
+
 // DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the
 // receiver has a host there.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {
