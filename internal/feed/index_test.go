@@ -123,11 +123,11 @@ func TestAForgedIndexIsRefused(t *testing.T) {
 func TestAnIndexThatIsNotValidIsNotSigned(t *testing.T) {
 	private, _ := key(t, 1)
 	for what, change := range map[string]func(*feed.Index){
-		"1 to 100000 entries": func(i *feed.Index) { i.Entries = 0 },
-		"many entries":        func(i *feed.Index) { i.Entries = feed.MaxEntries + 1 },
-		"no page":             func(i *feed.Index) { i.Pages = nil },
-		"many pages":          func(i *feed.Index) { i.Pages = make([]string, feed.MaxPages+1) },
-		"no address":          func(i *feed.Index) { i.Feed = "" },
+		"no entry":     func(i *feed.Index) { i.Entries = 0 },
+		"many entries": func(i *feed.Index) { i.Entries = feed.MaxEntries + 1 },
+		"no page":      func(i *feed.Index) { i.Pages = nil },
+		"many pages":   func(i *feed.Index) { i.Pages = make([]string, feed.MaxPages+1) },
+		"no address":   func(i *feed.Index) { i.Feed = "" },
 	} {
 		i, _ := indexOf(t, entries(3))
 		change(&i)

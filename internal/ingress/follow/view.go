@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -20,9 +21,12 @@ import (
 // A View is a document at an instant: the certificates that a receiver accepts now. Templates read it. Its texts have
 // no control characters and no line breaks, whatever the document contains.
 type View struct {
+	// Tenant and Arrangement name the sender. In the feed of a counterparty, Tenant is the name of the counterparty, and
+	// Arrangement is empty.
 	Tenant, Arrangement string
 	Sequence            uint64
-	// Certificates are those to accept, in the order of their generations. There is at least one.
+	// Certificates are those to accept, in the order of their generations. There is at least one. In the feed of a
+	// counterparty, they are ordered by tenant and arrangement first, and each is there once.
 	Certificates []Certificate
 	// CAs are the CAs above them, and those of Certificates that signed themselves.
 	CAs []Certificate
@@ -30,6 +34,9 @@ type View struct {
 
 // A Certificate has the values of a certificate in the forms that products compare.
 type Certificate struct {
+	// Tenant and Arrangement name the sender; both are empty for a CA.
+	Tenant, Arrangement string
+
 	Generation int        // 0 for a CA
 	State      feed.State // empty for a CA
 	// RemoveAfter is the time from which the certificate is not written any more; nil if that is not known.
@@ -65,6 +72,7 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 			continue
 		}
 		values := valuesOf(parsed)
+		values.Tenant, values.Arrangement = v.Tenant, v.Arrangement
 		values.Generation, values.State, values.RemoveAfter = c.Generation, c.State, c.RemoveAfter
 		v.Certificates = append(v.Certificates, values)
 	}
@@ -93,6 +101,73 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 		seen[string(c.Raw)] = true
 	}
 	return v, nil
+}
+
+// lastView is [NewView] for an entry of a counterparty's feed. If nothing is left, it is the view at the last instant
+// at which something was: the file of a single feed would stay as it is then.
+func lastView(d feed.Document, now time.Time) (View, error) {
+	v, err := NewView(d, now)
+	if !errors.Is(err, errNothingLeft) {
+		return v, err
+	}
+	var last time.Time
+	for _, c := range d.Certificates {
+		parsed, err := c.Parsed()
+		if err != nil {
+			return View{}, err
+		}
+		end := parsed.NotAfter
+		if c.RemoveAfter != nil && c.RemoveAfter.Before(end) {
+			end = *c.RemoveAfter
+		}
+		if end.After(last) {
+			last = end
+		}
+	}
+	return NewView(d, last)
+}
+
+// partyView returns what a counterparty's feed asks to accept at an instant, and the generations of each entry by ID.
+// An entry of which nothing is left keeps its last certificate. If nothing is left of any of them, that is an error.
+func partyView(index feed.Index, of map[string]entry, now time.Time) (View, map[string][]int, error) {
+	v := View{Tenant: oneLine(index.Name), Sequence: index.Sequence}
+	generationsOf := make(map[string][]int, len(of))
+	seen, left := map[string]bool{}, false
+	add := func(to *[]Certificate, from []Certificate) {
+		for _, c := range from {
+			if !seen[c.SHA256] {
+				*to = append(*to, c)
+			}
+			seen[c.SHA256] = true
+		}
+	}
+	var cas []Certificate
+	for id, e := range of {
+		one, err := lastView(e.Document, now)
+		if err != nil {
+			return View{}, nil, fmt.Errorf("the arrangement %s of %s: %w", plain(e.Document.Arrangement),
+				plain(e.Document.Tenant), err)
+		}
+		for _, c := range one.Certificates {
+			left = left || !now.After(c.NotAfter)
+		}
+		generationsOf[id] = generations(one)
+		v.Certificates, cas = append(v.Certificates, one.Certificates...), append(cas, one.CAs...)
+	}
+	if !left {
+		return View{}, nil, errNothingLeft
+	}
+	slices.SortFunc(v.Certificates, func(a, b Certificate) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Arrangement, b.Arrangement),
+			a.Generation-b.Generation)
+	})
+	slices.SortFunc(cas, func(a, b Certificate) int { return strings.Compare(a.SHA256, b.SHA256) })
+	all := v.Certificates
+	v.Certificates = nil
+	add(&v.Certificates, all)
+	clear(seen)
+	add(&v.CAs, cas)
+	return v, generationsOf, nil
 }
 
 // above returns the CAs that have issued one of the certificates, or a CA above it. The sender chooses the others, and
