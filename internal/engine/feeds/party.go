@@ -127,7 +127,8 @@ func (f *Feeds) ReadEntry(ctx context.Context, a Address, id string, now time.Ti
 		return p, errFeed
 	}
 	p = entries[0]
-	return p, f.publish(ctx, &p, feed.EntrySecret(a.Secret, id), now)
+	err = f.publish(ctx, &p, feed.EntrySecret(a.Secret, id), now)
+	return p, err
 }
 
 // entries returns those of some arrangements that are linked to a counterparty, without their documents.

@@ -30,6 +30,8 @@ var questions = map[string]asker{
 	"POST " + partyPages + "/link":                                            (*console).askReplacePartyLink,
 	"POST " + partyPages + "/link/revoke":                                     (*console).askRevokePartyLink,
 	"POST " + partyPages + "/contacts/{contact}/remove":                       (*console).askRemovePartyContact,
+	"POST " + partyPages + "/feed/address":                                    (*console).askReaddressPartyFeed,
+	"POST " + partyPages + "/feed/revoke":                                     (*console).askRevokePartyFeed,
 	"POST /counterparty-proposals/{host}/dismiss":                             (*console).askDismissProposal,
 	"POST /webhooks/{webhook}/delete":                                         (*console).askDeleteWebhook,
 	"POST " + tenantPages + "/webhooks/{webhook}/delete":                      (*console).askDeleteWebhook,

@@ -144,6 +144,7 @@ func (c *console) routeTable() []route {
 
 		{"GET " + partyLinkPages + "/calendar.ics", public, (*console).partyCalendar},
 		{"POST " + partyLinkPages + "/test", public, (*console).testParty},
+		{"POST " + partyLinkPages + "/feed", public, (*console).createFeedOnPage},
 		{"POST " + partyLinkPages + "/product", public, (*console).setPartyProduct},
 		{"POST " + partyLinkPages + "/contacts", public, (*console).proposePartyContact},
 		{"POST " + partyLinkPages + "/contacts/{contact}/confirm", public, (*console).confirmPartyContact},
@@ -170,6 +171,9 @@ func (c *console) routeTable() []route {
 		{"POST " + partyPages, operators, (*console).changeCounterparty},
 		{"POST " + partyPages + "/link", operators, (*console).linkCounterparty},
 		{"POST " + partyPages + "/link/revoke", operators, (*console).revokeCounterpartyLink},
+		{"POST " + partyPages + "/feed", operators, (*console).createPartyFeed},
+		{"POST " + partyPages + "/feed/address", operators, (*console).readdressPartyFeed},
+		{"POST " + partyPages + "/feed/revoke", operators, (*console).revokePartyFeed},
 		{"POST " + partyPages + "/contacts", operators, (*console).addCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/accept", operators,
