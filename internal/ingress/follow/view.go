@@ -2,7 +2,6 @@ package follow
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -61,113 +60,63 @@ var errNothingLeft = errors.New("every certificate of the feed has expired or wa
 
 // NewView returns what a document asks to accept at an instant. Certificates that have expired, or whose time to be
 // removed has come, are left out.
-func NewView(d feed.Document, now time.Time) (View, error) {
-	v := View{Tenant: oneLine(d.Tenant), Arrangement: oneLine(d.Arrangement), Sequence: d.Sequence}
+func NewView(d feed.Document, now time.Time) (v View, err error) {
+	v = View{Tenant: oneLine(d.Tenant), Arrangement: oneLine(d.Arrangement), Sequence: d.Sequence}
+	if v.Certificates, err = certificatesOf(d, now); err != nil {
+		return View{}, err
+	}
+	if v.CAs, err = authoritiesOf(v.Certificates, d.CAs, now); err != nil {
+		return View{}, err
+	}
+	return v, nil
+}
+
+// certificatesOf returns the certificates of a document to accept at an instant. There is at least one.
+func certificatesOf(d feed.Document, now time.Time) (all []Certificate, err error) {
 	for _, c := range d.Certificates {
 		parsed, err := c.Parsed()
 		if err != nil {
-			return View{}, fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
+			return nil, fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
 		}
 		if now.After(parsed.NotAfter) || c.RemoveAfter != nil && now.After(*c.RemoveAfter) {
 			continue
 		}
 		values := valuesOf(parsed)
-		values.Tenant, values.Arrangement = v.Tenant, v.Arrangement
+		values.Tenant, values.Arrangement = oneLine(d.Tenant), oneLine(d.Arrangement)
 		values.Generation, values.State, values.RemoveAfter = c.Generation, c.State, c.RemoveAfter
-		v.Certificates = append(v.Certificates, values)
+		all = append(all, values)
 	}
-	if len(v.Certificates) == 0 {
-		return View{}, errNothingLeft
+	if len(all) == 0 {
+		return nil, errNothingLeft
 	}
-	var cas []*x509.Certificate
-	for _, der := range d.CAs {
-		parsed, err := x509.ParseCertificate(der)
+	return all, nil
+}
+
+// authoritiesOf returns the CAs above certificates, and those of the certificates that signed themselves. Each is there
+// once, and valid at now.
+func authoritiesOf(certificates []Certificate, cas [][]byte, now time.Time) (all []Certificate, err error) {
+	var parsed []*x509.Certificate
+	for _, der := range cas {
+		ca, err := x509.ParseCertificate(der)
 		if err != nil {
-			return View{}, fmt.Errorf("a CA of the feed: %w", err)
+			return nil, fmt.Errorf("a CA of the feed: %w", err)
 		}
-		cas = append(cas, parsed)
+		parsed = append(parsed, ca)
 	}
-	cas = above(v.Certificates, cas)
-	for _, c := range v.Certificates {
+	parsed = above(certificates, parsed)
+	for _, c := range certificates {
 		if signedItself(c.parsed) {
-			cas = append(cas, c.parsed)
+			parsed = append(parsed, c.parsed)
 		}
 	}
 	seen := map[string]bool{}
-	for _, c := range cas {
+	for _, c := range parsed {
 		if !now.After(c.NotAfter) && !seen[string(c.Raw)] {
-			v.CAs = append(v.CAs, valuesOf(c))
+			all = append(all, valuesOf(c))
 		}
 		seen[string(c.Raw)] = true
 	}
-	return v, nil
-}
-
-// lastView is [NewView] for an entry of a counterparty's feed. If nothing is left, it is the view at the last instant
-// at which something was: the file of a single feed would stay as it is then.
-func lastView(d feed.Document, now time.Time) (View, error) {
-	v, err := NewView(d, now)
-	if !errors.Is(err, errNothingLeft) {
-		return v, err
-	}
-	var last time.Time
-	for _, c := range d.Certificates {
-		parsed, err := c.Parsed()
-		if err != nil {
-			return View{}, err
-		}
-		end := parsed.NotAfter
-		if c.RemoveAfter != nil && c.RemoveAfter.Before(end) {
-			end = *c.RemoveAfter
-		}
-		if end.After(last) {
-			last = end
-		}
-	}
-	return NewView(d, last)
-}
-
-// partyView returns what a counterparty's feed asks to accept at an instant, and the generations of each entry by ID.
-// An entry of which nothing is left keeps its last certificate. If nothing is left of any of them, that is an error.
-func partyView(index feed.Index, of map[string]entry, now time.Time) (View, map[string][]int, error) {
-	v := View{Tenant: oneLine(index.Name), Sequence: index.Sequence}
-	generationsOf := make(map[string][]int, len(of))
-	seen, left := map[string]bool{}, false
-	add := func(to *[]Certificate, from []Certificate) {
-		for _, c := range from {
-			if !seen[c.SHA256] {
-				*to = append(*to, c)
-			}
-			seen[c.SHA256] = true
-		}
-	}
-	var cas []Certificate
-	for id, e := range of {
-		one, err := lastView(e.Document, now)
-		if err != nil {
-			return View{}, nil, fmt.Errorf("the arrangement %s of %s: %w", plain(e.Document.Arrangement),
-				plain(e.Document.Tenant), err)
-		}
-		for _, c := range one.Certificates {
-			left = left || !now.After(c.NotAfter)
-		}
-		generationsOf[id] = generations(one)
-		v.Certificates, cas = append(v.Certificates, one.Certificates...), append(cas, one.CAs...)
-	}
-	if !left {
-		return View{}, nil, errNothingLeft
-	}
-	slices.SortFunc(v.Certificates, func(a, b Certificate) int {
-		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Arrangement, b.Arrangement),
-			a.Generation-b.Generation)
-	})
-	slices.SortFunc(cas, func(a, b Certificate) int { return strings.Compare(a.SHA256, b.SHA256) })
-	all := v.Certificates
-	v.Certificates = nil
-	add(&v.Certificates, all)
-	clear(seen)
-	add(&v.CAs, cas)
-	return v, generationsOf, nil
+	return all, nil
 }
 
 // above returns the CAs that have issued one of the certificates, or a CA above it. The sender chooses the others, and
