@@ -41,7 +41,7 @@ func viewPartyFeed(f tenancy.CounterpartyFeed, c tenancy.Counterparty, now time.
 		InstalledBy: f.InstalledBy, Silent: f.Silent(now)}
 }
 
-// counterpartyFeed returns the feed of a counterparty for its page; nil if there is none.
+// counterpartyFeed returns the feed of a counterparty; nil if there is none.
 func (s *server) counterpartyFeed(ctx context.Context, c tenancy.Counterparty) (*client.CounterpartyFeed, error) {
 	f, err := s.store.CounterpartyFeed(ctx, c.ID)
 	if errors.Is(err, tenancy.ErrNotFound) {

@@ -118,6 +118,9 @@ func (s *server) getCounterpartyPage(ctx context.Context, in *OneLink) (*Entity[
 	counts, list, err1 := s.counterpartyCounts(ctx, c.ID)
 	contacts, err2 := s.store.CounterpartyContacts(ctx, []string{c.ID})
 	feed, err3 := s.counterpartyFeed(ctx, c)
+	if feed != nil {
+		feed.CreatedBy = "" // visitors need not know the names of operators
+	}
 	out := client.CounterpartyPage{DisplayName: c.DisplayName, Product: c.Product, Counts: counts, Feed: feed,
 		Contacts: viewPeople(contacts[c.ID]), Deadlines: deadlines(list)}
 	for i, person := range contacts[c.ID] {
