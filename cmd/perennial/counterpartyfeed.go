@@ -49,8 +49,8 @@ func showPartyFeed(c *remote, e env, v client.CounterpartyFeed) error {
 	if !v.InstalledAt.IsZero() {
 		installed = fmt.Sprintf("reported on %s by %s", moment(v.InstalledAt), v.InstalledBy)
 	}
-	return c.show(e, v, "counterparty", v.Counterparty, "address", v.URL, "created", moment(v.CreatedAt), "by", v.CreatedBy,
-		"fetched", fetchedParty(v), "installed", installed)
+	return c.show(e, v, "counterparty", v.Counterparty, "address", v.URL, "created", moment(v.CreatedAt), "by",
+		v.CreatedBy, "fetched", fetchedParty(v), "installed", installed)
 }
 
 // fetchedParty returns when the feed of a counterparty was fetched.

@@ -206,7 +206,7 @@ func TestReplicasPublishOneIndex(t *testing.T) {
 	})
 }
 
-// A fetch through the feed of a counterparty counts for the arrangement, and the end of its own feed does not undo that.
+// A fetch through the feed of a counterparty counts for the arrangement. The end of its own feed does not undo that.
 func TestAFetchThroughACounterpartysFeedIsAClaimOfTheArrangement(t *testing.T) {
 	w := newWorld(t, storetest.Migrated.SQLite(t))
 	_, address := w.bank()

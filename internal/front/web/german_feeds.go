@@ -16,13 +16,14 @@ var germanFeeds = []translation{
 	{
 		"It lists the certificates of all tenants that are used now and next. Whoever has the address can read them and " +
 			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run:",
-		"Er enthält die Zertifikate aller Mandanten, die jetzt und als Nächstes verwendet werden. Wer die Adresse hat, kann " +
-			"sie lesen und als installiert melden. Setzen Sie sie auf dem System, das Zertifikate prüft, als PERENNIAL_FEED, " +
-			"und starten Sie:",
+		"Er enthält die Zertifikate aller Mandanten, die jetzt und als Nächstes verwendet werden. Wer die Adresse hat, " +
+			"kann sie lesen und als installiert melden. Setzen Sie sie auf dem System, das Zertifikate prüft, als " +
+			"PERENNIAL_FEED, und starten Sie:",
 	},
 	{
 		"The address was shown only once. If it is lost, ask the operators of the platform for a new one.",
-		"Die Adresse wurde nur einmal angezeigt. Wenn sie verloren ist, bitten Sie die Operatoren der Plattform um eine neue.",
+		"Die Adresse wurde nur einmal angezeigt. Wenn sie verloren ist, bitten Sie die Operatoren der Plattform um eine " +
+			"neue.",
 	},
 	{
 		"The receivers may miss the next certificates. Check whether the program that follows the feed still runs.",

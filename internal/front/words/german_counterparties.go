@@ -42,7 +42,8 @@ var germanCounterparties = []translation{
 	{"the counterparty has no feed: create it first", "Die Gegenpartei hat keinen Feed: Erstellen Sie ihn zuerst"},
 	{
 		"no arrangement with a client certificate is linked to the counterparty %s: link a receiver first",
-		"Mit der Gegenpartei %s ist keine Vereinbarung mit Client-Zertifikat verknüpft: Verknüpfen Sie zuerst einen Empfänger",
+		"Mit der Gegenpartei %s ist keine Vereinbarung mit Client-Zertifikat verknüpft: Verknüpfen Sie zuerst einen " +
+			"Empfänger",
 	},
 	{
 		"%d arrangements are linked to the counterparty %s: a feed has at most %d",
