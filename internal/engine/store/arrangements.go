@@ -198,6 +198,26 @@ func (r Reader) LinkedArrangements(ctx context.Context, counterpartyID string, i
 		" ORDER BY id", append([]any{counterpartyID}, args...)...)
 }
 
+// A LinkedArrangement is an arrangement that is linked to a counterparty.
+type LinkedArrangement struct {
+	CounterpartyID, Tenant, Arrangement string // the last two are names
+	Credential                          string // that it presents
+}
+
+// LinkedTo lists the arrangements of the tenants with these names that present a client certificate to a receiver of
+// one of the counterparties with these IDs.
+func (r Reader) LinkedTo(ctx context.Context, counterpartyIDs, tenants []string) ([]LinkedArrangement, error) {
+	ofParties, ids := r.among(counterpartyIDs)
+	ofTenants, names := r.among(tenants)
+	return list(ctx, r, func(s row) (l LinkedArrangement, err error) {
+		err = s.Scan(&l.CounterpartyID, &l.Tenant, &l.Arrangement, &l.Credential)
+		return l, err
+	}, "SELECT r.counterparty_id, t.name, a.name, CASE a.credential WHEN '' THEN 'tenant' ELSE a.credential END FROM "+
+		"receivers r JOIN tenants t ON t.id = r.tenant_id JOIN arrangements a ON a.receiver_id = r.id AND "+
+		"a.authentication = 'client-certificate' WHERE r.counterparty_id "+ofParties+" AND t.name "+ofTenants+
+		" ORDER BY a.id", append(ids, names...)...)
+}
+
 // DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the
 // receiver has a host there.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {

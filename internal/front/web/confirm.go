@@ -35,6 +35,7 @@ var questions = map[string]asker{
 	"POST /counterparty-proposals/{host}/dismiss":                             (*console).askDismissProposal,
 	"POST /webhooks/{webhook}/delete":                                         (*console).askDeleteWebhook,
 	"POST " + tenantPages + "/webhooks/{webhook}/delete":                      (*console).askDeleteWebhook,
+	"POST " + partyPages + "/webhooks/{webhook}/delete":                       (*console).askDeleteWebhook,
 	"POST " + tenantPages + "/people/{user}/remove":                           (*console).askRemovePerson,
 	"POST " + tenantPages + "/certificates/{purpose}/renew":                   (*console).askRenew,
 	"POST " + tenantPages + "/requests/{request}/again":                       (*console).askRepeatRequest,

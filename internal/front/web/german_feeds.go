@@ -39,6 +39,18 @@ var germanFeeds = []translation{
 	},
 	{"by %s", "von %s"},
 	{
+		"Events of the arrangements that are linked to this counterparty now, and of the certificates that they present. " +
+			"The events name the tenant.",
+		"Ereignisse der Vereinbarungen, die jetzt mit dieser Gegenpartei verknüpft sind, und der Zertifikate, die sie " +
+			"vorzeigen. Die Ereignisse nennen den Mandanten.",
+	},
+	{
+		"Events of these tenants can be sent to a chat, alerting, tickets or a program of the counterparty.",
+		"Ereignisse dieser Mandanten können an einen Chat, eine Alarmierung, Tickets oder ein Programm der Gegenpartei " +
+			"gehen.",
+	},
+	{"Show the webhooks", "Die Webhooks zeigen"},
+	{
 		"Every feed that was ever fetched was fetched within the last 7 days.",
 		"Jeder Feed, der je abgerufen wurde, wurde in den letzten 7 Tagen abgerufen.",
 	},

@@ -84,6 +84,8 @@ func pageTable() []page {
 		{path: "/counterparties", name: "counterparties", who: operators, menu: "Counterparties", group: "Fleet",
 			show: (*console).counterparties},
 		{path: partyPages, name: "counterparty", who: operators, show: (*console).counterparty},
+		{path: partyPages + "/webhooks", name: "counterparty-webhooks", who: operators, show: (*console).webhooks},
+		{path: partyPages + "/webhooks/{webhook}", name: "counterparty-webhook", who: operators, show: (*console).webhook},
 		{path: "/imports", name: "imports", who: operators, menu: "Import", group: "Fleet", show: (*console).imports},
 		{path: "/imports/{import}", name: "import", who: operators, show: (*console).importPage},
 		{path: "/policy", name: "policy", who: operators, menu: "Policy", group: "Rules", show: (*console).policy},
@@ -233,6 +235,7 @@ func (c *console) routeTable() []route {
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
 	table = append(append(table, webhookRoutes("", operators)...), webhookRoutes(tenantPages, signedIn)...)
+	table = append(table, webhookRoutes(partyPages, operators)...)
 	if c.guard {
 		table = append(table, route{"POST " + guardPath + "/certificates/{fingerprint}/decision", operators,
 			(*console).decideGuarded})
@@ -255,7 +258,7 @@ func (c *console) routeTable() []route {
 	return table
 }
 
-// webhookRoutes lists the forms of the webhooks of the installation, or of a tenant.
+// webhookRoutes lists the forms of the webhooks of the installation, of a tenant, or of a counterparty.
 func webhookRoutes(below string, who audience) []route {
 	const one = "/webhooks/{webhook}"
 	return []route{

@@ -53,6 +53,10 @@ var germanCounterparties = []translation{
 		"the feed of the counterparty %s changes faster than it can be read: try again later",
 		"Der Feed der Gegenpartei %s ändert sich schneller, als er gelesen werden kann: Versuchen Sie es später noch einmal",
 	},
+	{
+		"%s is not about an arrangement: a webhook of a counterparty cannot have it",
+		"%s betrifft keine Vereinbarung: Ein Webhook einer Gegenpartei kann es nicht haben",
+	},
 	{"the counterparty has no such contact", "Die Gegenpartei hat keinen solchen Kontakt"},
 	{
 		"the host %s belongs to another counterparty: remove it there first",
