@@ -99,6 +99,9 @@ type page struct {
 // entryID is the form of the ID of an entry. It is a part of addresses.
 var entryID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
+// ValidID reports whether a text can be the ID of an entry.
+func ValidID(id string) bool { return entryID.MatchString(id) }
+
 // EntrySecret returns what stands for the secret of the address in the document of an entry, see [Verify].
 func EntrySecret(secret, id string) string { return secret + "/" + id }
 
@@ -151,7 +154,7 @@ func ReadPage(data []byte, digest string) ([]Entry, error) {
 		return nil, fmt.Errorf("a page of the index cannot be read: %w", err)
 	}
 	for _, e := range p.Entries {
-		if !entryID.MatchString(e.ID) {
+		if !ValidID(e.ID) {
 			return nil, errors.New("an entry of the index has an invalid ID")
 		}
 	}

@@ -69,6 +69,10 @@ func (f *Feeds) ReadIndex(ctx context.Context, a Address, now time.Time) (p Part
 	k := f.keepIndex(p.Party.ID)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	// Another request may have published it in the meantime.
+	if p.Feed, err = f.store.CounterpartyFeedByHash(ctx, tenancy.HashSecret(a.Secret)); err != nil {
+		return p, unknown(err)
+	}
 	if age := now.Sub(k.index.at); k.index.entries <= smallIndex || age < 0 || age >= indexAge ||
 		k.index.digest != p.Feed.Digest {
 		if k.index, err = f.currentIndex(ctx, a, &p, now); err != nil {
@@ -215,4 +219,11 @@ func (f *Feeds) keepIndex(counterpartyID string) *keptIndex {
 	k := &keptIndex{}
 	f.indexes[counterpartyID] = k
 	return k
+}
+
+// forgetIndex drops the index of a counterparty, so that the next follower reads a current one.
+func (f *Feeds) forgetIndex(counterpartyID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.indexes, counterpartyID)
 }

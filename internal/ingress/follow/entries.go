@@ -24,6 +24,7 @@ type entries struct {
 
 	of      map[string]entry // by ID
 	missing error            // states what is not up to date; nil if everything is
+	moved   bool             // set if a document has changed since the index was read
 }
 
 // An entry is the last good document of one arrangement.

@@ -31,6 +31,9 @@ const (
 // errMoved means that the index has changed while its pages were read.
 var errMoved = errors.New("the index changes faster than it can be read")
 
+// errOther is returned for a document that differs from the one in the index. It may have changed in the meantime.
+var errOther = errors.New("a document is not the one that the index names")
+
 // errNotThere is returned for a resource that the sender does not have.
 var errNotThere = errors.New("status 404")
 
@@ -64,6 +67,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // the last good ones, and s.missing states that.
 func (f *Follower) refreshIndex(ctx context.Context, s *state, got fetched) error {
 	pace := &pacer{sent: 1, wait: f.wait}
+	have := s.entries
 	for try := 1; ; try++ {
 		index, err := feed.VerifyIndex(got.signed, f.address.secret, f.address.thumbprint)
 		if err != nil {
@@ -72,11 +76,13 @@ func (f *Follower) refreshIndex(ctx context.Context, s *state, got fetched) erro
 		if index.Sequence < s.Sequence {
 			return f.older(index.Sequence, s.Sequence)
 		}
-		next, err := f.entriesOf(ctx, s.entries, index, pace)
-		if err == nil {
+		next, err := f.entriesOf(ctx, have, index, pace)
+		switch {
+		case err == nil && (!next.moved || try == indexTries):
 			return f.adopt(s, got, index, next)
-		}
-		if !errors.Is(err, errMoved) || try == indexTries {
+		case err == nil:
+			have = next
+		case !errors.Is(err, errMoved) || try == indexTries:
 			return err
 		}
 		if err := pace.next(ctx); err != nil {
@@ -174,7 +180,7 @@ func (f *Follower) documentsOf(ctx context.Context, old, next *entries, listed [
 				continue
 			}
 			if err := f.accept(next, e, signed.Document); err != nil {
-				failed = err
+				failed, next.moved = err, next.moved || errors.Is(err, errOther)
 			}
 			delete(wanted, signed.ID)
 		}
@@ -203,7 +209,7 @@ func (f *Follower) accept(next *entries, e feed.Entry, signed string) error {
 	case err != nil:
 		return err
 	case digest != e.Digest:
-		return errors.New("a document is not the one that the index names")
+		return errOther
 	case d.Sequence < last.Document.Sequence:
 		return OlderError(d.Sequence, last.Document.Sequence)
 	default:

@@ -282,6 +282,31 @@ func TestAnIndexThatChangesWhileItIsReadIsReadAgain(t *testing.T) {
 	r.lists(b, "tenant-0000 1", "tenant-0001 1", "tenant-0002 1")
 }
 
+// While a sender renews many certificates, the index that it serves may be a few seconds old.
+func TestADocumentThatChangesWhileItIsFetchedIsFollowedInTheSameRound(t *testing.T) {
+	b := newBank(t, 3)
+	r, _ := newBankReceiver(t, b, "haproxy")
+	renewed := false
+	b.answers(func(_ http.ResponseWriter, below string) bool {
+		if below == "documents" && !renewed {
+			renewed = true
+			d := b.documents[tenant(1)]
+			d.Certificates = append(d.Certificates, feed.Certificate{Generation: 2, State: feed.Next,
+				DER: b.documents[tenant(2)].Certificates[0].DER})
+			b.documents[tenant(1)] = d
+			b.sequence++
+		}
+		return false
+	})
+	requests, _ := b.cost(r.works)
+	if of := b.reports[0].Entries[1]; of.ID != tenant(1) || !slices.Equal(of.Generations, []int{1, 2}) {
+		t.Errorf("reported as installed: %+v", of)
+	}
+	if requests != 7 { // the index, its page and the documents, twice, and a report
+		t.Errorf("%d requests", requests)
+	}
+}
+
 // The rule of a single feed holds for each entry: what has expired leaves, and the last one stays.
 func TestExpiredCertificatesLeaveAndTheLastOfATenantStays(t *testing.T) {
 	b := newBank(t, 2)
