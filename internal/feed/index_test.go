@@ -2,6 +2,8 @@ package feed_test
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -141,4 +143,27 @@ func TestAnIndexThatIsNotValidIsNotSigned(t *testing.T) {
 	if got, err := feed.ReadPage(pages[0], i.Pages[0]); err == nil || got != nil {
 		t.Errorf("an ID that is not one: %v", got)
 	}
+}
+
+func FuzzIndex(f *testing.F) {
+	private, thumbprint := key(f, 1)
+	good, pages := indexOf(f, entries(3))
+	signed, err := feed.SignIndex(good, private)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(signed, pages[0])
+	f.Add("a.b.c", []byte(`{"entries":[{"id":"../x"}]}`))
+	f.Fuzz(func(t *testing.T, signed string, page []byte) {
+		if i, err := feed.VerifyIndex(signed, secret, thumbprint); err == nil && (i.Entries == 0 || !feed.IsIndex(signed)) {
+			t.Errorf("accepted %+v", i)
+		}
+		digest := sha256.Sum256(page)
+		all, err := feed.ReadPage(page, hex.EncodeToString(digest[:]))
+		for _, e := range all {
+			if err == nil && !feed.ValidID(e.ID) {
+				t.Errorf("accepted the ID %q", e.ID)
+			}
+		}
+	})
 }

@@ -2,6 +2,8 @@ package follow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -364,4 +366,19 @@ func TestADamagedFileOfDocumentsIsFetchedAgain(t *testing.T) {
 		t.Errorf("%d requests:\n%s", requests, r.log)
 	}
 	r.lists(b, "tenant-0000 1", "tenant-0001 1", "tenant-0002 1")
+}
+
+func FuzzParseEntries(f *testing.F) {
+	f.Add([]byte(`{"pages":{},"entries":[{"id":"a","document":{"certificates":[]},"cas":[0]}]}`))
+	f.Add([]byte(`{"cas":["AA=="],"entries":[{"cas":[0,1]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		sum := sha256.Sum256(data)
+		e, err := parseEntries(append(append(hex.AppendEncode(nil, sum[:]), '\n'), data...))
+		if (e == nil) != (err != nil) {
+			t.Errorf("got %+v, %v", e, err)
+		}
+		if _, err := parseEntries(data); err == nil {
+			t.Error("a file without its checksum is accepted")
+		}
+	})
 }
