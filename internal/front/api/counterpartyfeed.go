@@ -113,3 +113,37 @@ func (s *server) createFeedByPage(ctx context.Context, in *OneLink) (*Created[cl
 	view, err := s.addressPartyFeed(ctx, c, pageActor(c), s.feeds.CreateParty)
 	return &Created[client.CounterpartyFeed]{Location: prefix + "/links/" + in.Secret + "/counterparty", Body: view}, err
 }
+
+// getPartyFeedOfArrangement shows a tenant whether the counterparty of a receiver follows the arrangement through its
+// feed.
+func (s *server) getPartyFeedOfArrangement(ctx context.Context, in *OneArrangement) (*Entity[client.Feed], error) {
+	t, a, err := s.arrangement(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	none := tenancy.Errorf(tenancy.ErrNotFound, "there is no feed of a counterparty with this arrangement")
+	receivers, err := s.store.ReceiversOf(ctx, []string{t.ID})
+	if err != nil {
+		return nil, err
+	}
+	party := ""
+	for _, r := range receivers[t.ID] {
+		if r.ID == a.ReceiverID {
+			party = r.CounterpartyID
+		}
+	}
+	if party == "" || a.Authentication != tenancy.ClientCertificate {
+		return nil, none
+	}
+	whole, err := s.store.CounterpartyFeed(ctx, party)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil, none
+	} else if err != nil {
+		return nil, err
+	}
+	names, err1 := s.store.CounterpartiesByID(ctx, []string{party})
+	entries, err2 := s.store.FeedEntries(ctx, party, []string{a.ID})
+	view := viewFeed(entries[a.ID], t.Name+"/"+a.Name, s.clock())
+	view.Counterparty, view.CreatedAt, view.Silent = names[party].DisplayName, whole.CreatedAt, whole.Silent(s.clock())
+	return &Entity[client.Feed]{Body: view}, errors.Join(err1, err2)
+}

@@ -67,6 +67,13 @@ func TestABankFetchesTheDocumentsOfItsTenants(t *testing.T) {
 			t.Errorf("the document of %s has the digest %s", d.Tenant, digest)
 		}
 	}
+	// Each tenant sees what was fetched of its own arrangement.
+	const own = "/tenants/acme/arrangements/crm-to-erp/counterparty-feed"
+	if v := f.ok("acme/alice", "GET", own, 200, ""); v["counterparty"] != "House Bank" || v["fetched_generation"] != 1. ||
+		v["url"] != nil {
+		t.Errorf("acme sees %v", v)
+	}
+	f.ok("globex/alice", "GET", own, 404, "")
 	// Each entry has the forms of an arrangement's feed.
 	for _, form := range append(publish.FeedFiles(), publish.FeedIndex) {
 		a := f.call("", "GET", address+"entries/"+entries["acme"].ID+"/"+form.Name, "")
@@ -101,6 +108,7 @@ func TestTheFeedOfABankIsIsolatedAndEnds(t *testing.T) {
 	entry := f.listed(address)["globex"].ID
 	f.ok("operator", "POST", "/counterparties/bank/unlink", 204, `{"tenant":"globex","receiver":"erp"}`)
 	f.call("", "GET", address+"entries/"+entry+"/list.txt", "").refused(t, 404)
+	f.ok("globex/alice", "GET", "/tenants/globex/arrangements/crm-to-erp/counterparty-feed", 404, "")
 	if left := f.listed(address); len(left) != 1 || left["acme"].ID == "" {
 		t.Errorf("the index has %+v", left)
 	}

@@ -39,6 +39,23 @@ var germanFeeds = []translation{
 	},
 	{"by %s", "von %s"},
 	{
+		"%s has one feed for all tenants, with this arrangement, and has not fetched it for more than 7 days.",
+		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung, und hat ihn seit mehr als 7 Tagen nicht " +
+			"abgerufen.",
+	},
+	{
+		"%s follows one feed for all tenants, with this arrangement. Generation %d was reported as installed.",
+		"%s folgt einem Feed für alle Mandanten, auch mit dieser Vereinbarung. Generation %d wurde als installiert gemeldet.",
+	},
+	{
+		"%s follows one feed for all tenants, with this arrangement. Generation %d was fetched.",
+		"%s folgt einem Feed für alle Mandanten, auch mit dieser Vereinbarung. Generation %d wurde abgerufen.",
+	},
+	{
+		"%s has one feed for all tenants, with this arrangement. It was not fetched yet.",
+		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung. Er wurde noch nicht abgerufen.",
+	},
+	{
 		"Events of the arrangements that are linked to this counterparty now, and of the certificates that they present. " +
 			"The events name the tenant.",
 		"Ereignisse der Vereinbarungen, die jetzt mit dieser Gegenpartei verknüpft sind, und der Zertifikate, die sie " +

@@ -59,3 +59,19 @@ func (c *console) askPartyFeed(v *view, title, verb string) (*question, error) {
 	facts := append(v.endOfFeed(p.Feed.FetchedAt, p.Feed.FetchedBy), v.T("Tenants in the feed: %s.", v.N(p.Tenants)))
 	return &question{title: title, verb: verb, back: partyAt(name), undo: v.final(), facts: facts}, nil
 }
+
+// followedBy states whether a counterparty follows an arrangement through the feed for all of its tenants.
+func (v *view) followedBy(f client.Feed) string {
+	switch {
+	case f.Silent:
+		return v.T("%s has one feed for all tenants, with this arrangement, and has not fetched it for more than 7 days.",
+			f.Counterparty)
+	case f.InstalledGeneration > 0:
+		return v.T("%s follows one feed for all tenants, with this arrangement. Generation %d was reported as installed.",
+			f.Counterparty, f.InstalledGeneration)
+	case f.FetchedGeneration > 0:
+		return v.T("%s follows one feed for all tenants, with this arrangement. Generation %d was fetched.", f.Counterparty,
+			f.FetchedGeneration)
+	}
+	return v.T("%s has one feed for all tenants, with this arrangement. It was not fetched yet.", f.Counterparty)
+}

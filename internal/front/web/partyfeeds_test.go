@@ -32,6 +32,10 @@ func TestTheFeedOfABankIsCreatedByItsOperatorsOrItsAdministrators(t *testing.T) 
 	if page := c.posted(nobody, path+"/feed"); !strings.Contains(page, "has a feed already") {
 		t.Error("the page replaces an address")
 	}
+	if _, page := c.get(c.signIn("alice"), "/tenants/acme/arrangements/crm-to-bank"); !strings.Contains(page,
+		"House Bank has one feed for all tenants, with this arrangement. It was not fetched yet.") {
+		t.Error("the key user does not see that the bank has a feed")
+	}
 	question := c.posted(olga, bankSheet+"/feed/address")
 	for _, want := range []string{"Give the feed of bank a new address?", "The present address was last fetched",
 		"Tenants in the feed: 3."} {

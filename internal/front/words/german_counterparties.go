@@ -39,6 +39,10 @@ var germanCounterparties = []translation{
 		"the counterparty %s has a feed already: give it a new address if the present one is lost",
 		"Die Gegenpartei %s hat schon einen Feed: Geben Sie ihm eine neue Adresse, wenn die jetzige verloren ist",
 	},
+	{
+		"there is no feed of a counterparty with this arrangement",
+		"Es gibt keinen Feed einer Gegenpartei mit dieser Vereinbarung",
+	},
 	{"the counterparty has no feed: create it first", "Die Gegenpartei hat keinen Feed: Erstellen Sie ihn zuerst"},
 	{
 		"no arrangement with a client certificate is linked to the counterparty %s: link a receiver first",
