@@ -11,6 +11,7 @@ type Counterparty struct {
 	Contacts    []CounterpartyContact `json:"contacts,omitempty" readOnly:"true" doc:"In the order in which they are asked. Left out in lists."`
 	Tenants     int                   `json:"tenants" readOnly:"true" doc:"Tenants with a receiver that is linked to it."`
 	Counts      *CounterpartyCounts   `json:"counts,omitempty" readOnly:"true" doc:"In lists only if it is asked for."`
+	Feed        *CounterpartyFeed     `json:"feed,omitempty" readOnly:"true" doc:"Its feed, without the address. Absent if it has none, and in lists."`
 	LinkedAt    time.Time             `json:"linked_at,omitzero" readOnly:"true" doc:"Creation of the present address of its page. Absent if it has no page."`
 	LinkedBy    string                `json:"linked_by,omitempty" readOnly:"true"`
 	VisitedAt   time.Time             `json:"visited_at,omitzero" readOnly:"true" doc:"Last visit of the page, to the hour."`
@@ -75,6 +76,7 @@ type CounterpartyPage struct {
 	Contacts    []CounterpartyContact  `json:"contacts"`
 	Reader      *CounterpartyContact   `json:"reader,omitempty" doc:"The contact whose address this is. Absent at the address of the counterparty."`
 	Counts      CounterpartyCounts     `json:"counts"`
+	Feed        *CounterpartyFeed      `json:"feed,omitempty" doc:"Its feed, without the address. Absent if it has none."`
 	Deadlines   []CounterpartyDeadline `json:"deadlines" doc:"The earliest days with a deadline, at most 100."`
 }
 

@@ -5,6 +5,7 @@ import "time"
 // Feed publishes the certificates of an arrangement for receivers that follow them.
 type Feed struct {
 	Arrangement         string    `json:"arrangement" readOnly:"true" example:"acme/crm-to-erp"`
+	Counterparty        string    `json:"counterparty,omitempty" readOnly:"true" doc:"Display name of the counterparty whose feed it is. Absent for a feed of the arrangement's own."`
 	URL                 string    `json:"url,omitempty" readOnly:"true" doc:"Address of the feed. Shown only when it is created."`
 	CreatedBy           string    `json:"created_by,omitempty" readOnly:"true"`
 	CreatedAt           time.Time `json:"created_at,omitzero" readOnly:"true" doc:"Creation of the present address."`

@@ -75,3 +75,8 @@ func WebhooksPath(tenant string, parts ...string) string {
 	}
 	return joined("", parts)
 }
+
+// CounterpartyWebhooksPath returns the path of the webhooks of a counterparty, or of something below them.
+func CounterpartyWebhooksPath(counterparty string, parts ...string) string {
+	return joined("", append([]string{"counterparties", counterparty, "webhooks"}, parts...))
+}

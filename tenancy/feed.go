@@ -35,3 +35,26 @@ type FeedReport struct {
 func (f Feed) Silent(now time.Time) bool {
 	return !f.Fetched.At.IsZero() && now.Sub(f.Fetched.At) > FeedSilence
 }
+
+// A CounterpartyFeed publishes the certificates of all arrangements with a counterparty at one address with a secret:
+// an index, and one document for each arrangement. Only the hash of the secret is stored.
+type CounterpartyFeed struct {
+	CounterpartyID string
+	CreatedBy      string
+	CreatedAt      time.Time // of the present address
+	// Sequence grows with every change of the index; 0 if none was published yet.
+	Sequence int64
+	// Digest is the SHA-256 of the index that was published last, in hexadecimal.
+	Digest string
+	// FetchedAt and FetchedBy are about the latest request for the index, and InstalledAt and InstalledBy about the latest
+	// report of a follower. Both are claims. Repetitions within an hour are left out.
+	FetchedAt   time.Time
+	FetchedBy   string
+	InstalledAt time.Time
+	InstalledBy string
+}
+
+// Silent reports whether a feed was fetched before, and not within [FeedSilence] before now.
+func (f CounterpartyFeed) Silent(now time.Time) bool {
+	return !f.FetchedAt.IsZero() && now.Sub(f.FetchedAt) > FeedSilence
+}

@@ -1,17 +1,22 @@
 package tenancy
 
 import (
+	"cmp"
 	"crypto/x509"
 	"net/url"
 	"time"
 )
 
-// A Webhook sends events to an endpoint of a person's choice: of the installation, or of one tenant.
+// A Webhook sends events to an endpoint of a person's choice: of the installation, of one tenant, or of one
+// counterparty.
 type Webhook struct {
 	ID       string
-	TenantID string // empty for the installation
-	Tenant   string // name; empty for the installation
-	Name     string // unique in the tenant, or in the installation: "chat"
+	TenantID string // empty for the installation and for a counterparty
+	Tenant   string // its name
+	// CounterpartyID and Counterparty, which is its name, are empty for the installation and for a tenant.
+	CounterpartyID string
+	Counterparty   string
+	Name           string // unique for its owner: "chat"
 	// Format is one of package webhook.
 	Format string
 	// Host is the host of the endpoint, for display. The rest of the URL may be a secret.
@@ -30,6 +35,9 @@ type Webhook struct {
 	Health  WebhookHealth
 	Version int64 // counts changes by people
 }
+
+// OwnerID returns the ID of the tenant or the counterparty that a webhook belongs to; empty for the installation.
+func (w Webhook) OwnerID() string { return cmp.Or(w.TenantID, w.CounterpartyID) }
 
 // WebhookHealth is the outcome of the latest requests to an endpoint.
 type WebhookHealth struct {
@@ -131,7 +139,7 @@ const (
 type WebhookDelivery struct {
 	ID        string
 	WebhookID string
-	TenantID  string // of the webhook; empty for the installation
+	TenantID  string // ID of the owner of the webhook; empty for the installation
 	EventID   string // the same for all webhooks that get the event
 	Type      string
 	Subject   string

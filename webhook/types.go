@@ -47,6 +47,17 @@ type Definition struct {
 	New func() Data
 }
 
+// OfCounterparty reports whether webhooks of counterparties can have events of the type: those about an arrangement, or
+// about a certificate that arrangements present.
+func (d Definition) OfCounterparty() bool {
+	switch d.Type {
+	case CertificateExpiring, CertificateRenewed, CertificateRevoked, CertificateRetired, RolloverAccepted,
+		RolloverRefused, RolloverCutOver, RolloverAtRisk, FeedSilent:
+		return true
+	}
+	return false
+}
+
 var definitions = []Definition{
 	{CertificateExpiring, "A certificate of the tenant will be renewed soon.", true, false,
 		func() Data { return new(CertificateExpiringData) }},

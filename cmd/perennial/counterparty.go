@@ -21,6 +21,7 @@ type counterpartyCmd struct {
 	Unlink    counterpartyUnlinkCmd    `cmd:"" help:"End the link of one receiver to a counterparty."`
 	Remove    counterpartyRemoveCmd    `cmd:"" help:"Delete a counterparty with its contacts and its page."`
 	Contact   counterpartyContactCmd   `cmd:"" help:"The contacts of a counterparty."`
+	Feed      counterpartyFeedCmd      `cmd:"" help:"The feed with the certificates of all its tenants."`
 	Proposals counterpartyProposalsCmd `cmd:"" help:"List the hosts that several tenants name, and those of counterparties with receivers that are not linked."`
 	Accept    counterpartyAcceptCmd    `cmd:"" help:"Link the receivers of all tenants with a proposed host to a counterparty, which is created if there is none."`
 	Dismiss   counterpartyDismissCmd   `cmd:"" help:"Dismiss the proposal for a host. It is not proposed again."`
@@ -70,6 +71,9 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 	}
 	lines := []any{"name", v.Name, "display name", v.DisplayName, "hosts", strings.Join(v.Hosts, ", "),
 		"product", v.Product, "tenants", v.Tenants, "state", state, "page", page}
+	if v.Feed != nil {
+		lines = append(lines, "feed", "fetched "+fetchedParty(*v.Feed))
+	}
 	for _, p := range v.Contacts {
 		text := p.Name + " <" + p.Email + ">, ID " + p.ID
 		if p.ProposedBy != "" {

@@ -25,6 +25,7 @@ type followCmd struct {
 	Once   bool          `help:"Do it once, for cron. The exit status is 1 if the files could not be brought up to date."`
 	State  string        `placeholder:"FILE" help:"Where to keep what was seen last (default: a hidden file beside the first file)."`
 	Every  time.Duration `placeholder:"1h" help:"The time between two rounds (default: as the feed suggests)."`
+	Shrink bool          `help:"Accept that most tenants have left the feed of a counterparty at once. Otherwise their certificates are kept."`
 	CA     string        `name:"ca" placeholder:"FILE" help:"CAs (PEM) of the feed's server, instead of the system's."`
 }
 
@@ -55,7 +56,7 @@ func (c *followCmd) follower(e env) (*follow.Follower, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	config := follow.Config{Address: c.URL, Then: c.Then, State: c.State, Every: c.Every,
+	config := follow.Config{Address: c.URL, Then: c.Then, State: c.State, Every: c.Every, Shrink: c.Shrink,
 		Client: &http.Client{Transport: transport}, Run: follow.Shell, Now: e.now, Log: e.log()}
 	check := ""
 	for i, name := range c.Render {

@@ -29,7 +29,16 @@ type webhookCmd struct {
 
 // ofOwner holds the flag that selects whose webhooks a command is about.
 type ofOwner struct {
-	Tenant string `env:"PERENNIAL_TENANT" placeholder:"NAME" help:"The tenant whose webhook it is (default: the installation, for operators)."`
+	Tenant       string `env:"PERENNIAL_TENANT" placeholder:"NAME" help:"The tenant whose webhook it is (default: the installation, for operators)."`
+	Counterparty string `placeholder:"NAME" help:"The counterparty whose webhook it is, for operators."`
+}
+
+// hooks returns the path of the owner's webhooks, or of something below them.
+func (c *ofOwner) hooks(parts ...string) string {
+	if c.Counterparty != "" {
+		return client.CounterpartyWebhooksPath(c.Counterparty, parts...)
+	}
+	return client.WebhooksPath(c.Tenant, parts...)
 }
 
 // oneWebhook names a webhook.
@@ -40,7 +49,7 @@ type oneWebhook struct {
 }
 
 func (c *oneWebhook) path(parts ...string) string {
-	return client.WebhooksPath(c.Tenant, append([]string{c.Name}, parts...)...)
+	return c.hooks(append([]string{c.Name}, parts...)...)
 }
 
 // webhookSettings holds the flags that describe a webhook. Credentials are read from files or the environment, because
@@ -87,7 +96,7 @@ func (c *webhookCreateCmd) Run(e env) error {
 	if err := c.apply(&v); err != nil {
 		return err
 	}
-	v, err := post[client.Webhook](&c.remote, client.WebhooksPath(c.Tenant), v)
+	v, err := post[client.Webhook](&c.remote, c.hooks(), v)
 	if err != nil {
 		return err
 	}
@@ -101,7 +110,7 @@ type webhookListCmd struct {
 
 func (c *webhookListCmd) Run(e env) error {
 	const header = "NAME\tFORMAT\tHOST\tEVENTS\tLAST ACCEPTED\tQUEUED\tDEAD\tPROBLEM"
-	return list(&c.listing, e, client.WebhooksPath(c.Tenant), header,
+	return list(&c.listing, e, c.hooks(), header,
 		"No webhooks. Create one: perennial webhook create NAME --endpoint URL", func(v client.Webhook) []any {
 			return []any{v.Name, v.Format, v.Host, eventsText(v), when(v.DeliveredAt), v.Queued, v.Dead,
 				cmp.Or(problemText(v), "-")}
@@ -215,7 +224,7 @@ type webhookDeliveriesCmd struct {
 }
 
 func (c *webhookDeliveriesCmd) Run(e env) error {
-	path := client.WebhooksPath(c.Tenant, c.Name, "deliveries")
+	path := c.hooks(c.Name, "deliveries")
 	if c.State != "" {
 		path += "?state=" + url.QueryEscape(c.State)
 	}

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,63 +105,38 @@ func Sign(d Document, key ed25519.PrivateKey) (string, error) {
 	if err := d.check(); err != nil {
 		return "", err
 	}
-	payload, err := json.Marshal(d)
-	if err != nil {
-		return "", err
-	}
-	options := (&jose.SignerOptions{EmbedJWK: true}).WithType(Type)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, options)
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", err
-	}
-	text, err := signed.CompactSerialize()
-	if err == nil && len(text) > MaxSize {
-		return "", fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
-	}
-	return text, err
+	return sign(d, Type, key)
 }
 
 // Verify returns the document in a JWS that the key with a thumbprint has signed for the address with a secret. An
 // error quotes neither the document nor the secret.
 func Verify(signed, secret, thumbprint string) (d Document, err error) {
-	if len(signed) > MaxSize {
-		return d, fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
-	}
-	jws, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.EdDSA})
-	if err != nil {
-		return d, errors.New("this is not a signed feed: check the address")
-	}
-	header := jws.Signatures[0].Protected
-	if header.ExtraHeaders[jose.HeaderType] != Type || header.JSONWebKey == nil {
-		return d, errors.New("this is not a signed feed: its header lacks the type or the key")
-	}
-	key, ok := header.JSONWebKey.Key.(ed25519.PublicKey)
-	if !ok {
-		return d, errors.New("the feed is not signed with Ed25519")
-	}
-	got, err := Thumbprint(key)
-	if err != nil || got != thumbprint {
-		return d, errors.New("the feed is signed by another key than the one in its address")
-	}
-	payload, err := jws.Verify(key)
-	if err != nil {
-		return d, errors.New("the signature of the feed is not valid")
-	}
-	if err := json.Unmarshal(payload, &d); err != nil {
-		return Document{}, fmt.Errorf("the feed cannot be read: %w", err)
+	if err := open(signed, Type, thumbprint, &d); err != nil {
+		return Document{}, err
 	}
 	if d.Feed != ID(secret) {
-		return Document{}, errors.New("the document is that of another feed with the same key, so it is not used: " +
-			"check the address, and what lies between")
+		return Document{}, errOtherFeed
 	}
 	if err := d.check(); err != nil {
 		return Document{}, err
 	}
 	return d, nil
+}
+
+// Digest returns the SHA-256 of the content of a document, in hexadecimal. It does not depend on the address, the
+// sequence number and the times, so it stays the same until the certificates, their states or the names change.
+func (d Document) Digest() (string, error) {
+	d.Feed, d.Sequence, d.PublishedAt, d.ValidUntil, d.RefreshHint = "", 0, time.Time{}, time.Time{}, 0
+	data, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	return sum(data), nil
+}
+
+func sum(data []byte) string {
+	digest := sha256.Sum256(data)
+	return hex.EncodeToString(digest[:])
 }
 
 // check refuses a document that would leave a receiver without a certificate, or with one that cannot be read.

@@ -79,7 +79,7 @@ func (p *Prober) answer(ctx context.Context, q tenancy.CounterpartyQuestion) (re
 	if err != nil {
 		return "", "", err
 	}
-	const actor = "page of the counterparty"
+	const actor = "the counterparty"
 	var answers outbound.Answers
 	if _, known := s.Certificate(q.Generation); q.Claimed && known {
 		var claim Claim

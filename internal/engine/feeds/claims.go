@@ -22,8 +22,8 @@ const mostProgram = 100
 func (f *Feeds) RecordFetch(ctx context.Context, p Publication, program string, now time.Time) error {
 	return f.record(ctx, p, claim{
 		action: "feed.fetched", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Fetched },
-		write: func(tx *store.Tx, ctx context.Context, arrangementID string, r tenancy.FeedReport) error {
-			if err := tx.RecordFeedFetch(ctx, arrangementID, r); err != nil {
+		write: func(ctx context.Context, tx *store.Tx, arrangementID string, r tenancy.FeedReport) error {
+			if err := p.place.fetched(ctx, tx, arrangementID, r); err != nil {
 				return err
 			}
 			return follow(ctx, tx, arrangementID, r.At)
@@ -55,7 +55,7 @@ func (f *Feeds) RecordInstalled(ctx context.Context, p Publication, r tenancy.Fe
 	r.Program = Program(r.Program)
 	return f.record(ctx, p, claim{
 		action: "feed.installed", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Installed },
-		write: (*store.Tx).RecordFeedInstalled,
+		write: p.place.installed,
 	}, r)
 }
 
@@ -63,7 +63,7 @@ func (f *Feeds) RecordInstalled(ctx context.Context, p Publication, r tenancy.Fe
 type claim struct {
 	action string // of the audit event
 	last   func(tenancy.Feed) tenancy.FeedReport
-	write  func(tx *store.Tx, ctx context.Context, arrangementID string, r tenancy.FeedReport) error
+	write  func(ctx context.Context, tx *store.Tx, arrangementID string, r tenancy.FeedReport) error
 }
 
 // record stores a report if it is due, with an event if it is about a newer generation than the last one. What is
@@ -76,7 +76,7 @@ func (f *Feeds) record(ctx context.Context, p Publication, c claim, r tenancy.Fe
 		return nil
 	}
 	return f.store.InTx(ctx, func(tx *store.Tx) error {
-		current, err := tx.LockFeed(ctx, p.hash)
+		current, err := p.place.lock(ctx, tx)
 		if err != nil {
 			return unknown(err)
 		}
@@ -85,7 +85,7 @@ func (f *Feeds) record(ctx context.Context, p Publication, c claim, r tenancy.Fe
 			return nil
 		}
 		first := r.Generation > last.Generation
-		if err := c.write(tx, ctx, current.ArrangementID, r); err != nil || !first {
+		if err := c.write(ctx, tx, current.ArrangementID, r); err != nil || !first {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(r.At, p.Actor(), c.action, p.Standing.Tenant.Name, p.Standing.Name(),

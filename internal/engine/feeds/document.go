@@ -2,6 +2,7 @@ package feeds
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"slices"
@@ -28,11 +29,17 @@ const leavingSoon = tenancy.FeedSilence
 // and CAs that do not fit into it.
 func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standing,
 	now time.Time) (d feed.Document, left int, err error) {
-	presents := presented(s, now)
-	generations, err := r.Published(ctx, s.Tenant.ID, s.Arrangement.Presents(), presents, now, mostGenerations)
+	generations, err := r.Published(ctx, s.Tenant.ID, s.Arrangement.Presents(), presented(s, now), now, mostGenerations)
 	if err != nil {
 		return d, 0, err
 	}
+	return f.assemble(ctx, s, generations, chainsOf(r), now)
+}
+
+// assemble returns the document of some generations, the oldest first.
+func (f *Feeds) assemble(ctx context.Context, s standing.Standing, generations []tenancy.Certificate, chains chains,
+	now time.Time) (d feed.Document, left int, err error) {
+	presents := presented(s, now)
 	d.Tenant, d.Arrangement = s.Tenant.Name, s.Arrangement.Name
 	settled := s.Rollover.State(now) == rollover.Settled
 	var issuers []string
@@ -62,7 +69,7 @@ func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standin
 		return d, 0, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s has no valid certificate to publish: renew the "+
 			"certificate of %s", s.Name(), s.Tenant.Name)
 	}
-	if d.CAs, err = above(ctx, r, issuers); err != nil {
+	if d.CAs, err = chains.above(ctx, issuers); err != nil {
 		return d, 0, err
 	}
 	if left = fit(&d); d.Content() > feed.MaxContent {
@@ -107,19 +114,73 @@ func presented(s standing.Standing, now time.Time) int {
 	return order[0]
 }
 
+// publishedOf returns what [store.Reader.Published] lists, from the generations of all credentials of the tenant, the
+// oldest first.
+func publishedOf(s standing.Standing, all []tenancy.Certificate, now time.Time) []tenancy.Certificate {
+	presents := presented(s, now)
+	rank := func(c tenancy.Certificate) int {
+		switch {
+		case c.Generation == presents:
+			return 0
+		case c.State != tenancy.Retired:
+			return 1
+		}
+		return 2
+	}
+	var valid []tenancy.Certificate
+	for _, c := range all {
+		if c.Purpose == s.Arrangement.Presents() && c.State != tenancy.Revoked && c.NotAfter.After(now) {
+			valid = append(valid, c)
+		}
+	}
+	if len(valid) <= mostGenerations {
+		return valid
+	}
+	slices.SortFunc(valid, func(a, b tenancy.Certificate) int {
+		return cmp.Or(rank(a)-rank(b), b.Generation-a.Generation)
+	})
+	valid = valid[:mostGenerations]
+	slices.SortFunc(valid, func(a, b tenancy.Certificate) int { return a.Generation - b.Generation })
+	return valid
+}
+
+// chains reads the CAs above issuers, each issuer once.
+type chains struct {
+	reader store.Reader
+	known  map[string][][]byte // by the ID of the issuer; only what crypto/x509 can read
+}
+
+func chainsOf(r store.Reader) chains { return chains{r, map[string][][]byte{}} }
+
 // above returns the certificates of the CAs above some issuers, each once. Those of the newest issuers come last.
-func above(ctx context.Context, r store.Reader, issuers []string) (cas [][]byte, err error) {
+func (c chains) above(ctx context.Context, issuers []string) (cas [][]byte, err error) {
 	for _, id := range issuers {
-		chain, err := r.TrustChain(ctx, id)
+		chain, err := c.of(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		for _, der := range chain {
-			_, err := x509.ParseCertificate(der)
-			if err == nil && !slices.ContainsFunc(cas, func(ca []byte) bool { return bytes.Equal(ca, der) }) {
+			if !slices.ContainsFunc(cas, func(ca []byte) bool { return bytes.Equal(ca, der) }) {
 				cas = append(cas, der)
 			}
 		}
 	}
 	return cas, nil
+}
+
+func (c chains) of(ctx context.Context, id string) (readable [][]byte, err error) {
+	if chain, known := c.known[id]; known {
+		return chain, nil
+	}
+	chain, err := c.reader.TrustChain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, der := range chain {
+		if _, err := x509.ParseCertificate(der); err == nil {
+			readable = append(readable, der)
+		}
+	}
+	c.known[id] = readable
+	return readable, nil
 }

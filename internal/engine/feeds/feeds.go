@@ -14,10 +14,7 @@ package feeds
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -53,8 +50,9 @@ type Feeds struct {
 	seal      Sealer
 	log       *slog.Logger
 
-	mu     sync.Mutex // guards signer
-	signer signer     // the zero value until it is read
+	mu      sync.Mutex            // guards the fields below
+	signer  signer                // the zero value until it is read
+	indexes map[string]*keptIndex // by the ID of the counterparty
 }
 
 // New returns the feeds in a database. Each argument is required.
@@ -62,7 +60,7 @@ func New(s *store.Store, r *rollovers.Rollovers, seal Sealer, log *slog.Logger) 
 	if s == nil || r == nil || seal == nil || log == nil {
 		return nil, errors.New("feeds: a store, the roll-overs, a sealer or a logger is missing")
 	}
-	return &Feeds{store: s, rollovers: r, seal: seal, log: log}, nil
+	return &Feeds{store: s, rollovers: r, seal: seal, log: log, indexes: map[string]*keptIndex{}}, nil
 }
 
 // An Address is the variable part of a feed's address. It is known only when it is created.
@@ -93,19 +91,27 @@ func (f *Feeds) Readdress(ctx context.Context, s standing.Standing, actor string
 // address creates an address and stores it with its audit event.
 func (f *Feeds) address(ctx context.Context, s standing.Standing, action, actor string, now time.Time,
 	write func(tx *store.Tx, hash string) error) (Address, error) {
-	signer, err := f.ensureSigner(ctx)
+	a, err := f.newAddress(ctx)
 	if err != nil {
 		return Address{}, err
 	}
-	secret := make([]byte, secretSize)
-	rand.Read(secret) // it never fails
-	a := Address{base64.RawURLEncoding.EncodeToString(secret), signer.thumbprint}
 	return a, f.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := write(tx, tenancy.HashSecret(a.Secret)); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, action, s.Tenant.Name, s.Name(), nil))
 	})
+}
+
+// newAddress returns an address with a new secret.
+func (f *Feeds) newAddress(ctx context.Context) (Address, error) {
+	signer, err := f.ensureSigner(ctx)
+	if err != nil {
+		return Address{}, err
+	}
+	secret := make([]byte, secretSize)
+	rand.Read(secret) // it never fails
+	return Address{base64.RawURLEncoding.EncodeToString(secret), signer.thumbprint}, nil
 }
 
 // Revoke ends the feed of an arrangement.
@@ -115,8 +121,14 @@ func (f *Feeds) Revoke(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangem
 		if err := tx.DeleteFeed(ctx, a.ID); err != nil {
 			return err
 		}
-		if err := follow(ctx, tx, a.ID, time.Time{}); err != nil {
+		elsewhere, err := tx.InCounterpartyFeed(ctx, a.ID)
+		if err != nil {
 			return err
+		}
+		if !elsewhere {
+			if err := follow(ctx, tx, a.ID, time.Time{}); err != nil {
+				return err
+			}
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "feed.revoked", t.Name, t.Name+"/"+a.Name, nil))
 	})
@@ -128,7 +140,8 @@ type Publication struct {
 	Standing standing.Standing
 	Document feed.Document
 
-	hash   string // of the secret
+	place  place
+	actor  string // of what is claimed through the address
 	signer signer
 	left   int // number of certificates and CAs that do not fit into the document
 }
@@ -142,7 +155,12 @@ func (p Publication) Newest() int {
 func (p Publication) Sign(d feed.Document) (string, error) { return feed.Sign(d, p.signer.key) }
 
 // Actor names the feed in the audit log.
-func (p Publication) Actor() string { return "feed of " + p.Standing.Name() }
+func (p Publication) Actor() string {
+	if p.actor != "" {
+		return p.actor
+	}
+	return "feed of " + p.Standing.Name()
+}
 
 // Read returns what is published at an address. It returns [tenancy.ErrNotFound] if the address is not valid, and
 // [tenancy.ErrRefused] if the arrangement has no certificate to publish at the moment.
@@ -153,23 +171,35 @@ func (f *Feeds) Read(ctx context.Context, a Address, now time.Time) (p Publicati
 	if p.signer.key == nil || a.Thumbprint != p.signer.thumbprint {
 		return p, errFeed
 	}
-	p.hash = tenancy.HashSecret(a.Secret)
-	if p.Feed, err = f.store.FeedByHash(ctx, p.hash); err != nil {
+	own := ownPlace{tenancy.HashSecret(a.Secret)}
+	if p.Feed, err = f.store.FeedByHash(ctx, own.hash); err != nil {
 		return p, unknown(err)
 	}
+	p.place = own
+	err = f.publish(ctx, &p, a.Secret, now)
+	return p, err
+}
+
+// publish completes a publication whose feed and place are set. secret is that of its address.
+func (f *Feeds) publish(ctx context.Context, p *Publication, secret string, now time.Time) error {
 	digest, err := p.compose(ctx, f, f.store.Reader, now)
 	if err == nil && digest != p.Feed.Digest {
-		err = f.advance(ctx, &p, now)
+		err = f.advance(ctx, p, now)
 	}
 	if err != nil {
-		return p, err
+		return err
 	}
-	p.Document.Feed, p.Document.Sequence = feed.ID(a.Secret), uint64(p.Feed.Sequence)
-	// A coarse time leaves the signature the same between two changes for an hour, so that caches can compare it.
-	p.Document.PublishedAt = now.UTC().Truncate(time.Hour)
-	p.Document.ValidUntil = p.Document.PublishedAt.Add(tenancy.FeedSilence)
+	p.Document.Feed, p.Document.Sequence = feed.ID(secret), uint64(p.Feed.Sequence)
+	p.Document.PublishedAt, p.Document.ValidUntil = freshness(now)
 	p.Document.RefreshHint = int(RefreshHint / time.Second)
-	return p, nil
+	return nil
+}
+
+// freshness returns the times of a document that is signed at now. A coarse time leaves the signature the same between
+// two changes for an hour, so that caches can compare it.
+func freshness(now time.Time) (publishedAt, validUntil time.Time) {
+	publishedAt = now.UTC().Truncate(time.Hour)
+	return publishedAt, publishedAt.Add(tenancy.FeedSilence)
 }
 
 // unknown turns the error about a missing row into the answer to an address that is not valid.
@@ -184,7 +214,7 @@ func unknown(err error) error {
 // that a replica that has read older content does not publish it again.
 func (f *Feeds) advance(ctx context.Context, p *Publication, now time.Time) error {
 	return f.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		if p.Feed, err = tx.LockFeed(ctx, p.hash); err != nil {
+		if p.Feed, err = p.place.lock(ctx, tx); err != nil {
 			return unknown(err)
 		}
 		digest, err := p.compose(ctx, f, tx.Reader, now)
@@ -197,7 +227,7 @@ func (f *Feeds) advance(ctx context.Context, p *Publication, now time.Time) erro
 			f.log.WarnContext(ctx, "certificates are left out of a feed, because followers do not read a larger document",
 				"arrangement", p.Standing.Name(), "left_out", p.left)
 		}
-		return tx.PublishFeed(ctx, p.Feed)
+		return p.place.publish(ctx, tx, p.Feed)
 	})
 }
 
@@ -214,10 +244,5 @@ func (p *Publication) compose(ctx context.Context, f *Feeds, r store.Reader, now
 	if p.Document, p.left, err = f.document(ctx, r, p.Standing, now); err != nil {
 		return "", err
 	}
-	data, err := json.Marshal(p.Document)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	return p.Document.Digest()
 }

@@ -68,8 +68,9 @@ func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
 			tenant, err := f.store.Tenant(t.Context(), name)
 			check(t, err)
 			for _, hook := range names {
-				h, _, err := hooks.Create(t.Context(), tenant, webhooks.Settings{Name: hook, Format: webhook.CloudEvents,
-					Types: []string{"rollover.refused"}, URL: "https://x.example.com", Enabled: true}, "alice", f.now)
+				h, _, err := hooks.Create(t.Context(), webhooks.OfTenant(tenant), webhooks.Settings{Name: hook,
+					Format: webhook.CloudEvents,
+					Types:  []string{"rollover.refused"}, URL: "https://x.example.com", Enabled: true}, "alice", f.now)
 				check(t, err)
 				if name == "t1" {
 					made = append(made, h)

@@ -186,6 +186,38 @@ func (r Reader) CounterpartyArrangements(ctx context.Context, counterpartyID str
 		" ORDER BY id", counterpartyID)
 }
 
+// LinkedArrangements returns those of some arrangements that present a client certificate to a receiver that is linked
+// to a counterparty, by ID.
+func (r Reader) LinkedArrangements(ctx context.Context, counterpartyID string, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, args := r.among(ids)
+	return list(ctx, r, scanOne[string], "SELECT id FROM arrangements WHERE authentication = 'client-certificate' AND "+
+		"receiver_id IN (SELECT id FROM receivers WHERE counterparty_id = ? AND counterparty_id <> '') AND id "+in+
+		" ORDER BY id", append([]any{counterpartyID}, args...)...)
+}
+
+// A LinkedArrangement is an arrangement that is linked to a counterparty.
+type LinkedArrangement struct {
+	CounterpartyID, Tenant, Arrangement string // the last two are names
+	Credential                          string // that it presents
+}
+
+// LinkedTo lists the arrangements of the tenants with these names that present a client certificate to a receiver of
+// one of the counterparties with these IDs.
+func (r Reader) LinkedTo(ctx context.Context, counterpartyIDs, tenants []string) ([]LinkedArrangement, error) {
+	ofParties, ids := r.among(counterpartyIDs)
+	ofTenants, names := r.among(tenants)
+	return list(ctx, r, func(s row) (l LinkedArrangement, err error) {
+		err = s.Scan(&l.CounterpartyID, &l.Tenant, &l.Arrangement, &l.Credential)
+		return l, err
+	}, "SELECT r.counterparty_id, t.name, a.name, CASE a.credential WHEN '' THEN 'tenant' ELSE a.credential END FROM "+
+		"receivers r JOIN tenants t ON t.id = r.tenant_id JOIN arrangements a ON a.receiver_id = r.id AND "+
+		"a.authentication = 'client-certificate' WHERE r.counterparty_id "+ofParties+" AND t.name "+ofTenants+
+		" ORDER BY a.id", append(ids, names...)...)
+}
+
 // DeleteArrangement removes an arrangement. Its receiver leaves its counterparty if no other arrangement of the
 // receiver has a host there.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {

@@ -312,6 +312,15 @@ func (r Reader) Published(ctx context.Context, tenantID string, purpose tenancy.
 	return found, err
 }
 
+// InReachOrValid reads the generations of the credentials that arrangements present, by tenant ID, the oldest first:
+// those that are not retired, and the retired ones that have not expired at now.
+func (r Reader) InReachOrValid(ctx context.Context, tenantIDs []string,
+	now time.Time) (map[string][]tenancy.Certificate, error) {
+	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
+		"SELECT "+certificateColumns+" FROM certificates WHERE purpose <> 'm-user' AND (state <> 'retired' OR not_after > ?)"+
+			" AND tenant_id ", tenantIDs, " ORDER BY generation", micros(now))
+}
+
 // Activate records that a standby generation is presented now.
 func (t *Tx) Activate(ctx context.Context, tenantID string, purpose tenancy.Purpose, generation int) error {
 	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = ? AND "+

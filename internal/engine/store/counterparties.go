@@ -184,12 +184,13 @@ func (t *Tx) SetCounterpartyProduct(ctx context.Context, id, product string) err
 	return t.execOne(ctx, "UPDATE counterparties SET product = ?, version = version + 1 WHERE id = ?", product, id)
 }
 
-// DeleteCounterparty deletes a counterparty with its hosts and contacts, and ends the links to it.
+// DeleteCounterparty deletes a counterparty with its hosts, contacts, feed and webhooks, and ends the links to it.
 func (t *Tx) DeleteCounterparty(ctx context.Context, c tenancy.Counterparty) error {
 	if err := t.UnlinkCounterparty(ctx, c.ID); err != nil {
 		return err
 	}
-	if err := errors.Join(t.deleteQuestions(ctx, c.ID), t.deleteAdministrators(ctx, c.ID)); err != nil {
+	if err := errors.Join(t.deleteQuestions(ctx, c.ID), t.deleteAdministrators(ctx, c.ID),
+		t.deleteWebhooksOf(ctx, c.ID)); err != nil {
 		return err
 	}
 	return t.execOne(ctx, "DELETE FROM counterparties WHERE id = ? AND version = ?", c.ID, c.Version)

@@ -16,6 +16,7 @@ var erasures = []string{
 	"DELETE FROM links WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM counterparty_questions WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM test_items WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM counterparty_feed_entries WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM feeds WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM parked WHERE tenant_id = ?",
 	"DELETE FROM parked_bodies WHERE tenant_id = ?",

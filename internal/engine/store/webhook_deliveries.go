@@ -171,3 +171,8 @@ func (t *Tx) deleteDeliveries(ctx context.Context, webhookID string) error {
 	_, err := t.exec(ctx, "DELETE FROM webhook_deliveries WHERE webhook_id = ?", webhookID)
 	return err
 }
+
+func (t *Tx) deleteDeliveriesOf(ctx context.Context, ownerID string) error {
+	_, err := t.exec(ctx, "DELETE FROM webhook_deliveries WHERE tenant_id = ?", ownerID)
+	return err
+}

@@ -8,55 +8,71 @@ import (
 )
 
 const webhookColumns = "id, tenant_id, tenant, name, format, host, types, template, enabled, sealed, created_by, " +
-	"created_at, failures, failing_since, retry_at, last_error, delivered_at, dropped, version"
+	"created_at, failures, failing_since, retry_at, last_error, delivered_at, dropped, version, " +
+	"counterparty_id, counterparty"
 
 func scanWebhook(s row) (w tenancy.Webhook, err error) {
 	var enabled int64
 	h := &w.Health
 	err = s.Scan(&w.ID, &w.TenantID, &w.Tenant, &w.Name, &w.Format, &w.Host, document{&w.Types}, &w.Template, &enabled,
 		&w.Sealed, &w.CreatedBy, instant{&w.CreatedAt}, &h.Failures, instant{&h.FailingSince}, instant{&h.RetryAt},
-		&h.LastError, instant{&h.DeliveredAt}, &h.Dropped, &w.Version)
+		&h.LastError, instant{&h.DeliveredAt}, &h.Dropped, &w.Version, &w.CounterpartyID, &w.Counterparty)
 	w.Enabled = enabled != 0
+	if w.TenantID == w.CounterpartyID { // the owner of a counterparty's webhook is stored as its tenant
+		w.TenantID = ""
+	}
 	return w, err
 }
 
-// Webhook finds a webhook of a tenant by name; of the installation if the tenant's ID is empty.
-func (r Reader) Webhook(ctx context.Context, tenantID, name string) (tenancy.Webhook, error) {
+// Webhook finds a webhook of a tenant or a counterparty by name; of the installation if the owner's ID is empty.
+func (r Reader) Webhook(ctx context.Context, ownerID, name string) (tenancy.Webhook, error) {
 	return one(ctx, r, "webhook "+name, scanWebhook,
-		"SELECT "+webhookColumns+" FROM webhooks WHERE tenant_id = ? AND name = ?", tenantID, name)
+		"SELECT "+webhookColumns+" FROM webhooks WHERE tenant_id = ? AND name = ?", ownerID, name)
 }
 
-// Webhooks lists the webhooks of a tenant; those of the installation if the tenant's ID is empty.
-func (r Reader) Webhooks(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Webhook, error) {
+// Webhooks lists the webhooks of a tenant or a counterparty; those of the installation if the owner's ID is empty.
+func (r Reader) Webhooks(ctx context.Context, ownerID, after string, limit int) ([]tenancy.Webhook, error) {
 	return list(ctx, r, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks WHERE tenant_id = ? AND id > ? ORDER BY id "+
-		"LIMIT ?", tenantID, after, limit)
+		"LIMIT ?", ownerID, after, limit)
 }
 
-// AllWebhooks lists the webhooks of the installation and of every tenant.
+// AllWebhooks lists the webhooks of the installation, of every tenant and of every counterparty.
 func (r Reader) AllWebhooks(ctx context.Context, after string, limit int) ([]tenancy.Webhook, error) {
 	return list(ctx, r, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks WHERE id > ? ORDER BY id LIMIT ?", after,
 		limit)
 }
 
-// CountWebhooks counts the webhooks of a tenant; those of the installation if the tenant's ID is empty.
-func (r Reader) CountWebhooks(ctx context.Context, tenantID string) (int, error) {
-	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM webhooks WHERE tenant_id = ?", tenantID)
+// CountWebhooks counts the webhooks of a tenant or a counterparty; those of the installation if the owner's ID is
+// empty.
+func (r Reader) CountWebhooks(ctx context.Context, ownerID string) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM webhooks WHERE tenant_id = ?", ownerID)
 }
 
 // ListeningWebhooks reads the enabled webhooks of the tenants with these names, by name. The empty name stands for the
-// installation.
+// installation and for all counterparties.
 func (r Reader) ListeningWebhooks(ctx context.Context, tenants []string) (map[string][]tenancy.Webhook, error) {
 	return groupBy(ctx, r, scanWebhook, func(w tenancy.Webhook) string { return w.Tenant },
 		"SELECT "+webhookColumns+" FROM webhooks WHERE enabled = 1 AND tenant ", tenants, " ORDER BY id")
+}
+
+// deleteWebhooksOf deletes the webhooks of a counterparty with their deliveries.
+func (t *Tx) deleteWebhooksOf(ctx context.Context, counterpartyID string) error {
+	if err := t.deleteDeliveriesOf(ctx, counterpartyID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "DELETE FROM webhooks WHERE counterparty_id = ?", counterpartyID)
+	return err
 }
 
 // CreateWebhook stores a webhook. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateWebhook(ctx context.Context, w tenancy.Webhook) error {
 	h := w.Health
 	_, err := t.exec(ctx, "INSERT INTO webhooks ("+webhookColumns+", job_at, later_at, claimed_until) VALUES (?, ?, ?, "+
-		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)", w.ID, w.TenantID, w.Tenant, w.Name, w.Format, w.Host,
+		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)", w.ID, w.OwnerID(), w.Tenant, w.Name, w.Format,
+		w.Host,
 		document{w.Types}, w.Template, bit(w.Enabled), w.Sealed, w.CreatedBy, micros(w.CreatedAt), h.Failures,
-		micros(h.FailingSince), micros(h.RetryAt), storable(h.LastError), micros(h.DeliveredAt), h.Dropped, w.Version)
+		micros(h.FailingSince), micros(h.RetryAt), storable(h.LastError), micros(h.DeliveredAt), h.Dropped, w.Version,
+		w.CounterpartyID, w.Counterparty)
 	return err
 }
 

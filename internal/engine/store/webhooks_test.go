@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -14,6 +15,9 @@ func (r rows) webhooks() (whole, ofA, ofB tenancy.Webhook) {
 	a, b := r.tenants()
 	whole, ofA, ofB = filled[tenancy.Webhook](300), filled[tenancy.Webhook](400), filled[tenancy.Webhook](500)
 	whole.ID, ofA.ID, ofB.ID = "w1", "w2", "w3"
+	for _, w := range []*tenancy.Webhook{&whole, &ofA, &ofB} {
+		w.CounterpartyID, w.Counterparty = "", ""
+	}
 	whole.TenantID, whole.Tenant, ofA.TenantID, ofA.Tenant, ofB.TenantID, ofB.Tenant = "", "", a.ID, a.Name, b.ID, b.Name
 	r.write(func(ctx context.Context, tx *Tx) error {
 		for _, w := range []tenancy.Webhook{whole, ofA, ofB} {
@@ -236,5 +240,61 @@ func TestEndedDeliveriesAreReplayedAndForgotten(t *testing.T) {
 		if expired != 1 || forgotten != 1 {
 			t.Errorf("%d expired, %d forgotten", expired, forgotten)
 		}
+	})
+}
+
+func TestWebhooksOfACounterpartyReadBackAsWrittenAndEndWithIt(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		whole, _, _ := r.webhooks()
+		bank := r.party("bank", "bank.example")
+		h := filled[tenancy.Webhook](600)
+		h.ID, h.TenantID, h.Tenant, h.CounterpartyID, h.Counterparty, h.Name = "w4", "", "", bank.ID, "bank", whole.Name
+		h.Enabled = true
+		d := filled[tenancy.WebhookDelivery](700)
+		d.WebhookID, d.TenantID = h.ID, bank.ID
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return errors.Join(tx.CreateWebhook(ctx, h), tx.AddDeliveries(ctx, []tenancy.WebhookDelivery{d}))
+		})
+		got, err := r.Webhook(ctx, bank.ID, h.Name)
+		r.same("by name", err, got, h)
+		all, err := r.Webhooks(ctx, bank.ID, "", 10)
+		r.same("of the counterparty", err, all, []tenancy.Webhook{h})
+		n, err := r.CountWebhooks(ctx, bank.ID)
+		r.same("their number", err, n, 1)
+		listening, err := r.ListeningWebhooks(ctx, []string{""})
+		r.same("listening", err, listening[""][len(listening[""])-1], h)
+		all, err = r.Webhooks(ctx, "", "", 10)
+		r.same("of the installation", err, all, []tenancy.Webhook{whole})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteCounterparty(ctx, bank) })
+		all, err = r.AllWebhooks(ctx, "w3", 10)
+		r.same("after the counterparty was deleted", err, all, []tenancy.Webhook(nil))
+		deliveries, err := r.WebhookDeliveries(ctx, h.ID, "", "", 10)
+		r.same("its deliveries", err, deliveries, []tenancy.WebhookDelivery(nil))
+	})
+}
+
+func TestLinkedArrangementsAreThoseOfACounterpartyNow(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, b := r.tenants()
+		r.party("bank", "bank.example")
+		r.party("post", "post.example")
+		r.sends(a, "x", "https://bank.example/")
+		r.sends(a, "y", "https://post.example/")
+		r.sends(b, "z", "https://bank.example/")
+		link := func(host, id string) {
+			r.write(func(ctx context.Context, tx *Tx) error {
+				_, err := tx.LinkReceivers(ctx, id, host)
+				return err
+			})
+		}
+		link("bank.example", "bank")
+		link("post.example", "post")
+		got, err := r.LinkedTo(ctx, []string{"bank"}, []string{a.Name, b.Name})
+		r.same("of the bank", err, got, []LinkedArrangement{{"bank", a.Name, "x", "tenant"}, {"bank", b.Name, "z", "tenant"}})
+		got, err = r.LinkedTo(ctx, []string{"bank", "post"}, []string{a.Name})
+		r.same("of both", err, got, []LinkedArrangement{{"bank", a.Name, "x", "tenant"}, {"post", a.Name, "y", "tenant"}})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UnlinkReceiver(ctx, "x") })
+		got, err = r.LinkedTo(ctx, []string{"bank"}, []string{a.Name})
+		r.same("after the end of the link", err, got, []LinkedArrangement(nil))
 	})
 }

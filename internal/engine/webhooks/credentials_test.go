@@ -17,12 +17,12 @@ func TestCredentialsAreNotSentToAHostForWhichTheyWereNotSet(t *testing.T) {
 		Authorization: "Bearer sesame", Enabled: true}
 	alert := Settings{Name: "alert", Format: webhook.PagerDuty, RoutingKey: "sesame", Enabled: true}
 	for _, s := range []Settings{ticket, alert} {
-		h, _, err := f.hooks.Create(f.t.Context(), f.acme, s, "alice", f.now)
+		h, _, err := f.hooks.Create(f.t.Context(), OfTenant(f.acme), s, "alice", f.now)
 		check(t, err)
 		s.Authorization, s.RoutingKey = "", ""
 		for _, url := range []string{"https://evil.example.com/rest", "https://jira.example.com:8443/rest"} {
 			s.URL = url
-			_, err = f.hooks.Change(t.Context(), f.acme, s, h.Version, "mallory", f.now)
+			_, err = f.hooks.Change(t.Context(), OfTenant(f.acme), s, h.Version, "mallory", f.now)
 			if !errors.Is(err, tenancy.ErrInvalid) || !strings.Contains(err.Error(), "set it again") ||
 				strings.Contains(err.Error(), "sesame") {
 				t.Errorf("%s to %s: %v", s.Name, url, err)
@@ -32,12 +32,12 @@ func TestCredentialsAreNotSentToAHostForWhichTheyWereNotSet(t *testing.T) {
 	h, err := f.store.Webhook(t.Context(), f.acme.ID, "ticket")
 	check(t, err)
 	ticket.URL, ticket.Authorization = "https://JIRA.example.com:443/other", ""
-	h, err = f.hooks.Change(t.Context(), f.acme, ticket, h.Version, "alice", f.now)
+	h, err = f.hooks.Change(t.Context(), OfTenant(f.acme), ticket, h.Version, "alice", f.now)
 	check(t, err)
 	ticket.URL, ticket.Authorization = "https://new.example.com/rest", "Bearer other"
-	_, err = f.hooks.Change(t.Context(), f.acme, ticket, h.Version, "alice", f.now)
+	_, err = f.hooks.Change(t.Context(), OfTenant(f.acme), ticket, h.Version, "alice", f.now)
 	check(t, err)
-	_, failure, err := f.hooks.Test(t.Context(), f.acme, "ticket", "alice", f.now)
+	_, failure, err := f.hooks.Test(t.Context(), OfTenant(f.acme), "ticket", "alice", f.now)
 	check(t, errors.Join(failure, err))
 	if r := f.endpoints.got[0]; r.URL != ticket.URL || r.Authorization != "Bearer other" {
 		t.Errorf("%+v", r)
@@ -50,7 +50,7 @@ func TestEachFormerSecretSignsUntilItsOverlapIsOver(t *testing.T) {
 	h, first := f.create(f.acme, "crm")
 	secrets := []webhook.Secret{first}
 	rotate := func(overlap time.Duration) error {
-		_, text, err := f.hooks.Rotate(t.Context(), f.acme, "crm", overlap, "alice", f.now)
+		_, text, err := f.hooks.Rotate(t.Context(), OfTenant(f.acme), "crm", overlap, "alice", f.now)
 		if err == nil {
 			secret, err := webhook.ParseSecret(text)
 			check(t, err)

@@ -70,7 +70,7 @@ func (w *Webhooks) Deliver(ctx context.Context, webhookID string) (again time.Ti
 		return now.Add(busyPause), nil
 	}
 	ending := context.WithoutCancel(ctx) // also then, others need not wait until the claim expires
-	leave, ok := w.lanes.enter(h.TenantID, w.lanes.hindered(h))
+	leave, ok := w.lanes.enter(h.OwnerID(), w.lanes.hindered(h))
 	if !ok {
 		return w.release(ending, h, now.Add(busyPause))
 	}
@@ -293,8 +293,11 @@ func signing(all []tenancy.FormerSecret, now time.Time) []tenancy.FormerSecret {
 
 // title returns the object of a webhook in the audit log and in errors.
 func title(h tenancy.Webhook) string {
-	if h.Tenant == "" {
-		return "webhooks/" + h.Name
+	switch {
+	case h.Tenant != "":
+		return h.Tenant + "/webhooks/" + h.Name
+	case h.Counterparty != "":
+		return "counterparties/" + h.Counterparty + "/webhooks/" + h.Name
 	}
-	return h.Tenant + "/webhooks/" + h.Name
+	return "webhooks/" + h.Name
 }

@@ -69,7 +69,7 @@ func TestATenantRunsFewTestsOfWebhooksAtATime(t *testing.T) {
 	f.create(f.acme, "crm")
 	f.create(f.globex, "crm")
 	test := func(tenant tenancy.Tenant) error {
-		_, failure, err := f.hooks.Test(t.Context(), tenant, "crm", "alice", f.now)
+		_, failure, err := f.hooks.Test(t.Context(), OfTenant(tenant), "crm", "alice", f.now)
 		return errors.Join(failure, err)
 	}
 	var leave func()

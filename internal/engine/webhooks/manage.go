@@ -40,12 +40,12 @@ const (
 	mostFormer = 4
 )
 
-// Create stores a webhook of a tenant; of the installation if the tenant is the zero value. secret verifies its
-// requests, and is not shown again; it is empty for the formats of products. The error is [tenancy.ErrInvalid], or
-// [tenancy.ErrConflict] if the name is taken.
-func (w *Webhooks) Create(ctx context.Context, t tenancy.Tenant, in Settings, actor string,
+// Create stores a webhook of an owner. secret verifies its requests, and is not shown again; it is empty for the
+// formats of products. The error is [tenancy.ErrInvalid], or [tenancy.ErrConflict] if the name is taken.
+func (w *Webhooks) Create(ctx context.Context, o Owner, in Settings, actor string,
 	now time.Time) (h tenancy.Webhook, secret string, err error) {
-	h = tenancy.Webhook{ID: store.NewID(), TenantID: t.ID, Tenant: t.Name, Name: in.Name, Format: string(in.Format),
+	h = tenancy.Webhook{ID: store.NewID(), TenantID: o.tenant.ID, Tenant: o.tenant.Name,
+		CounterpartyID: o.counterparty.ID, Counterparty: o.counterparty.Name, Name: in.Name, Format: string(in.Format),
 		CreatedBy: actor, CreatedAt: now, Version: 1}
 	target := tenancy.WebhookTarget{Secret: newSecret()}
 	if err := apply(&h, &target, in); err != nil {
@@ -54,12 +54,9 @@ func (w *Webhooks) Create(ctx context.Context, t tenancy.Tenant, in Settings, ac
 	if h.Sealed, err = w.sealed(h.ID, target); err != nil {
 		return h, "", err
 	}
-	most, whose := MostOfInstallation, "the installation"
-	if t.ID != "" {
-		most, whose = MostOfTenant, t.Name
-	}
+	most, whose := o.most()
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
-		n, err := tx.CountWebhooks(ctx, t.ID)
+		n, err := tx.CountWebhooks(ctx, o.ID())
 		if err != nil {
 			return err
 		}
@@ -117,7 +114,7 @@ func apply(h *tenancy.Webhook, target *tenancy.WebhookTarget, in Settings) error
 	if err := target.Check(); err != nil {
 		return err
 	}
-	if err := checkTypes(in, h.TenantID != ""); err != nil {
+	if err := checkTypes(in, *h); err != nil {
 		return err
 	}
 	u, err := url.Parse(target.URL)
@@ -196,15 +193,17 @@ func join[T ~string](all []T) string {
 }
 
 // checkTypes refuses types that a webhook can never get.
-func checkTypes(in Settings, ofTenant bool) error {
+func checkTypes(in Settings, h tenancy.Webhook) error {
 	seen := map[string]bool{}
 	for _, name := range in.Types {
 		d, ok := webhook.DefinitionOf(webhook.Type(name))
 		switch {
 		case !ok:
 			return tenancy.Invalid("types", "unknown type %q: docs/webhooks.md lists the types of events", name)
-		case ofTenant && !d.InTenant:
+		case h.TenantID != "" && !d.InTenant:
 			return tenancy.Invalid("types", "%s is an event of the installation: only its own webhooks can have it", name)
+		case h.CounterpartyID != "" && !d.OfCounterparty():
+			return tenancy.Invalid("types", "%s is not about an arrangement: a webhook of a counterparty cannot have it", name)
 		case !in.Format.Takes(d.Type):
 			return tenancy.Invalid("types", "%s neither opens nor resolves a problem, so %s cannot have it", name, in.Format)
 		case seen[name]:
@@ -244,10 +243,10 @@ func (w *Webhooks) target(h tenancy.Webhook) (t tenancy.WebhookTarget, err error
 
 // Change stores other settings of a webhook, except its name and its format. version is that which the caller read. The
 // error is [tenancy.ErrStale] if it was changed in the meantime.
-func (w *Webhooks) Change(ctx context.Context, t tenancy.Tenant, in Settings, version int64, actor string,
+func (w *Webhooks) Change(ctx context.Context, o Owner, in Settings, version int64, actor string,
 	now time.Time) (h tenancy.Webhook, err error) {
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
-		if h, err = tx.Webhook(ctx, t.ID, in.Name); err != nil {
+		if h, err = tx.Webhook(ctx, o.ID(), in.Name); err != nil {
 			return err
 		}
 		if in.Format != webhook.Format(h.Format) {
@@ -287,14 +286,14 @@ func (w *Webhooks) retry(ctx context.Context, tx *store.Tx, id string, now time.
 
 // Rotate gives a webhook another secret, which is not shown again. The former one signs as well for the overlap.
 // Without an overlap, only the new one signs. The error is [tenancy.ErrRefused] if too many secrets sign already.
-func (w *Webhooks) Rotate(ctx context.Context, t tenancy.Tenant, name string, overlap time.Duration, actor string,
+func (w *Webhooks) Rotate(ctx context.Context, o Owner, name string, overlap time.Duration, actor string,
 	now time.Time) (h tenancy.Webhook, secret string, err error) {
 	if overlap < 0 || overlap > MostOverlap {
 		return h, "", tenancy.Invalid("overlap", "must be between 0 and %d days", int(MostOverlap.Hours()/24))
 	}
 	secret = newSecret()
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
-		if h, err = tx.Webhook(ctx, t.ID, name); err != nil {
+		if h, err = tx.Webhook(ctx, o.ID(), name); err != nil {
 			return err
 		}
 		if !signs(webhook.Format(h.Format)) {
@@ -330,10 +329,10 @@ func (w *Webhooks) Rotate(ctx context.Context, t tenancy.Tenant, name string, ov
 }
 
 // Delete deletes a webhook with its deliveries. version is that which the caller read.
-func (w *Webhooks) Delete(ctx context.Context, t tenancy.Tenant, name string, version int64, actor string,
+func (w *Webhooks) Delete(ctx context.Context, o Owner, name string, version int64, actor string,
 	now time.Time) error {
 	return w.store.InTx(ctx, func(tx *store.Tx) error {
-		h, err := tx.Webhook(ctx, t.ID, name)
+		h, err := tx.Webhook(ctx, o.ID(), name)
 		if err != nil {
 			return err
 		}
@@ -348,13 +347,13 @@ func (w *Webhooks) Delete(ctx context.Context, t tenancy.Tenant, name string, ve
 // Test sends an event to a webhook once, now. The failure states why the endpoint did not accept it; nil if it did. The
 // error is [tenancy.ErrRefused] if too many tests of the tenant run already: otherwise, a tenant could send requests to
 // any server as fast as it asks for tests.
-func (w *Webhooks) Test(ctx context.Context, t tenancy.Tenant, name, actor string, now time.Time) (answer Answer,
+func (w *Webhooks) Test(ctx context.Context, o Owner, name, actor string, now time.Time) (answer Answer,
 	failure, err error) {
-	h, err := w.store.Webhook(ctx, t.ID, name)
+	h, err := w.store.Webhook(ctx, o.ID(), name)
 	if err != nil {
 		return answer, nil, err
 	}
-	leave, ok := w.tests.enter(h.TenantID, false)
+	leave, ok := w.tests.enter(h.OwnerID(), false)
 	if !ok {
 		return answer, nil, tenancy.Errorf(tenancy.ErrRefused, "%d tests run at the moment: wait until one of them ends",
 			ofTenant)
@@ -365,8 +364,11 @@ func (w *Webhooks) Test(ctx context.Context, t tenancy.Tenant, name, actor strin
 		return answer, nil, err
 	}
 	page := facts{base: w.base}.link("webhooks")
-	if h.Tenant != "" {
+	switch {
+	case h.Tenant != "":
 		page = facts{base: w.base}.link("tenants", h.Tenant, "webhooks")
+	case h.Counterparty != "":
+		page = facts{base: w.base}.link("counterparties", h.Counterparty, "webhooks")
 	}
 	// It resolves a problem that was never opened, so that a test of alerting calls nobody.
 	payload, err := json.Marshal(webhook.Event{ID: store.NewID(), Source: w.base, Type: webhook.Test, Subject: title(h),
@@ -393,10 +395,10 @@ func (w *Webhooks) Test(ctx context.Context, t tenancy.Tenant, name, actor strin
 
 // Replay queues a delivery again that has ended, with the same event ID. The error is [tenancy.ErrRefused] if it is
 // still queued.
-func (w *Webhooks) Replay(ctx context.Context, t tenancy.Tenant, name, deliveryID, actor string,
+func (w *Webhooks) Replay(ctx context.Context, o Owner, name, deliveryID, actor string,
 	now time.Time) (d tenancy.WebhookDelivery, err error) {
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
-		h, err := tx.Webhook(ctx, t.ID, name)
+		h, err := tx.Webhook(ctx, o.ID(), name)
 		if err != nil {
 			return err
 		}
@@ -425,10 +427,10 @@ func (w *Webhooks) Replay(ctx context.Context, t tenancy.Tenant, name, deliveryI
 const mostReplayed = 10_000
 
 // ReplayDead queues the dead deliveries to a webhook again, up to 10,000, the earliest first. It returns their number.
-func (w *Webhooks) ReplayDead(ctx context.Context, t tenancy.Tenant, name, actor string, now time.Time) (n int,
+func (w *Webhooks) ReplayDead(ctx context.Context, o Owner, name, actor string, now time.Time) (n int,
 	err error) {
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
-		h, err := tx.Webhook(ctx, t.ID, name)
+		h, err := tx.Webhook(ctx, o.ID(), name)
 		if err != nil {
 			return err
 		}

@@ -43,12 +43,16 @@ func (w *Webhooks) Follow(ctx context.Context, tx *store.Tx, events []tenancy.Ev
 	for _, tenant := range tenants {
 		hooks = append(hooks, listening[tenant]...)
 	}
-	return w.enqueue(ctx, tx, hooks, all, now)
+	linked, err := linksFor(ctx, tx, hooks, tenants)
+	if err != nil {
+		return err
+	}
+	return w.enqueue(ctx, tx, hooks, linked, all, now)
 }
 
 // enqueue stores the deliveries of events to webhooks, and queues the work on them.
-func (w *Webhooks) enqueue(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, events []webhook.Event,
-	now time.Time) error {
+func (w *Webhooks) enqueue(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, linked links,
+	events []webhook.Event, now time.Time) error {
 	payloads := make([][]byte, len(events))
 	for i, e := range events {
 		payload, err := json.Marshal(e)
@@ -72,7 +76,7 @@ func (w *Webhooks) enqueue(ctx context.Context, tx *store.Tx, hooks []tenancy.We
 		room, dropped, added := queueOf(h)-queued[h.ID], 0, 0
 		for i, e := range events {
 			switch {
-			case payloads[i] == nil || !listens(h, e):
+			case payloads[i] == nil || !listens(h, linked, e):
 			case added >= room:
 				dropped++
 			default:
@@ -102,16 +106,22 @@ func later(a, b time.Time) time.Time {
 }
 
 func queueOf(h tenancy.Webhook) int {
-	if h.TenantID == "" {
-		return queueOfInstallation
+	switch {
+	case h.TenantID != "":
+		return queueOfTenant
+	case h.CounterpartyID != "":
+		return queueOfCounterparty
 	}
-	return queueOfTenant
+	return queueOfInstallation
 }
 
-// listens reports whether a webhook gets an event. A tenant's webhook gets only events of that tenant.
-func listens(h tenancy.Webhook, e webhook.Event) bool {
+// listens reports whether a webhook gets an event. A tenant's webhook gets only events of that tenant, and that of a
+// counterparty only those of arrangements that are linked to it now.
+func listens(h tenancy.Webhook, linked links, e webhook.Event) bool {
 	d, ok := webhook.DefinitionOf(e.Type)
-	if !ok || h.TenantID != "" && (!d.InTenant || e.Common().Tenant != h.Tenant) {
+	switch {
+	case !ok, h.TenantID != "" && (!d.InTenant || e.Common().Tenant != h.Tenant),
+		h.CounterpartyID != "" && !linked.reach(h.CounterpartyID, e):
 		return false
 	}
 	if len(h.Types) > 0 && !slices.Contains(h.Types, string(e.Type)) {
@@ -121,7 +131,7 @@ func listens(h tenancy.Webhook, e webhook.Event) bool {
 }
 
 func deliveryOf(h tenancy.Webhook, e webhook.Event, payload []byte) tenancy.WebhookDelivery {
-	return tenancy.WebhookDelivery{ID: store.NewID(), WebhookID: h.ID, TenantID: h.TenantID, EventID: e.ID,
+	return tenancy.WebhookDelivery{ID: store.NewID(), WebhookID: h.ID, TenantID: h.OwnerID(), EventID: e.ID,
 		Type: string(e.Type), Subject: e.Subject, Payload: payload, State: tenancy.WebhookQueued, NextAt: e.Time,
 		CreatedAt: e.Time, QueuedAt: e.Time}
 }

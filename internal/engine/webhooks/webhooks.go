@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	// MostOfTenant and MostOfInstallation limit the webhooks of a tenant and those of the installation.
-	MostOfTenant, MostOfInstallation = 10, 20
-	// queueOfTenant and queueOfInstallation limit the queued deliveries to one webhook. A run over a large fleet causes an
-	// event of the installation for each renewal.
-	queueOfTenant, queueOfInstallation = 1000, 100_000
+	// MostOfTenant, MostOfCounterparty and MostOfInstallation limit the webhooks of one owner.
+	MostOfTenant, MostOfCounterparty, MostOfInstallation = 10, 10, 20
+	// queueOfTenant, queueOfCounterparty and queueOfInstallation limit the queued deliveries to one webhook. A run over a
+	// large fleet causes an event of the installation for each renewal, and of a counterparty for each of its tenants.
+	queueOfTenant, queueOfCounterparty, queueOfInstallation = 1000, 20_000, 100_000
 	// deliveredKept and deadKept are the retention times of deliveries that have ended.
 	deliveredKept, deadKept = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 )

@@ -97,8 +97,8 @@ func (f *fixture) tenant(name string) tenancy.Tenant {
 // create makes a webhook with CloudEvents of a tenant; of the installation for the zero value.
 func (f *fixture) create(t tenancy.Tenant, name string, types ...string) (tenancy.Webhook, webhook.Secret) {
 	f.t.Helper()
-	h, text, err := f.hooks.Create(f.t.Context(), t, Settings{Name: name, Format: webhook.CloudEvents, Types: types,
-		URL: "https://hooks.example.com/secret", Enabled: true}, "alice", f.now)
+	h, text, err := f.hooks.Create(f.t.Context(), OfTenant(t), Settings{Name: name, Format: webhook.CloudEvents,
+		Types: types, URL: "https://hooks.example.com/secret", Enabled: true}, "alice", f.now)
 	check(f.t, err)
 	secret, err := webhook.ParseSecret(text)
 	check(f.t, err)
@@ -240,7 +240,7 @@ func TestAnEventIsSignedAndItsSecretIsRotatedWithOverlap(t *testing.T) {
 	if !verifies(former) {
 		t.Error("the signature is not valid")
 	}
-	_, text, err := f.hooks.Rotate(t.Context(), f.acme, "crm", time.Hour, "alice", f.now)
+	_, text, err := f.hooks.Rotate(t.Context(), OfTenant(f.acme), "crm", time.Hour, "alice", f.now)
 	check(t, err)
 	present, err := webhook.ParseSecret(text)
 	check(t, err)
@@ -280,7 +280,7 @@ func TestAFailedDeliveryIsRetriedForTwoDaysAndIsThenDead(t *testing.T) {
 		t.Errorf("the attempts have the IDs %v", ids)
 	}
 	f.endpoints.answer = accepts
-	n, err := f.hooks.ReplayDead(t.Context(), f.acme, "crm", "alice", f.now)
+	n, err := f.hooks.ReplayDead(t.Context(), OfTenant(f.acme), "crm", "alice", f.now)
 	check(t, err)
 	f.run(h)
 	replayed := f.deliveries(h)[0]
@@ -444,7 +444,7 @@ func TestATenantHasABoundedNumberOfWebhooks(t *testing.T) {
 	for i := range MostOfTenant {
 		f.create(f.acme, "h"+string(rune('a'+i)))
 	}
-	_, _, err := f.hooks.Create(t.Context(), f.acme, Settings{Name: "more", Format: webhook.CloudEvents,
+	_, _, err := f.hooks.Create(t.Context(), OfTenant(f.acme), Settings{Name: "more", Format: webhook.CloudEvents,
 		URL: "https://x.example.com", Enabled: true}, "alice", f.now)
 	if !errors.Is(err, tenancy.ErrRefused) {
 		t.Errorf("one more: %v", err)
@@ -560,7 +560,7 @@ func TestOneWorkerDeliversAtATime(t *testing.T) {
 func TestASecretIsNeitherStoredInClearNorShownAgain(t *testing.T) {
 	f := setUp(t)
 	_, secret := f.create(f.acme, "crm")
-	_, _, err := f.hooks.Create(t.Context(), f.acme, Settings{Name: "alerts", Format: webhook.PagerDuty,
+	_, _, err := f.hooks.Create(t.Context(), OfTenant(f.acme), Settings{Name: "alerts", Format: webhook.PagerDuty,
 		RoutingKey: "R0UT1NG", Enabled: true}, "alice", f.now)
 	check(t, err)
 	all, err := f.store.AllWebhooks(t.Context(), "", 10)
@@ -611,7 +611,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	} {
 		in := valid
 		c.change(&in)
-		if _, _, err := f.hooks.Create(t.Context(), c.tenant, in, "alice", f.now); err == nil ||
+		if _, _, err := f.hooks.Create(t.Context(), OfTenant(c.tenant), in, "alice", f.now); err == nil ||
 			!strings.Contains(err.Error(), c.want) || !errors.Is(err, tenancy.ErrInvalid) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
@@ -621,7 +621,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 func TestATestIsSentOnceAndReportsTheOutcome(t *testing.T) {
 	f := setUp(t)
 	h, _ := f.create(f.acme, "crm")
-	answer, failure, err := f.hooks.Test(t.Context(), f.acme, "crm", "alice", f.now)
+	answer, failure, err := f.hooks.Test(t.Context(), OfTenant(f.acme), "crm", "alice", f.now)
 	check(t, err)
 	e, err := webhook.Parse(f.endpoints.got[0].Body)
 	check(t, err)
@@ -629,12 +629,13 @@ func TestATestIsSentOnceAndReportsTheOutcome(t *testing.T) {
 		t.Errorf("%v, %v, %+v", answer, failure, e)
 	}
 	f.endpoints.answer = func(string, Request) (Answer, error) { return Answer{Status: 401}, nil }
-	_, failure, err = f.hooks.Test(t.Context(), f.acme, "crm", "alice", f.now)
+	_, failure, err = f.hooks.Test(t.Context(), OfTenant(f.acme), "crm", "alice", f.now)
 	check(t, err)
 	if failure == nil || failure.Error() != "the endpoint answers 401 Unauthorized" {
 		t.Errorf("%v", failure)
 	}
-	if _, _, err := f.hooks.Test(t.Context(), f.globex, "crm", "alice", f.now); !errors.Is(err, tenancy.ErrNotFound) {
+	if _, _, err := f.hooks.Test(t.Context(), OfTenant(f.globex), "crm", "alice", f.now); !errors.Is(err,
+		tenancy.ErrNotFound) {
 		t.Errorf("of another tenant: %v", err)
 	}
 	if n := len(f.deliveries(h)); n != 0 {
@@ -647,25 +648,27 @@ func TestAWebhookIsChangedAndDeleted(t *testing.T) {
 	h, _ := f.create(f.acme, "crm")
 	in := Settings{Name: "crm", Format: webhook.CloudEvents, Types: []string{"rollover.refused"}, Enabled: true,
 		Authorization: "Bearer x"}
-	changed, err := f.hooks.Change(t.Context(), f.acme, in, h.Version, "alice", f.now)
+	changed, err := f.hooks.Change(t.Context(), OfTenant(f.acme), in, h.Version, "alice", f.now)
 	check(t, err)
 	f.refuse(f.acme, 2)
 	f.run(h)
 	if r := f.endpoints.got[0]; r.URL != "https://hooks.example.com/secret" || r.Authorization != "Bearer x" {
 		t.Errorf("a change without a URL: %+v", r)
 	}
-	if _, err := f.hooks.Change(t.Context(), f.acme, in, h.Version, "bob", f.now); !errors.Is(err, tenancy.ErrStale) {
+	if _, err := f.hooks.Change(t.Context(), OfTenant(f.acme), in, h.Version, "bob", f.now); !errors.Is(err,
+		tenancy.ErrStale) {
 		t.Errorf("an old version: %v", err)
 	}
 	in.Format = webhook.Slack
-	if _, err := f.hooks.Change(t.Context(), f.acme, in, changed.Version, "bob", f.now); !errors.Is(err,
+	if _, err := f.hooks.Change(t.Context(), OfTenant(f.acme), in, changed.Version, "bob", f.now); !errors.Is(err,
 		tenancy.ErrInvalid) {
 		t.Errorf("another format: %v", err)
 	}
-	if err := f.hooks.Delete(t.Context(), f.acme, "crm", h.Version, "bob", f.now); !errors.Is(err, tenancy.ErrStale) {
+	if err := f.hooks.Delete(t.Context(), OfTenant(f.acme), "crm", h.Version, "bob", f.now); !errors.Is(err,
+		tenancy.ErrStale) {
 		t.Errorf("delete an old version: %v", err)
 	}
-	check(t, f.hooks.Delete(t.Context(), f.acme, "crm", changed.Version, "alice", f.now))
+	check(t, f.hooks.Delete(t.Context(), OfTenant(f.acme), "crm", changed.Version, "alice", f.now))
 	if again, err := f.hooks.Deliver(t.Context(), h.ID); err != nil || !again.IsZero() {
 		t.Errorf("the job of a deleted webhook: %v, %v", again, err)
 	}

@@ -59,6 +59,7 @@ func registerCounterparties(r *router) {
 		summary: "End the link of one receiver to a counterparty",
 	}, (*server).unlinkReceiver)
 	registerCounterpartyPeople(r)
+	registerCounterpartyFeed(r)
 }
 
 func viewPerson(c tenancy.CounterpartyContact) client.CounterpartyContact {
@@ -180,7 +181,9 @@ func (s *server) counterpartyView(ctx context.Context, c tenancy.Counterparty) (
 	counts, _, err3 := s.counterpartyCounts(ctx, c.ID)
 	v = viewCounterparty(c, tenants[c.ID])
 	v.Contacts, v.Counts = viewPeople(contacts[c.ID]), &counts
-	return v, errors.Join(err1, err2, err3)
+	var err4 error
+	v.Feed, err4 = s.counterpartyFeed(ctx, c)
+	return v, errors.Join(err1, err2, err3, err4)
 }
 
 // counterpartyCounts returns the numbers of a counterparty with the list that they count.

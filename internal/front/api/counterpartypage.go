@@ -117,14 +117,18 @@ func (s *server) getCounterpartyPage(ctx context.Context, in *OneLink) (*Entity[
 	}
 	counts, list, err1 := s.counterpartyCounts(ctx, c.ID)
 	contacts, err2 := s.store.CounterpartyContacts(ctx, []string{c.ID})
-	out := client.CounterpartyPage{DisplayName: c.DisplayName, Product: c.Product, Counts: counts,
+	feed, err3 := s.counterpartyFeed(ctx, c)
+	if feed != nil {
+		feed.CreatedBy = "" // visitors need not know the names of operators
+	}
+	out := client.CounterpartyPage{DisplayName: c.DisplayName, Product: c.Product, Counts: counts, Feed: feed,
 		Contacts: viewPeople(contacts[c.ID]), Deadlines: deadlines(list)}
 	for i, person := range contacts[c.ID] {
 		if person.ID == reader {
 			out.Reader = &out.Contacts[i]
 		}
 	}
-	return &Entity[client.CounterpartyPage]{Body: out}, errors.Join(err1, err2)
+	return &Entity[client.CounterpartyPage]{Body: out}, errors.Join(err1, err2, err3)
 }
 
 // deadlines returns the days with a deadline, the earliest first.
@@ -182,7 +186,7 @@ func (s *server) testCounterparty(ctx context.Context, in *struct {
 	}
 	out := client.CounterpartyTested{}
 	for part := range slices.Chunk(questions, testsPerWrite) {
-		if err := s.wantTests(ctx, c, part, in.Body.Installed, &out.Tests); err != nil {
+		if err := s.wantTests(ctx, c, pageActor(c), part, in.Body.Installed, &out.Tests); err != nil {
 			return nil, err
 		}
 	}
@@ -212,9 +216,9 @@ func (s *server) newTests(ctx context.Context,
 	return all, nil
 }
 
-// wantTests stores tests and queues them, and adds the number of those that are new.
-func (s *server) wantTests(ctx context.Context, c tenancy.Counterparty, part []tenancy.CounterpartyQuestion,
-	installed bool, tests *int) error {
+// wantTests stores tests that an actor wants and queues them, and adds the number of those that are new.
+func (s *server) wantTests(ctx context.Context, c tenancy.Counterparty, actor string,
+	part []tenancy.CounterpartyQuestion, installed bool, tests *int) error {
 	added := 0
 	err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		now := part[0].WantedAt
@@ -228,7 +232,7 @@ func (s *server) wantTests(ctx context.Context, c tenancy.Counterparty, part []t
 		if installed {
 			action = "counterparty.installed"
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, pageActor(c), action, "", c.Name, map[string]any{"tests": added}))
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, action, "", c.Name, map[string]any{"tests": added}))
 	})
 	if err == nil {
 		*tests += added

@@ -30,27 +30,43 @@ const (
 	claimAgain = time.Hour
 )
 
-// handleFeeds registers the addresses of feeds, which receivers fetch.
+// handleFeeds registers the addresses of feeds, which receivers fetch: those of arrangements, and those of
+// counterparties with an entry for each arrangement.
 func (s *server) handleFeeds(mux *http.ServeMux) {
 	const address = feedsPath + "{secret}/{thumbprint}/"
+	const entry = address + "entries/{entry}/"
 	for _, form := range append(publish.FeedFiles(), publish.FeedIndex) {
 		name := form.Name
 		if name == "" {
 			name = "{$}"
 		}
 		mux.HandleFunc("GET "+address+name, func(w http.ResponseWriter, r *http.Request) { s.serveFeed(w, r, form) })
+		mux.HandleFunc("GET "+entry+name, func(w http.ResponseWriter, r *http.Request) { s.serveEntry(w, r, form) })
 	}
 	mux.HandleFunc("POST "+address+"installed", s.feedInstalled)
+	mux.HandleFunc("POST "+entry+"installed", s.entryInstalled)
+	mux.HandleFunc("GET "+address+"pages/{page}", s.serveIndexPage)
+	mux.HandleFunc("GET "+address+"documents", s.serveDocuments)
 }
 
 func feedAddress(r *http.Request) feeds.Address {
 	return feeds.Address{Secret: r.PathValue("secret"), Thumbprint: r.PathValue("thumbprint")}
 }
 
-// serveFeed serves a form of a feed. A GET of a form that lists the certificates counts as a fetch, also if the answer
-// is that the content has not changed.
+// serveFeed serves a form of an arrangement's feed, or the index of a counterparty's feed.
 func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.FeedFile) {
 	p, err := s.feeds.Read(r.Context(), feedAddress(r), s.clock())
+	if errors.Is(err, tenancy.ErrNotFound) && (form.Name == publish.SignedFeed || form.Name == "") {
+		s.serveIndex(w, r, form)
+		return
+	}
+	s.servePublication(w, r, form, p, err)
+}
+
+// servePublication serves a form of what was read. A GET of a form that lists the certificates counts as a fetch, also
+// if the answer is that the content has not changed.
+func (s *server) servePublication(w http.ResponseWriter, r *http.Request, form publish.FeedFile, p feeds.Publication,
+	err error) {
 	if err != nil {
 		s.feedFailed(w, r, err)
 		return
@@ -61,14 +77,24 @@ func (s *server) serveFeed(w http.ResponseWriter, r *http.Request, form publish.
 		return
 	}
 	if r.Method == http.MethodGet && form.ListsCertificates {
-		if err := s.feeds.RecordFetch(r.Context(), p, r.UserAgent(), s.now()); err != nil { // it may be read nevertheless
-			s.log.WarnContext(r.Context(), "a fetch of a feed was not recorded", "arrangement", p.Standing.Name(), "error", err)
-		}
+		s.recordFetch(r, p)
 	}
+	s.serveContent(w, r, form.ContentType, content)
+}
+
+// recordFetch records a fetch. A failure is logged, because the content may be read nevertheless.
+func (s *server) recordFetch(r *http.Request, p feeds.Publication) {
+	if err := s.feeds.RecordFetch(r.Context(), p, r.UserAgent(), s.now()); err != nil {
+		s.log.WarnContext(r.Context(), "a fetch of a feed was not recorded", "arrangement", p.Standing.Name(), "error", err)
+	}
+}
+
+// serveContent serves a content that can be cached until the next fetch.
+func (s *server) serveContent(w http.ResponseWriter, r *http.Request, contentType string, content []byte) {
 	sum := sha256.Sum256(content)
 	w.Header().Set("ETag", strconv.Quote(hex.EncodeToString(sum[:])))
-	w.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", p.Document.RefreshHint))
-	w.Header().Set("Content-Type", form.ContentType)
+	w.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(feeds.RefreshHint/time.Second)))
+	w.Header().Set("Content-Type", contentType)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
@@ -102,8 +128,18 @@ type feedResult struct {
 	Answer     string `json:"answer,omitempty"`
 }
 
+// feedInstalled takes a report of a follower about an arrangement's feed, or about entries of a counterparty's feed.
 func (s *server) feedInstalled(w http.ResponseWriter, r *http.Request) {
 	p, err := s.feeds.Read(r.Context(), feedAddress(r), s.clock())
+	if errors.Is(err, tenancy.ErrNotFound) {
+		s.partyInstalled(w, r)
+		return
+	}
+	s.publicationInstalled(w, r, p, err)
+}
+
+// publicationInstalled takes a report about what was read.
+func (s *server) publicationInstalled(w http.ResponseWriter, r *http.Request, p feeds.Publication, err error) {
 	if err != nil {
 		s.feedFailed(w, r, err)
 		return

@@ -26,6 +26,10 @@ func registerFeeds(r *router) {
 		summary: "Get the feed of an arrangement, without its address", access: members,
 	}, (*server).getFeed)
 	register(r, endpoint{
+		method: http.MethodGet, path: arrangementPath + "/counterparty-feed", access: members,
+		summary: "Get what the feed of the receiver's counterparty has published of an arrangement",
+	}, (*server).getPartyFeedOfArrangement)
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/feed",
 		summary: "Create the feed of an arrangement. Its address is shown only once", status: http.StatusCreated,
 		access: members,

@@ -345,7 +345,7 @@ func (f *fixture) receiver(probe tenancy.Probe) *receiver.Server {
 	a.Endpoint, a.Egress.ServerCA, a.Egress.Probe = peer.URL, string(ca.Bundle()), probe
 	check(f.t, f.store.InTx(f.t.Context(), func(tx *store.Tx) error { return tx.UpdateArrangement(f.t.Context(), a) }))
 	f.http.Config.Handler = handler(f.t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer,
-		Seal: f.engine.Seal, Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler),
+		Seal: f.engine.Seal, Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler), Questions: f,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	return peer
 }

@@ -99,7 +99,7 @@ var (
 		"Certificates that are held back, because they differ from those that they replace without an earlier notice.", nil,
 		nil)
 	feedsSilentDesc = prometheus.NewDesc("perennial_feeds_silent",
-		"Feeds that were fetched before, but not within the last 7 days.", nil, nil)
+		"Feeds of arrangements and counterparties that were fetched before, but not within the last 7 days.", nil, nil)
 	databaseUpDesc = prometheus.NewDesc("perennial_database_up", "1 if the database answers this replica, otherwise 0.",
 		nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
@@ -191,8 +191,10 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	if n, err := s.store.CountDoomedTokenKeys(ctx); err == nil {
 		gauge(tokenKeysDesc, float64(n))
 	}
-	if n, err := s.store.CountSilentFeeds(ctx, s.clock().Add(-tenancy.FeedSilence)); err == nil {
-		gauge(feedsSilentDesc, float64(n))
+	n, err1 := s.store.CountSilentFeeds(ctx, s.clock().Add(-tenancy.FeedSilence))
+	parties, err2 := s.store.SilentCounterpartyFeeds(ctx, s.clock().Add(-tenancy.FeedSilence))
+	if err1 == nil && err2 == nil {
+		gauge(feedsSilentDesc, float64(n+len(parties)))
 	}
 	s.collectWebhooks(ctx, gauge)
 	if risk, _, err := s.fleetRollovers.get(ctx); err == nil {

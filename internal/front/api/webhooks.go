@@ -30,45 +30,85 @@ type OfState struct {
 	State tenancy.WebhookState `query:"state" enum:"queued,delivered,dead" doc:"Only deliveries of this state."`
 }
 
-// registerOwned registers an endpoint twice: for the webhooks of the installation, and for those of a tenant. The
-// summary has %s after the word webhook.
-func registerOwned[I, J, O any](r *router, e endpoint, whole func(*server, context.Context, *I) (*O, error),
-	ofTenant func(*server, context.Context, *J) (*O, error)) {
+// hookOwner names the owner of webhooks: a tenant or a counterparty, or the installation if both are empty.
+type hookOwner struct{ tenant, counterparty string }
+
+// path returns the path of the owner's webhooks, or of something below them.
+func (o hookOwner) path(parts ...string) string {
+	if o.counterparty != "" {
+		return client.CounterpartyWebhooksPath(o.counterparty, parts...)
+	}
+	return client.WebhooksPath(o.tenant, parts...)
+}
+
+// hooksOf returns the webhooks of a tenant; of the installation if it is empty.
+func hooksOf(tenant string) hookOwner { return hookOwner{tenant: tenant} }
+
+// hooksOfParty returns the webhooks of a counterparty.
+func hooksOfParty(in OneCounterparty) hookOwner { return hookOwner{counterparty: in.Name} }
+
+// registerOwned registers an endpoint for the webhooks of each owner: the installation, a tenant, and a counterparty.
+// The summary has %s after the word webhook.
+func registerOwned[I, J, K, O any](r *router, e endpoint, whole func(*server, context.Context, *I) (*O, error),
+	ofTenant func(*server, context.Context, *J) (*O, error),
+	ofCounterparty func(*server, context.Context, *K) (*O, error)) {
 	path, summary := e.path, e.summary
 	e.path, e.summary, e.access = "/webhooks"+path, fmt.Sprintf(summary, " of the installation"), operators
 	register(r, e, whole)
 	e.path, e.summary, e.access = "/tenants/{tenant}/webhooks"+path, fmt.Sprintf(summary, " of a tenant"), members
 	register(r, e, ofTenant)
+	e.path, e.summary = "/counterparties/{counterparty}/webhooks"+path, fmt.Sprintf(summary, " of a counterparty")
+	e.access = operators
+	register(r, e, ofCounterparty)
 }
 
 func registerWebhooks(r *router) {
 	registerOwned(r, endpoint{method: http.MethodGet, summary: "List the webhooks%s"},
 		func(s *server, ctx context.Context, in *Paged) (*List[client.Webhook], error) {
-			return s.listWebhooks(ctx, "", *in)
+			return s.listWebhooks(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			Paged
 		}) (*List[client.Webhook], error) {
-			return s.listWebhooks(ctx, in.Tenant, in.Paged)
+			return s.listWebhooks(ctx, hooksOf(in.Tenant), in.Paged)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			Paged
+		}) (*List[client.Webhook], error) {
+			return s.listWebhooks(ctx, hooksOfParty(in.OneCounterparty), in.Paged)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, status: http.StatusCreated, summary: "Create a webhook%s"},
 		func(s *server, ctx context.Context, in *struct{ Body client.Webhook }) (*Created[client.Webhook], error) {
-			return s.createWebhook(ctx, "", in.Body)
+			return s.createWebhook(ctx, hooksOf(""), in.Body)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			Body client.Webhook
 		}) (*Created[client.Webhook], error) {
-			return s.createWebhook(ctx, in.Tenant, in.Body)
+			return s.createWebhook(ctx, hooksOf(in.Tenant), in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			Body client.Webhook
+		}) (*Created[client.Webhook], error) {
+			return s.createWebhook(ctx, hooksOfParty(in.OneCounterparty), in.Body)
 		})
+	registerOneWebhook(r)
+}
+
+func registerOneWebhook(r *router) {
 	const one = "/{webhook}"
 	registerOwned(r, endpoint{method: http.MethodGet, path: one, summary: "Get a webhook%s"},
 		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.Webhook], error) {
-			return s.getWebhook(ctx, "", *in)
+			return s.getWebhook(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 		}) (*Entity[client.Webhook], error) {
-			return s.getWebhook(ctx, in.Tenant, in.OneWebhook)
+			return s.getWebhook(ctx, hooksOf(in.Tenant), in.OneWebhook)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+		}) (*Entity[client.Webhook], error) {
+			return s.getWebhook(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook)
 		})
 	registerOwned(r, endpoint{method: http.MethodPut, path: one, summary: "Change a webhook%s"},
 		func(s *server, ctx context.Context, in *struct {
@@ -76,14 +116,21 @@ func registerWebhooks(r *router) {
 			Guarded
 			Body client.Webhook
 		}) (*Entity[client.Webhook], error) {
-			return s.changeWebhook(ctx, "", in.OneWebhook, in.Guarded, in.Body)
+			return s.changeWebhook(ctx, hooksOf(""), in.OneWebhook, in.Guarded, in.Body)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 			Guarded
 			Body client.Webhook
 		}) (*Entity[client.Webhook], error) {
-			return s.changeWebhook(ctx, in.Tenant, in.OneWebhook, in.Guarded, in.Body)
+			return s.changeWebhook(ctx, hooksOf(in.Tenant), in.OneWebhook, in.Guarded, in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+			Guarded
+			Body client.Webhook
+		}) (*Entity[client.Webhook], error) {
+			return s.changeWebhook(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook, in.Guarded, in.Body)
 		})
 	registerOwned(r, endpoint{method: http.MethodDelete, path: one, status: http.StatusNoContent,
 		summary: "Delete a webhook%s with its deliveries"},
@@ -91,13 +138,19 @@ func registerWebhooks(r *router) {
 			OneWebhook
 			Guarded
 		}) (*struct{}, error) {
-			return s.deleteWebhook(ctx, "", in.OneWebhook, in.Guarded)
+			return s.deleteWebhook(ctx, hooksOf(""), in.OneWebhook, in.Guarded)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 			Guarded
 		}) (*struct{}, error) {
-			return s.deleteWebhook(ctx, in.Tenant, in.OneWebhook, in.Guarded)
+			return s.deleteWebhook(ctx, hooksOf(in.Tenant), in.OneWebhook, in.Guarded)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+			Guarded
+		}) (*struct{}, error) {
+			return s.deleteWebhook(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook, in.Guarded)
 		})
 }
 
@@ -108,33 +161,49 @@ func registerWebhookActions(r *router) {
 			OneWebhook
 			Body client.WebhookRotation
 		}) (*Entity[client.Webhook], error) {
-			return s.rotateWebhook(ctx, "", in.OneWebhook, in.Body)
+			return s.rotateWebhook(ctx, hooksOf(""), in.OneWebhook, in.Body)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 			Body client.WebhookRotation
 		}) (*Entity[client.Webhook], error) {
-			return s.rotateWebhook(ctx, in.Tenant, in.OneWebhook, in.Body)
+			return s.rotateWebhook(ctx, hooksOf(in.Tenant), in.OneWebhook, in.Body)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+			Body client.WebhookRotation
+		}) (*Entity[client.Webhook], error) {
+			return s.rotateWebhook(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook, in.Body)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, path: "/{webhook}/test",
 		summary: "Send a test event to a webhook%s, once and now"},
 		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.WebhookTest], error) {
-			return s.testWebhook(ctx, "", *in)
+			return s.testWebhook(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 		}) (*Entity[client.WebhookTest], error) {
-			return s.testWebhook(ctx, in.Tenant, in.OneWebhook)
+			return s.testWebhook(ctx, hooksOf(in.Tenant), in.OneWebhook)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+		}) (*Entity[client.WebhookTest], error) {
+			return s.testWebhook(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, path: "/{webhook}/replay",
 		summary: "Queue the dead deliveries to a webhook%s again, up to 10,000"},
 		func(s *server, ctx context.Context, in *OneWebhook) (*Entity[client.WebhookReplay], error) {
-			return s.replayDead(ctx, "", *in)
+			return s.replayDead(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 		}) (*Entity[client.WebhookReplay], error) {
-			return s.replayDead(ctx, in.Tenant, in.OneWebhook)
+			return s.replayDead(ctx, hooksOf(in.Tenant), in.OneWebhook)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+		}) (*Entity[client.WebhookReplay], error) {
+			return s.replayDead(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook)
 		})
 }
 
@@ -146,54 +215,79 @@ func registerWebhookDeliveries(r *router) {
 			OneWebhook
 			OfState
 		}) (*List[client.WebhookDelivery], error) {
-			return s.listWebhookDeliveries(ctx, "", in.OneWebhook, in.OfState)
+			return s.listWebhookDeliveries(ctx, hooksOf(""), in.OneWebhook, in.OfState)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhook
 			OfState
 		}) (*List[client.WebhookDelivery], error) {
-			return s.listWebhookDeliveries(ctx, in.Tenant, in.OneWebhook, in.OfState)
+			return s.listWebhookDeliveries(ctx, hooksOf(in.Tenant), in.OneWebhook, in.OfState)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhook
+			OfState
+		}) (*List[client.WebhookDelivery], error) {
+			return s.listWebhookDeliveries(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhook, in.OfState)
 		})
 	registerOwned(r, endpoint{method: http.MethodGet, path: one, summary: "Get a delivery to a webhook%s with its event"},
 		func(s *server, ctx context.Context, in *OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
-			return s.getWebhookDelivery(ctx, "", *in)
+			return s.getWebhookDelivery(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhookDelivery
 		}) (*Entity[client.WebhookDelivery], error) {
-			return s.getWebhookDelivery(ctx, in.Tenant, in.OneWebhookDelivery)
+			return s.getWebhookDelivery(ctx, hooksOf(in.Tenant), in.OneWebhookDelivery)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhookDelivery
+		}) (*Entity[client.WebhookDelivery], error) {
+			return s.getWebhookDelivery(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhookDelivery)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, path: one + "/replay",
 		summary: "Queue a delivery to a webhook%s again, with the same event ID"},
 		func(s *server, ctx context.Context, in *OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
-			return s.replayWebhookDelivery(ctx, "", *in)
+			return s.replayWebhookDelivery(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
 			OneWebhookDelivery
 		}) (*Entity[client.WebhookDelivery], error) {
-			return s.replayWebhookDelivery(ctx, in.Tenant, in.OneWebhookDelivery)
+			return s.replayWebhookDelivery(ctx, hooksOf(in.Tenant), in.OneWebhookDelivery)
+		}, func(s *server, ctx context.Context, in *struct {
+			OneCounterparty
+			OneWebhookDelivery
+		}) (*Entity[client.WebhookDelivery], error) {
+			return s.replayWebhookDelivery(ctx, hooksOfParty(in.OneCounterparty), in.OneWebhookDelivery)
 		})
 }
 
-// webhookOwner returns the tenant whose webhooks a request is about; the zero value for the installation.
-func (s *server) webhookOwner(ctx context.Context, tenant string) (t tenancy.Tenant, err error) {
-	if tenant != "" {
-		if t, err = s.tenant(ctx, tenant); err != nil {
-			return t, err
+// webhookOwner returns the owner whose webhooks a request is about.
+func (s *server) webhookOwner(ctx context.Context, of hookOwner) (o webhooks.Owner, err error) {
+	switch {
+	case of.tenant != "":
+		t, err := s.tenant(ctx, of.tenant)
+		if err != nil {
+			return o, err
 		}
+		o = webhooks.OfTenant(t)
+	case of.counterparty != "":
+		c, err := s.store.Counterparty(ctx, of.counterparty)
+		if err != nil {
+			return o, err
+		}
+		o = webhooks.OfCounterparty(c)
 	}
 	if s.webhooks == nil {
-		return t, tenancy.Errorf(tenancy.ErrRefused, "this service has no webhooks")
+		return o, tenancy.Errorf(tenancy.ErrRefused, "this service has no webhooks")
 	}
-	return t, nil
+	return o, nil
 }
 
-func (s *server) webhook(ctx context.Context, tenant string, in OneWebhook) (t tenancy.Tenant, h tenancy.Webhook,
-	err error) {
-	if t, err = s.webhookOwner(ctx, tenant); err == nil {
-		h, err = s.store.Webhook(ctx, t.ID, in.Webhook)
+func (s *server) webhook(ctx context.Context, of hookOwner, in OneWebhook) (h tenancy.Webhook, err error) {
+	o, err := s.webhookOwner(ctx, of)
+	if err != nil {
+		return h, err
 	}
-	return t, h, err
+	return s.store.Webhook(ctx, o.ID(), in.Webhook)
 }
 
 func viewWebhook(h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
@@ -208,12 +302,12 @@ func (s *server) showWebhook(ctx context.Context, h tenancy.Webhook) (client.Web
 	return viewWebhook(h, counts[h.ID]), err
 }
 
-func (s *server) listWebhooks(ctx context.Context, tenant string, in Paged) (*List[client.Webhook], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+func (s *server) listWebhooks(ctx context.Context, of hookOwner, in Paged) (*List[client.Webhook], error) {
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Webhooks(ctx, t.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.Webhooks(ctx, o.ID(), in.Cursor, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -232,21 +326,21 @@ func webhookSettings(in client.Webhook) webhooks.Settings {
 		ServerCA: in.ServerCA}
 }
 
-func (s *server) createWebhook(ctx context.Context, tenant string, in client.Webhook) (*Created[client.Webhook],
+func (s *server) createWebhook(ctx context.Context, of hookOwner, in client.Webhook) (*Created[client.Webhook],
 	error) {
-	t, err := s.webhookOwner(ctx, tenant)
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	h, secret, err := s.webhooks.Create(ctx, t, webhookSettings(in), actor(ctx), s.now())
+	h, secret, err := s.webhooks.Create(ctx, o, webhookSettings(in), actor(ctx), s.now())
 	view := viewWebhook(h, store.DeliveryCount{})
 	view.Secret = secret
 	return &Created[client.Webhook]{ETag: etag(h.Version), Body: view,
-		Location: prefix + client.WebhooksPath(tenant, h.Name)}, err
+		Location: prefix + of.path(h.Name)}, err
 }
 
-func (s *server) getWebhook(ctx context.Context, tenant string, in OneWebhook) (*Entity[client.Webhook], error) {
-	_, h, err := s.webhook(ctx, tenant, in)
+func (s *server) getWebhook(ctx context.Context, of hookOwner, in OneWebhook) (*Entity[client.Webhook], error) {
+	h, err := s.webhook(ctx, of, in)
 	if err != nil {
 		return nil, err
 	}
@@ -254,9 +348,9 @@ func (s *server) getWebhook(ctx context.Context, tenant string, in OneWebhook) (
 	return &Entity[client.Webhook]{etag(h.Version), view}, err
 }
 
-func (s *server) changeWebhook(ctx context.Context, tenant string, one OneWebhook, g Guarded,
+func (s *server) changeWebhook(ctx context.Context, of hookOwner, one OneWebhook, g Guarded,
 	in client.Webhook) (*Entity[client.Webhook], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +362,7 @@ func (s *server) changeWebhook(ctx context.Context, tenant string, one OneWebhoo
 	if err != nil {
 		return nil, err
 	}
-	h, err := s.webhooks.Change(ctx, t, webhookSettings(in), version, actor(ctx), s.now())
+	h, err := s.webhooks.Change(ctx, o, webhookSettings(in), version, actor(ctx), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +370,8 @@ func (s *server) changeWebhook(ctx context.Context, tenant string, one OneWebhoo
 	return &Entity[client.Webhook]{etag(h.Version), view}, err
 }
 
-func (s *server) deleteWebhook(ctx context.Context, tenant string, one OneWebhook, g Guarded) (*struct{}, error) {
-	t, err := s.webhookOwner(ctx, tenant)
+func (s *server) deleteWebhook(ctx context.Context, of hookOwner, one OneWebhook, g Guarded) (*struct{}, error) {
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
@@ -285,12 +379,12 @@ func (s *server) deleteWebhook(ctx context.Context, tenant string, one OneWebhoo
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.webhooks.Delete(ctx, t, one.Webhook, version, actor(ctx), s.now())
+	return nil, s.webhooks.Delete(ctx, o, one.Webhook, version, actor(ctx), s.now())
 }
 
-func (s *server) rotateWebhook(ctx context.Context, tenant string, one OneWebhook,
+func (s *server) rotateWebhook(ctx context.Context, of hookOwner, one OneWebhook,
 	in client.WebhookRotation) (*Entity[client.Webhook], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +392,7 @@ func (s *server) rotateWebhook(ctx context.Context, tenant string, one OneWebhoo
 	if in.OverlapHours != nil {
 		overlap = time.Duration(*in.OverlapHours) * time.Hour
 	}
-	h, secret, err := s.webhooks.Rotate(ctx, t, one.Webhook, overlap, actor(ctx), s.now())
+	h, secret, err := s.webhooks.Rotate(ctx, o, one.Webhook, overlap, actor(ctx), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -307,12 +401,12 @@ func (s *server) rotateWebhook(ctx context.Context, tenant string, one OneWebhoo
 	return &Entity[client.Webhook]{etag(h.Version), view}, err
 }
 
-func (s *server) testWebhook(ctx context.Context, tenant string, one OneWebhook) (*Entity[client.WebhookTest], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+func (s *server) testWebhook(ctx context.Context, of hookOwner, one OneWebhook) (*Entity[client.WebhookTest], error) {
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	answer, failure, err := s.webhooks.Test(ctx, t, one.Webhook, actor(ctx), s.now())
+	answer, failure, err := s.webhooks.Test(ctx, o, one.Webhook, actor(ctx), s.now())
 	out := client.WebhookTest{Accepted: failure == nil, Status: answer.Status}
 	if failure != nil {
 		out.Error = failure.Error()
@@ -329,9 +423,9 @@ func viewWebhookDelivery(d tenancy.WebhookDelivery) client.WebhookDelivery {
 	return v
 }
 
-func (s *server) listWebhookDeliveries(ctx context.Context, tenant string, one OneWebhook,
+func (s *server) listWebhookDeliveries(ctx context.Context, of hookOwner, one OneWebhook,
 	in OfState) (*List[client.WebhookDelivery], error) {
-	_, h, err := s.webhook(ctx, tenant, one)
+	h, err := s.webhook(ctx, of, one)
 	if err != nil {
 		return nil, err
 	}
@@ -339,9 +433,9 @@ func (s *server) listWebhookDeliveries(ctx context.Context, tenant string, one O
 	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID }, viewWebhookDelivery), err
 }
 
-func (s *server) getWebhookDelivery(ctx context.Context, tenant string,
+func (s *server) getWebhookDelivery(ctx context.Context, of hookOwner,
 	in OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
-	_, h, err := s.webhook(ctx, tenant, in.OneWebhook)
+	h, err := s.webhook(ctx, of, in.OneWebhook)
 	if err != nil {
 		return nil, err
 	}
@@ -351,21 +445,21 @@ func (s *server) getWebhookDelivery(ctx context.Context, tenant string,
 	return &Entity[client.WebhookDelivery]{Body: view}, err
 }
 
-func (s *server) replayWebhookDelivery(ctx context.Context, tenant string,
+func (s *server) replayWebhookDelivery(ctx context.Context, of hookOwner,
 	in OneWebhookDelivery) (*Entity[client.WebhookDelivery], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.webhooks.Replay(ctx, t, in.Webhook, in.Delivery, actor(ctx), s.now())
+	d, err := s.webhooks.Replay(ctx, o, in.Webhook, in.Delivery, actor(ctx), s.now())
 	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(d)}, err
 }
 
-func (s *server) replayDead(ctx context.Context, tenant string, one OneWebhook) (*Entity[client.WebhookReplay], error) {
-	t, err := s.webhookOwner(ctx, tenant)
+func (s *server) replayDead(ctx context.Context, of hookOwner, one OneWebhook) (*Entity[client.WebhookReplay], error) {
+	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.webhooks.ReplayDead(ctx, t, one.Webhook, actor(ctx), s.now())
+	n, err := s.webhooks.ReplayDead(ctx, o, one.Webhook, actor(ctx), s.now())
 	return &Entity[client.WebhookReplay]{Body: client.WebhookReplay{Deliveries: n}}, err
 }

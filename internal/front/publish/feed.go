@@ -37,10 +37,24 @@ type Feed struct {
 // FeedIndex is the form that lists the others. Its name is empty.
 var FeedIndex = FeedFile{ContentType: "text/plain; charset=utf-8", render: index}
 
+// SignedFeed is the name of the signed form. At the address of a counterparty's feed, it is the index.
+const SignedFeed = "certificates.jws"
+
+// PartyFeedIndex describes the feed of a counterparty for a person.
+func PartyFeedIndex(i feed.Index) []byte {
+	return fmt.Appendf(nil, "Client certificates of %d arrangements for %s, now and next. Sequence %d.\n\n"+
+		"%-17s the signed index, for perennial follow\n"+
+		"%-17s a page of the index, from 0 to %d\n"+
+		"%-17s the signed documents of some entries, at most %d\n"+
+		"%-17s one entry, with the forms of a feed\n"+
+		"\nFetch the index every %d seconds with If-None-Match. Whoever has this address can read it.\n", i.Entries, i.Name,
+		i.Sequence, SignedFeed, "pages/N", len(i.Pages)-1, "documents?id=ID", feed.MaxDocuments, "entries/ID/", i.RefreshHint)
+}
+
 // FeedFiles are the forms of a feed.
 func FeedFiles() []FeedFile {
 	return []FeedFile{
-		{Name: "certificates.jws", ContentType: "application/jose", ListsCertificates: true, render: signed,
+		{Name: SignedFeed, ContentType: "application/jose", ListsCertificates: true, render: signed,
 			about: "everything below, signed (JWS, EdDSA), for perennial follow"},
 		{Name: "jwks.json", ContentType: "application/jwk-set+json", ListsCertificates: true, render: jwks,
 			about: "keys with x5c and x5t#S256 (RFC 7517), as jwks_uri (RFC 8705)"},

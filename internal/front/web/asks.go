@@ -271,17 +271,20 @@ func (c *console) askFeed(v *view, title, verb string) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &question{title: title, verb: verb, back: v.of(""), undo: v.final()}
-	if f.FetchedAt.IsZero() {
-		q.facts = []string{v.T("The present address was never fetched.")}
-		return q, nil
+	return &question{title: title, verb: verb, back: v.of(""), undo: v.final(),
+		facts: v.endOfFeed(f.FetchedAt, f.FetchedBy)}, nil
+}
+
+// endOfFeed states what the end of a feed's address means. fetchedAt is zero if it was never fetched.
+func (v *view) endOfFeed(fetchedAt time.Time, by string) []string {
+	if fetchedAt.IsZero() {
+		return []string{v.T("The present address was never fetched.")}
 	}
-	q.facts = []string{
-		v.T("The present address was last fetched %s, by %s.", v.Away(f.FetchedAt), f.FetchedBy),
+	return []string{
+		v.T("The present address was last fetched %s, by %s.", v.Away(fetchedAt), by),
 		v.T("Receivers that follow it keep the certificates that they have, and miss the next renewal until they have the " +
 			"new address."),
 	}
-	return q, nil
 }
 
 func (c *console) askRemoveWatched(v *view) (*question, error) {

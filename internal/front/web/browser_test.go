@@ -260,11 +260,13 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	_, _, imported := c.hand(c.signIn("olga"), "tenants", importedTenants)
 	c.newWebhook(c.signIn("olga"), "/webhooks", "chat")
 	c.newWebhook(c.signIn("alice"), "/tenants/acme/webhooks", "chat")
+	bank := c.newBank(c.signIn("olga"))
+	c.newWebhook(c.signIn("olga"), bankSheet+"/webhooks", "chat")
 	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{date}", nextRun(),
 		"{webhook}", "chat", "{watched}", "acme-c4c",
 		"/watched/{secret}", c.newWatchLink(c.signIn("alice"), "acme-c4c", "erp"),
 		"/rollover/{secret}", link, "/imports/{import}", imported, "{$}", "", "/counterparty/{secret}",
-		c.newBank(c.signIn("olga")), "{counterparty}", "bank", "{round}", c.newRound(c.signIn("olga")),
+		bank, "{counterparty}", "bank", "{round}", c.newRound(c.signIn("olga")),
 		"{user}", "bob", "{receiver}", "bank", "/administrator/{secret}", c.newStopLink("ada@bank.example"))
 	queries := map[string]string{"mail-check": "?user=bob", "find": "?q=crm"}
 	of := map[string][][2]string{

@@ -6,9 +6,9 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-// feedOf returns the feed of an arrangement; nil if it has none.
+// feedOf returns the feed at a path of the API; nil if there is none.
 func (c *console) feedOf(v *view, path string) (*client.Feed, error) {
-	f, err := get[client.Feed](c, v, path+"/feed")
+	f, err := get[client.Feed](c, v, path)
 	if isGone(err) {
 		return nil, nil
 	}

@@ -44,6 +44,7 @@ var formPages = map[string]string{
 	"POST " + tenantPages + "/requests/{request}/answer":      tenantPages + "/certificates",
 	"POST " + tenantPages + "/watched":                        tenantPages + "/watched",
 	"POST " + tenantPages + "/webhooks":                       tenantPages + "/webhooks",
+	"POST " + partyPages + "/webhooks":                        partyPages + "/webhooks",
 	"POST " + tenantPages + "/watched/{watched}/certificates": tenantPages + "/watched/{watched}",
 }
 

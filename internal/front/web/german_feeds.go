@@ -10,7 +10,63 @@ var germanFeeds = []translation{
 	},
 	{"Address for %s, shown only once:", "Adresse für %s (wird nur einmal angezeigt):"},
 	{"Could not create the address", "Die Adresse konnte nicht erstellt werden"},
+	{"Address of the feed for %s, shown only once:", "Adresse des Feeds für %s (wird nur einmal angezeigt):"},
 	{"Create feed", "Feed erstellen"},
+	{"Install them automatically", "Automatisch installieren"},
+	{
+		"It lists the certificates of all tenants that are used now and next. Whoever has the address can read them and " +
+			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run:",
+		"Er enthält die Zertifikate aller Mandanten, die jetzt und als Nächstes verwendet werden. Wer die Adresse hat, " +
+			"kann sie lesen und als installiert melden. Setzen Sie sie auf dem System, das Zertifikate prüft, als " +
+			"PERENNIAL_FEED, und starten Sie:",
+	},
+	{
+		"The address was shown only once. If it is lost, ask the operators of the platform for a new one.",
+		"Die Adresse wurde nur einmal angezeigt. Wenn sie verloren ist, bitten Sie die Operatoren der Plattform um eine " +
+			"neue.",
+	},
+	{
+		"The receivers may miss the next certificates. Check whether the program that follows the feed still runs.",
+		"Die Empfänger verpassen vielleicht die nächsten Zertifikate. Prüfen Sie, ob das Programm noch läuft, das dem Feed " +
+			"folgt.",
+	},
+	{"Tenants in the feed: %s.", "Mandanten im Feed: %s."},
+	{
+		"With a feed, one program fetches the certificates of all tenants before they are used, and writes them where the " +
+			"systems read them. No certificate is installed by hand.",
+		"Mit einem Feed holt ein Programm die Zertifikate aller Mandanten, bevor sie verwendet werden, und schreibt sie " +
+			"dorthin, wo die Systeme sie lesen. Kein Zertifikat wird von Hand installiert.",
+	},
+	{"by %s", "von %s"},
+	{
+		"%s has one feed for all tenants, with this arrangement, and has not fetched it for more than 7 days.",
+		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung, und hat ihn seit mehr als 7 Tagen nicht " +
+			"abgerufen.",
+	},
+	{
+		"%s follows one feed for all tenants, with this arrangement. Generation %d was reported as installed.",
+		"%s folgt einem Feed für alle Mandanten, auch mit dieser Vereinbarung. Generation %d wurde als installiert gemeldet.",
+	},
+	{
+		"%s follows one feed for all tenants, with this arrangement. Generation %d was fetched.",
+		"%s folgt einem Feed für alle Mandanten, auch mit dieser Vereinbarung. Generation %d wurde abgerufen.",
+	},
+	{
+		"%s has one feed for all tenants, with this arrangement. It was not fetched yet.",
+		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung. Er wurde noch nicht abgerufen.",
+	},
+	{
+		"Events of the arrangements that are linked to this counterparty now, and of the certificates that they present. " +
+			"The events name the tenant.",
+		"Ereignisse der Vereinbarungen, die jetzt mit dieser Gegenpartei verknüpft sind, und der Zertifikate, die sie " +
+			"vorzeigen. Die Ereignisse nennen den Mandanten.",
+	},
+	{
+		"Events of these tenants can be sent to a chat, alerting, tickets or a program of the counterparty.",
+		"Ereignisse dieser Mandanten können an einen Chat, eine Alarmierung, Tickets oder ein Programm der Gegenpartei " +
+			"gehen.",
+	},
+	{"Show the webhooks", "Die Webhooks zeigen"},
 	{
 		"Every feed that was ever fetched was fetched within the last 7 days.",
 		"Jeder Feed, der je abgerufen wurde, wurde in den letzten 7 Tagen abgerufen.",

@@ -27,6 +27,7 @@ const (
 	onceInvitation = "invitation"
 	onceParty      = "counterparty"
 	onceWebhook    = "webhook"
+	oncePartyFeed  = "counterparty-feed"
 )
 
 // onceAge is the time in which the browser must have asked for the page.

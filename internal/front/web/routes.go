@@ -84,6 +84,8 @@ func pageTable() []page {
 		{path: "/counterparties", name: "counterparties", who: operators, menu: "Counterparties", group: "Fleet",
 			show: (*console).counterparties},
 		{path: partyPages, name: "counterparty", who: operators, show: (*console).counterparty},
+		{path: partyPages + "/webhooks", name: "counterparty-webhooks", who: operators, show: (*console).webhooks},
+		{path: partyPages + "/webhooks/{webhook}", name: "counterparty-webhook", who: operators, show: (*console).webhook},
 		{path: "/imports", name: "imports", who: operators, menu: "Import", group: "Fleet", show: (*console).imports},
 		{path: "/imports/{import}", name: "import", who: operators, show: (*console).importPage},
 		{path: "/policy", name: "policy", who: operators, menu: "Policy", group: "Rules", show: (*console).policy},
@@ -144,6 +146,7 @@ func (c *console) routeTable() []route {
 
 		{"GET " + partyLinkPages + "/calendar.ics", public, (*console).partyCalendar},
 		{"POST " + partyLinkPages + "/test", public, (*console).testParty},
+		{"POST " + partyLinkPages + "/feed", public, (*console).createFeedOnPage},
 		{"POST " + partyLinkPages + "/product", public, (*console).setPartyProduct},
 		{"POST " + partyLinkPages + "/contacts", public, (*console).proposePartyContact},
 		{"POST " + partyLinkPages + "/contacts/{contact}/confirm", public, (*console).confirmPartyContact},
@@ -170,6 +173,9 @@ func (c *console) routeTable() []route {
 		{"POST " + partyPages, operators, (*console).changeCounterparty},
 		{"POST " + partyPages + "/link", operators, (*console).linkCounterparty},
 		{"POST " + partyPages + "/link/revoke", operators, (*console).revokeCounterpartyLink},
+		{"POST " + partyPages + "/feed", operators, (*console).createPartyFeed},
+		{"POST " + partyPages + "/feed/address", operators, (*console).readdressPartyFeed},
+		{"POST " + partyPages + "/feed/revoke", operators, (*console).revokePartyFeed},
 		{"POST " + partyPages + "/contacts", operators, (*console).addCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/accept", operators,
@@ -229,6 +235,7 @@ func (c *console) routeTable() []route {
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
 	table = append(append(table, webhookRoutes("", operators)...), webhookRoutes(tenantPages, signedIn)...)
+	table = append(table, webhookRoutes(partyPages, operators)...)
 	if c.guard {
 		table = append(table, route{"POST " + guardPath + "/certificates/{fingerprint}/decision", operators,
 			(*console).decideGuarded})
@@ -251,7 +258,7 @@ func (c *console) routeTable() []route {
 	return table
 }
 
-// webhookRoutes lists the forms of the webhooks of the installation, or of a tenant.
+// webhookRoutes lists the forms of the webhooks of the installation, of a tenant, or of a counterparty.
 func webhookRoutes(below string, who audience) []route {
 	const one = "/webhooks/{webhook}"
 	return []route{

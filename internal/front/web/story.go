@@ -26,6 +26,7 @@ type roll struct {
 	hours        []client.MessageHour
 	diagnosis    *client.Diagnosis
 	feed         *client.Feed // nil if it has none
+	partyFeed    *client.Feed // that of the receiver's counterparty; nil if there is none
 	// administrator is that of the receiver.
 	administrator *client.Administrator
 }
@@ -93,7 +94,10 @@ func (c *console) addRollover(v *view, r *roll, path string) error {
 	if r.administrator, err = c.administratorOf(v, r.tenant, r.receiver.Name); err != nil {
 		return err
 	}
-	r.feed, err = c.feedOf(v, path)
+	if r.partyFeed, err = c.feedOf(v, path+"/counterparty-feed"); err != nil {
+		return err
+	}
+	r.feed, err = c.feedOf(v, path+"/feed")
 	return err
 }
 

@@ -10,9 +10,25 @@ import (
 	"github.com/perennial-pki/perennial/webhook"
 )
 
-// hookPath returns the path of the webhooks of the page's tenant or of the installation, or of something below them.
-// The API and the pages use the same paths.
-func (v *view) hookPath(parts ...string) string { return client.WebhooksPath(v.tenantName(), parts...) }
+// hookPath returns the path of the webhooks of the page's tenant or counterparty or of the installation, or of
+// something below them. The API and the pages use the same paths.
+func (v *view) hookPath(parts ...string) string {
+	if name := v.partyName(); name != "" {
+		return client.CounterpartyWebhooksPath(name, parts...)
+	}
+	return client.WebhooksPath(v.tenantName(), parts...)
+}
+
+// partyName returns the name of the counterparty that a page for operators is about; empty if it is about none.
+func (v *view) partyName() string { return v.r.PathValue("counterparty") }
+
+// hookCrumbs returns the pages above those of a webhook, with their paths.
+func (v *view) hookCrumbs() []string {
+	if name := v.partyName(); name != "" {
+		return []string{v.T("Counterparties"), "/counterparties", name, partyAt(name), v.T("Webhooks"), v.hookPath()}
+	}
+	return []string{v.T("Webhooks"), v.hookPath()}
+}
 
 func (c *console) webhooks(v *view) error {
 	list, err := paged[client.Webhook](c, v, v.hookPath())
@@ -151,6 +167,9 @@ func (v *view) deliveryState(s tenancy.WebhookState) stateOf {
 func (v *view) hookTypes() []webhook.Type {
 	var types []webhook.Type
 	for _, d := range webhook.Definitions() {
+		if v.partyName() != "" && !d.OfCounterparty() {
+			continue
+		}
 		if d.Type != webhook.Test && (d.InTenant || v.tenantName() == "") {
 			types = append(types, d.Type)
 		}

@@ -35,6 +35,32 @@ var germanCounterparties = []translation{
 		"the counterparty has a contact with the address %s already",
 		"Die Gegenpartei hat schon einen Kontakt mit der Adresse %s",
 	},
+	{
+		"the counterparty %s has a feed already: give it a new address if the present one is lost",
+		"Die Gegenpartei %s hat schon einen Feed: Geben Sie ihm eine neue Adresse, wenn die jetzige verloren ist",
+	},
+	{
+		"there is no feed of a counterparty with this arrangement",
+		"Es gibt keinen Feed einer Gegenpartei mit dieser Vereinbarung",
+	},
+	{"the counterparty has no feed: create it first", "Die Gegenpartei hat keinen Feed: Erstellen Sie ihn zuerst"},
+	{
+		"no arrangement with a client certificate is linked to the counterparty %s: link a receiver first",
+		"Mit der Gegenpartei %s ist keine Vereinbarung mit Client-Zertifikat verknüpft: Verknüpfen Sie zuerst einen " +
+			"Empfänger",
+	},
+	{
+		"%d arrangements are linked to the counterparty %s: a feed has at most %d",
+		"%d Vereinbarungen sind mit der Gegenpartei %s verknüpft: Ein Feed hat höchstens %d",
+	},
+	{
+		"the feed of the counterparty %s changes faster than it can be read: try again later",
+		"Der Feed der Gegenpartei %s ändert sich schneller, als er gelesen werden kann: Versuchen Sie es später noch einmal",
+	},
+	{
+		"%s is not about an arrangement: a webhook of a counterparty cannot have it",
+		"%s betrifft keine Vereinbarung: Ein Webhook einer Gegenpartei kann es nicht haben",
+	},
 	{"the counterparty has no such contact", "Die Gegenpartei hat keinen solchen Kontakt"},
 	{
 		"the host %s belongs to another counterparty: remove it there first",

@@ -88,8 +88,8 @@ type installed struct {
 	Program     string `json:"program"`
 }
 
-// report notifies the sender that this receiver accepts the generations.
-func (f *Follower) report(ctx context.Context, r installed) error {
+// report notifies the sender that this receiver accepts generations: those of an [installed], or of a [feed.Report].
+func (f *Follower) report(ctx context.Context, r any) error {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -8,6 +8,11 @@
 // newest: whoever controls the connection can withhold a newer one, which is reported when the document's validity
 // ends.
 //
+// At the address of a counterparty's feed is an index with an entry for each arrangement. The promise then holds for
+// each entry: its last good document stays until the index names another one. An entry leaves when a signed and newer
+// index does not name it. The signature covers the number of entries and, by their digests, the pages and the
+// documents, so a cut index is not valid. An index without entries is not valid either.
+//
 // The steps of a round are: lock, fetch, render, save the old files in the state file, write and rename each file,
 // check, apply ConfigMaps, reload, and report. The state file is written before each step that an interruption must not
 // hide.
@@ -52,6 +57,8 @@ type Config struct {
 	State   string // path of the state file; default: beside the first file
 	// Every is the period, from a minute to a day; 0 for the one that the feed suggests.
 	Every time.Duration
+	// Shrink accepts an index from which most entries have left at once.
+	Shrink bool
 	// Kubernetes is the API server for outputs that are ConfigMaps; nil if there are none.
 	Kubernetes *Kubernetes
 
@@ -75,6 +82,8 @@ type Follower struct {
 	then    string
 	state   string
 	every   time.Duration
+	shrink  bool
+	wait    func(ctx context.Context, d time.Duration) error // replaced by tests
 	api     *Kubernetes
 	client  *http.Client
 	run     Runner
@@ -99,7 +108,8 @@ func New(c Config) (*Follower, error) {
 		return nil, fmt.Errorf("invalid period %v: use %v to %v", c.Every, minPause, maxPause)
 	}
 	f := &Follower{address: a, outputs: slices.Clone(c.Outputs), check: c.Check, then: c.Then, state: c.State,
-		every: c.Every, api: c.Kubernetes, client: guarded(c.Client), run: c.Run, now: c.Now, log: c.Log,
+		every: c.Every, shrink: c.Shrink, wait: sleep, api: c.Kubernetes, client: guarded(c.Client), run: c.Run,
+		now: c.Now, log: c.Log,
 		files: files{sync: syncFile}}
 	return f, f.places()
 }
@@ -208,19 +218,20 @@ func (f *Follower) round(ctx context.Context) (hint time.Duration, err error) {
 		return 0, err
 	}
 	away := f.refresh(ctx, &s)
-	if s.document == nil {
+	refreshHint, validUntil, known := s.freshness()
+	if !known {
 		return 0, away
 	}
-	hint = time.Duration(min(s.document.RefreshHint, int(maxPause/time.Second))) * time.Second
-	if now := f.now(); now.After(s.document.ValidUntil) {
+	hint = time.Duration(min(refreshHint, int(maxPause/time.Second))) * time.Second
+	if now := f.now(); now.After(validUntil) {
 		f.log.Warn("the feed's document is stale: check the sender, or what caches the feed", "host", f.address.host(),
-			"valid_until", s.document.ValidUntil.UTC())
+			"valid_until", validUntil.UTC())
 	}
 	if away != nil && !s.Pending { // the document that is written may be withdrawn, or the feed may be back soon
 		return hint, away
 	}
 	// What has begun is finished: a stop between the files and the reload would leave them apart.
-	return hint, errors.Join(away, f.install(context.WithoutCancel(ctx), &s))
+	return hint, errors.Join(away, s.missing, f.install(context.WithoutCancel(ctx), &s))
 }
 
 // refresh replaces the document of a state by the feed's present one.
@@ -232,14 +243,22 @@ func (f *Follower) refresh(ctx context.Context, s *state) error {
 	if got.unchanged {
 		return nil
 	}
+	if feed.IsIndex(got.signed) {
+		return f.refreshIndex(ctx, s, got)
+	}
 	d, err := feed.Verify(got.signed, f.address.secret, f.address.thumbprint)
 	if err != nil {
 		return fmt.Errorf("the feed at %s: %w", f.address.host(), err)
 	}
 	if d.Sequence < s.Sequence {
-		return fmt.Errorf("the feed at %s is at sequence %d, after %d: an old copy is served, so it is not used",
-			f.address.host(), d.Sequence, s.Sequence)
+		return f.older(d.Sequence, s.Sequence)
 	}
 	s.Sequence, s.ETag, s.Signed, s.document = d.Sequence, got.etag, got.signed, &d
 	return f.save(*s)
+}
+
+// older returns the error about a document or an index that is older than the last one.
+func (f *Follower) older(got, last uint64) error {
+	return fmt.Errorf("the feed at %s is at sequence %d, after %d: an old copy is served, so it is not used",
+		f.address.host(), got, last)
 }

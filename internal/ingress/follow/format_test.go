@@ -214,11 +214,11 @@ func TestATemplateGetsTheValues(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		`{{`:                        "read the template",
-		`{{nothing}}`:               `function "nothing" not defined`,
-		`{{.Nothing}}`:              "can't evaluate field Nothing",
-		`{{/* */}} `:                "the result is empty",
-		`{{range 5000000}}x{{end}}`: "larger than 4 MiB",
+		`{{`:           "read the template",
+		`{{nothing}}`:  `function "nothing" not defined`,
+		`{{.Nothing}}`: "can't evaluate field Nothing",
+		`{{/* */}} `:   "the result is empty",
+		`{{range 70}}{{printf "%1000000d" 1}}{{end}}`: "larger than 64 MiB",
 	} {
 		testenv.Check(t, os.WriteFile(file, []byte(text), 0o600))
 		f, err := ReadFormat(file)

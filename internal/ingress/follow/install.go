@@ -6,14 +6,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
+
+	"github.com/perennial-pki/perennial/internal/feed"
 )
 
 // install writes what the state's document asks for, if it differs from what is there or if the last reload failed.
 func (f *Follower) install(ctx context.Context, s *state) error {
-	v, err := NewView(*s.document, f.now())
+	v, of, err := f.view(s)
 	if err != nil {
 		return err
 	}
@@ -29,11 +33,30 @@ func (f *Follower) install(ctx context.Context, s *state) error {
 		if err := f.apply(ctx, s, rendered, changed, digest); err != nil {
 			return err
 		}
-		f.log.Info("the certificates are installed", "tenant", v.Tenant, "arrangement", v.Arrangement,
-			"sequence", v.Sequence, "generations", generations(v), "written", f.written())
+		if v.ofParty() {
+			f.log.Info("the certificates are installed", "counterparty", v.Tenant, "sequence", v.Sequence, "entries", len(of),
+				"certificates", len(v.Certificates), "written", f.written())
+		} else {
+			f.log.Info("the certificates are installed", "tenant", v.Tenant, "arrangement", v.Arrangement,
+				"sequence", v.Sequence, "generations", generations(v), "written", f.written())
+		}
+	}
+	if s.index != nil {
+		f.reportEntries(ctx, s, of)
+		return nil
 	}
 	f.reportOnce(ctx, s, v)
 	return nil
+}
+
+// view returns what the state's document asks for now. For the feed of a counterparty, of has the generations of each
+// entry by ID.
+func (f *Follower) view(s *state) (v View, of map[string][]int, err error) {
+	if s.index != nil {
+		return partyView(*s.index, s.entries.of, f.now())
+	}
+	v, err = NewView(*s.document, f.now())
+	return v, nil, err
 }
 
 // changed reports whether a file differs from what is rendered.
@@ -178,6 +201,40 @@ func (f *Follower) reportOnce(ctx context.Context, s *state, v View) {
 	}
 	s.Reported = &r
 	if err := f.save(*s); err != nil {
+		f.log.Warn("the report to the sender will be repeated", "error", err)
+	}
+}
+
+// reportEntries is reportOnce for the entries of a counterparty's feed. of has the generations of each by ID.
+func (f *Follower) reportEntries(ctx context.Context, s *state, of map[string][]int) {
+	var changed []feed.InstalledEntry
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		e := s.entries.of[id]
+		r := feed.InstalledEntry{ID: id, Sequence: e.Document.Sequence, Generations: of[id]}
+		if e.Reported == nil || !reflect.DeepEqual(*e.Reported, r) {
+			changed = append(changed, r)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	pace := &pacer{wait: f.wait}
+	for part := range slices.Chunk(changed, feed.MaxReports) {
+		err := pace.next(ctx)
+		if err == nil {
+			err = f.report(ctx, feed.Report{Program: f.program(), Entries: part})
+		}
+		if err != nil {
+			f.log.Warn("the report to the sender failed, and is repeated in the next round", "error", err)
+			break
+		}
+		for _, r := range part {
+			e := s.entries.of[r.ID]
+			e.Reported = &r
+			s.entries.of[r.ID] = e
+		}
+	}
+	if err := f.saveEntries(s.entries); err != nil {
 		f.log.Warn("the report to the sender will be repeated", "error", err)
 	}
 }

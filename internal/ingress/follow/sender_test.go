@@ -162,6 +162,7 @@ type receiver struct {
 	ran    []string // commands
 	// fails returns the error of a command; nil for success.
 	fails func(command string) error
+	wait  func(ctx context.Context, d time.Duration) error // instead of a pause; nil for a pause
 	log   *strings.Builder
 }
 
@@ -196,6 +197,9 @@ func (r *receiver) follower() *Follower {
 	r.t.Helper()
 	f, err := New(r.config)
 	testenv.Check(r.t, err)
+	if r.wait != nil {
+		f.wait = r.wait
+	}
 	return f
 }
 

@@ -7,12 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/feed"
 )
 
 // maxState limits a state file: the signed document and the old files, in base64.
-const maxState = 32 << 20
+const maxState = 512 << 20
 
 // state is kept from one round to the next, in a file with mode 0600.
 type state struct {
@@ -33,6 +34,20 @@ type state struct {
 	Reported *installed `json:"reported,omitempty"`
 
 	document *feed.Document // that of Signed; nil if there is none
+	index    *feed.Index    // that of Signed, if it is the feed of a counterparty
+	entries  *entries       // of the index
+	missing  error          // states which entries are not up to date; nil if all are
+}
+
+// freshness returns the times of the document or the index; known is false if there is none.
+func (s *state) freshness() (refreshHint int, validUntil time.Time, known bool) {
+	switch {
+	case s.index != nil:
+		return s.index.RefreshHint, s.index.ValidUntil, true
+	case s.document != nil:
+		return s.document.RefreshHint, s.document.ValidUntil, true
+	}
+	return 0, time.Time{}, false
 }
 
 // A savedFile is a file as it was before it was replaced.
@@ -71,6 +86,9 @@ func (f *Follower) load() (s state, err error) {
 	if s.Signed == "" {
 		return s, nil
 	}
+	if feed.IsIndex(s.Signed) {
+		return f.loadIndex(s)
+	}
 	d, err := feed.Verify(s.Signed, f.address.secret, f.address.thumbprint)
 	if err != nil {
 		f.log.Warn("the document in the state file is damaged, and is fetched again", "file", f.state)
@@ -78,6 +96,25 @@ func (f *Follower) load() (s state, err error) {
 		return s, nil
 	}
 	s.document = &d
+	return s, nil
+}
+
+// loadIndex completes a state with its index and the entries. If one of them is damaged, both are fetched again.
+func (f *Follower) loadIndex(s state) (state, error) {
+	index, err := feed.VerifyIndex(s.Signed, f.address.secret, f.address.thumbprint)
+	if err != nil {
+		f.log.Warn("the document in the state file is damaged, and is fetched again", "file", f.state)
+		s.Signed, s.ETag = "", ""
+		return s, nil
+	}
+	if s.entries, err = f.loadEntries(); err != nil {
+		return s, err
+	}
+	if s.entries == nil {
+		s.ETag = ""
+		return s, nil
+	}
+	s.index = &index
 	return s, nil
 }
 

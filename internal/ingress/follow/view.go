@@ -20,9 +20,12 @@ import (
 // A View is a document at an instant: the certificates that a receiver accepts now. Templates read it. Its texts have
 // no control characters and no line breaks, whatever the document contains.
 type View struct {
+	// Tenant and Arrangement name the sender. In the feed of a counterparty, Tenant is the name of the counterparty, and
+	// Arrangement is empty.
 	Tenant, Arrangement string
 	Sequence            uint64
-	// Certificates are those to accept, in the order of their generations. There is at least one.
+	// Certificates are those to accept, in the order of their generations. There is at least one. In the feed of a
+	// counterparty, they are ordered by tenant and arrangement first, and each is there once.
 	Certificates []Certificate
 	// CAs are the CAs above them, and those of Certificates that signed themselves.
 	CAs []Certificate
@@ -30,6 +33,9 @@ type View struct {
 
 // A Certificate has the values of a certificate in the forms that products compare.
 type Certificate struct {
+	// Tenant and Arrangement name the sender; both are empty for a CA.
+	Tenant, Arrangement string
+
 	Generation int        // 0 for a CA
 	State      feed.State // empty for a CA
 	// RemoveAfter is the time from which the certificate is not written any more; nil if that is not known.
@@ -54,45 +60,63 @@ var errNothingLeft = errors.New("every certificate of the feed has expired or wa
 
 // NewView returns what a document asks to accept at an instant. Certificates that have expired, or whose time to be
 // removed has come, are left out.
-func NewView(d feed.Document, now time.Time) (View, error) {
-	v := View{Tenant: oneLine(d.Tenant), Arrangement: oneLine(d.Arrangement), Sequence: d.Sequence}
+func NewView(d feed.Document, now time.Time) (v View, err error) {
+	v = View{Tenant: oneLine(d.Tenant), Arrangement: oneLine(d.Arrangement), Sequence: d.Sequence}
+	if v.Certificates, err = certificatesOf(d, now); err != nil {
+		return View{}, err
+	}
+	if v.CAs, err = authoritiesOf(v.Certificates, d.CAs, now); err != nil {
+		return View{}, err
+	}
+	return v, nil
+}
+
+// certificatesOf returns the certificates of a document to accept at an instant. There is at least one.
+func certificatesOf(d feed.Document, now time.Time) (all []Certificate, err error) {
 	for _, c := range d.Certificates {
 		parsed, err := c.Parsed()
 		if err != nil {
-			return View{}, fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
+			return nil, fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
 		}
 		if now.After(parsed.NotAfter) || c.RemoveAfter != nil && now.After(*c.RemoveAfter) {
 			continue
 		}
 		values := valuesOf(parsed)
+		values.Tenant, values.Arrangement = oneLine(d.Tenant), oneLine(d.Arrangement)
 		values.Generation, values.State, values.RemoveAfter = c.Generation, c.State, c.RemoveAfter
-		v.Certificates = append(v.Certificates, values)
+		all = append(all, values)
 	}
-	if len(v.Certificates) == 0 {
-		return View{}, errNothingLeft
+	if len(all) == 0 {
+		return nil, errNothingLeft
 	}
-	var cas []*x509.Certificate
-	for _, der := range d.CAs {
-		parsed, err := x509.ParseCertificate(der)
+	return all, nil
+}
+
+// authoritiesOf returns the CAs above certificates, and those of the certificates that signed themselves. Each is there
+// once, and valid at now.
+func authoritiesOf(certificates []Certificate, cas [][]byte, now time.Time) (all []Certificate, err error) {
+	var parsed []*x509.Certificate
+	for _, der := range cas {
+		ca, err := x509.ParseCertificate(der)
 		if err != nil {
-			return View{}, fmt.Errorf("a CA of the feed: %w", err)
+			return nil, fmt.Errorf("a CA of the feed: %w", err)
 		}
-		cas = append(cas, parsed)
+		parsed = append(parsed, ca)
 	}
-	cas = above(v.Certificates, cas)
-	for _, c := range v.Certificates {
+	parsed = above(certificates, parsed)
+	for _, c := range certificates {
 		if signedItself(c.parsed) {
-			cas = append(cas, c.parsed)
+			parsed = append(parsed, c.parsed)
 		}
 	}
 	seen := map[string]bool{}
-	for _, c := range cas {
+	for _, c := range parsed {
 		if !now.After(c.NotAfter) && !seen[string(c.Raw)] {
-			v.CAs = append(v.CAs, valuesOf(c))
+			all = append(all, valuesOf(c))
 		}
 		seen[string(c.Raw)] = true
 	}
-	return v, nil
+	return all, nil
 }
 
 // above returns the CAs that have issued one of the certificates, or a CA above it. The sender chooses the others, and

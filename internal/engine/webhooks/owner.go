@@ -1,0 +1,87 @@
+package webhooks
+
+import (
+	"context"
+	"slices"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+	"github.com/perennial-pki/perennial/webhook"
+)
+
+// An Owner is whose webhooks a call is about: a tenant, a counterparty, or the installation, which is the zero value.
+type Owner struct {
+	tenant       tenancy.Tenant
+	counterparty tenancy.Counterparty
+}
+
+// OfTenant returns a tenant as an owner; the installation for the zero value.
+func OfTenant(t tenancy.Tenant) Owner { return Owner{tenant: t} }
+
+// OfCounterparty returns a counterparty as an owner.
+func OfCounterparty(c tenancy.Counterparty) Owner { return Owner{counterparty: c} }
+
+// ID returns the ID of the owner, by which the store finds its webhooks; empty for the installation.
+func (o Owner) ID() string { return o.tenant.ID + o.counterparty.ID }
+
+// most returns the maximum number of webhooks of the owner, and its name for errors.
+func (o Owner) most() (n int, whose string) {
+	switch {
+	case o.tenant.ID != "":
+		return MostOfTenant, o.tenant.Name
+	case o.counterparty.ID != "":
+		return MostOfCounterparty, o.counterparty.Name
+	}
+	return MostOfInstallation, "the installation"
+}
+
+// about returns the arrangement or the credential that the data of an event are about; nil if they are about something
+// else.
+func about(d webhook.Data) (arrangement, credential *string) {
+	switch d := d.(type) {
+	case *webhook.RolloverVerdictData:
+		return &d.Arrangement, nil
+	case *webhook.RolloverCutOverData:
+		return &d.Arrangement, nil
+	case *webhook.RolloverAtRiskData:
+		return &d.Arrangement, nil
+	case *webhook.FeedSilentData:
+		return &d.Arrangement, nil
+	case *webhook.CertificateExpiringData:
+		return nil, &d.Credential
+	case *webhook.CertificateRenewedData:
+		return nil, &d.Credential
+	case *webhook.CertificateRevokedData:
+		return nil, &d.Credential
+	case *webhook.CertificateRetiredData:
+		return nil, &d.Credential
+	}
+	return nil, nil
+}
+
+// links are the arrangements of some tenants that are linked to counterparties at the moment.
+type links []store.LinkedArrangement
+
+// linksFor reads the links that decide which of the webhooks get an event; none if no counterparty has one of them.
+func linksFor(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, tenants []string) (links, error) {
+	var ids []string
+	for _, h := range hooks {
+		if h.CounterpartyID != "" && !slices.Contains(ids, h.CounterpartyID) {
+			ids = append(ids, h.CounterpartyID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return tx.LinkedTo(ctx, ids, tenants)
+}
+
+// reach reports whether a counterparty gets an event: it is about an arrangement that is linked to it, or about a
+// certificate that such an arrangement presents.
+func (l links) reach(counterpartyID string, e webhook.Event) bool {
+	arrangement, credential := about(e.Data)
+	return slices.ContainsFunc(l, func(a store.LinkedArrangement) bool {
+		return a.CounterpartyID == counterpartyID && a.Tenant == e.Common().Tenant &&
+			(arrangement != nil && a.Arrangement == *arrangement || credential != nil && a.Credential == *credential)
+	})
+}
