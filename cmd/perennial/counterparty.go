@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -81,25 +82,19 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 }
 
 type counterpartyListCmd struct {
-	listing
+	searched
 	Host string `help:"Only the counterparty that this host belongs to."`
-	Text string `arg:"" optional:"" help:"Only those whose name contains this text."`
+	Text string `arg:"" optional:"" help:"As --query."`
 }
 
 func (c *counterpartyListCmd) Run(e env) error {
-	query := url.Values{}
-	if c.Host != "" {
-		query.Set("host", c.Host)
-	}
-	if c.Text != "" {
-		query.Set("name", c.Text)
-	}
 	path := "/counterparties"
-	if len(query) > 0 {
-		path += "?" + query.Encode()
+	if c.Host != "" {
+		path += "?host=" + url.QueryEscape(c.Host)
 	}
-	return list(&c.listing, e, path, "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
-		"No counterparties. Hosts that several tenants name: perennial counterparty proposals",
+	c.Query = cmp.Or(c.Query, c.Text)
+	return list(&c.listing, e, c.search(path), "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
+		c.none("No counterparties. Hosts that several tenants name: perennial counterparty proposals"),
 		func(v client.Counterparty) []any {
 			return []any{v.Name, v.DisplayName, v.Tenants, strings.Join(v.Hosts, ", "), when(v.VisitedAt)}
 		})

@@ -95,14 +95,14 @@ func (c *webhookCreateCmd) Run(e env) error {
 }
 
 type webhookListCmd struct {
-	listing
+	searched
 	ofOwner
 }
 
 func (c *webhookListCmd) Run(e env) error {
 	const header = "NAME\tFORMAT\tHOST\tEVENTS\tLAST ACCEPTED\tQUEUED\tDEAD\tPROBLEM"
-	return list(&c.listing, e, client.WebhooksPath(c.Tenant), header,
-		"No webhooks. Create one: perennial webhook create NAME --endpoint URL", func(v client.Webhook) []any {
+	return list(&c.listing, e, c.search(client.WebhooksPath(c.Tenant)), header,
+		c.none("No webhooks. Create one: perennial webhook create NAME --endpoint URL"), func(v client.Webhook) []any {
 			return []any{v.Name, v.Format, v.Host, eventsText(v), when(v.DeliveredAt), v.Queued, v.Dead,
 				cmp.Or(problemText(v), "-")}
 		})

@@ -34,9 +34,9 @@ func TestWebhooksReadBackAsWritten(t *testing.T) {
 		if _, err := r.Webhook(ctx, ofB.TenantID, ofA.Name); !isKind(err, tenancy.ErrNotFound) {
 			t.Errorf("of another tenant: %v", err)
 		}
-		all, err := r.Webhooks(ctx, "", "", 10)
+		all, _, err := r.Webhooks(ctx, "", Page{Limit: 10})
 		r.same("of the installation", err, all, []tenancy.Webhook{whole})
-		all, err = r.Webhooks(ctx, ofA.TenantID, ofA.ID, 10)
+		all, _, err = r.Webhooks(ctx, ofA.TenantID, Page{After: Place{ID: ofA.ID}, Limit: 10})
 		r.same("after the last", err, len(all), 0)
 		all, err = r.AllWebhooks(ctx, "w1", 10)
 		r.same("all", err, all, []tenancy.Webhook{ofA, ofB})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -45,28 +46,34 @@ func registerAdministrators(r *router) {
 // listAdministrators lists one entry for each receiver.
 func (s *server) listAdministrators(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
 	Receiver string `query:"receiver" maxLength:"63" doc:"Lists only the administrator of this receiver."`
 }) (*List[client.Administrator], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
 	var receivers []tenancy.Receiver
+	var next store.Place
 	if in.Receiver != "" {
 		r, err := s.store.Receiver(ctx, t.ID, in.Receiver)
 		if err != nil {
 			return nil, err
 		}
 		receivers = []tenancy.Receiver{r}
-	} else if receivers, err = s.store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1); err != nil {
+	} else if receivers, next, err = s.store.Receivers(ctx, t.ID, page); err != nil {
 		return nil, err
 	}
 	known, err := s.mailedTo(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(receivers, in.Limit, func(r tenancy.Receiver) string { return r.ID }, known.view), nil
+	return listed(receivers, next, in.Sort, known.view), nil
 }
 
 // mailedTo holds the rows about the administrators of a tenant's receivers.

@@ -41,15 +41,21 @@ func registerOwned[I, J, O any](r *router, e endpoint, whole func(*server, conte
 	register(r, e, ofTenant)
 }
 
+// WebhookPage holds the parameters of a page of webhooks.
+type WebhookPage struct {
+	Searched
+	Sort string `query:"sort" enum:"created,-created,name,-name,host,-host" doc:"Order: by creation, by name, or by the host of the endpoint. A minus sign reverses it."`
+}
+
 func registerWebhooks(r *router) {
 	registerOwned(r, endpoint{method: http.MethodGet, summary: "List the webhooks%s"},
-		func(s *server, ctx context.Context, in *Paged) (*List[client.Webhook], error) {
+		func(s *server, ctx context.Context, in *WebhookPage) (*List[client.Webhook], error) {
 			return s.listWebhooks(ctx, "", *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
-			Paged
+			WebhookPage
 		}) (*List[client.Webhook], error) {
-			return s.listWebhooks(ctx, in.Tenant, in.Paged)
+			return s.listWebhooks(ctx, in.Tenant, in.WebhookPage)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, status: http.StatusCreated, summary: "Create a webhook%s"},
 		func(s *server, ctx context.Context, in *struct{ Body client.Webhook }) (*Created[client.Webhook], error) {
@@ -208,12 +214,16 @@ func (s *server) showWebhook(ctx context.Context, h tenancy.Webhook) (client.Web
 	return viewWebhook(h, counts[h.ID]), err
 }
 
-func (s *server) listWebhooks(ctx context.Context, tenant string, in Paged) (*List[client.Webhook], error) {
+func (s *server) listWebhooks(ctx context.Context, tenant string, in WebhookPage) (*List[client.Webhook], error) {
 	t, err := s.webhookOwner(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Webhooks(ctx, t.ID, in.Cursor, in.Limit+1)
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Webhooks(ctx, t.ID, page)
 	if err != nil {
 		return nil, err
 	}
@@ -222,8 +232,7 @@ func (s *server) listWebhooks(ctx context.Context, tenant string, in Paged) (*Li
 		ids[i] = h.ID
 	}
 	counts, err := s.store.CountDeliveries(ctx, ids)
-	return pageOf(rows, in.Limit, func(h tenancy.Webhook) string { return h.ID },
-		func(h tenancy.Webhook) client.Webhook { return viewWebhook(h, counts[h.ID]) }), err
+	return listed(rows, next, in.Sort, func(h tenancy.Webhook) client.Webhook { return viewWebhook(h, counts[h.ID]) }), err
 }
 
 func webhookSettings(in client.Webhook) webhooks.Settings {

@@ -24,8 +24,7 @@ func partyAt(name string, parts ...string) string {
 
 // counterparties lists the counterparties, with the proposals above them.
 func (c *console) counterparties(v *view) error {
-	query := url.Values{"name": {v.r.URL.Query().Get("name")}, "counts": {"true"}}
-	list, err := paged[client.Counterparty](c, v, "/counterparties?"+query.Encode())
+	list, err := paged[client.Counterparty](c, v, v.listPath("/counterparties?counts=true"))
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ var germanCounterparties = []translation{
 		"No certificates are presented to your systems yet.",
 		"Ihren Systemen werden noch keine Zertifikate vorgelegt.",
 	},
-	{"No counterparties found.", "Keine Gegenparteien gefunden."},
+	{"No counterparties yet.", "Noch keine Gegenparteien."},
 	{"No new certificate", "Kein neues Zertifikat"},
 	{"No receivers with certificates are linked.", "Es sind keine Empfänger mit Zertifikaten verknüpft."},
 	{"Not confirmed", "Nicht bestätigt"},

@@ -14,6 +14,28 @@ type object struct {
 	id   string // if it is not part of the text
 }
 
+// shownID is the number of characters of an ID that tell the objects of a list apart.
+const shownID = 8
+
+// auditedParty returns the page of the counterparty that an entry is about. Hosts that were dismissed have none.
+func auditedParty(e client.Event, verb, name string) string {
+	if e.Tenant != "" || verb == "deleted" || verb == "proposal-dismissed" {
+		return ""
+	}
+	return partyAt(name)
+}
+
+// auditedWebhook returns the page of the webhook that an entry is about.
+func auditedWebhook(e client.Event, verb string) string {
+	if verb == "deleted" {
+		return ""
+	}
+	if e.Tenant == "" {
+		return "/" + e.Object
+	}
+	return "/tenants/" + e.Object
+}
+
 // object returns the object of an entry of the audit log.
 func (v *view) object(e client.Event) object {
 	var detail struct{ Name, User, Account string }
@@ -28,8 +50,24 @@ func (v *view) object(e client.Event) object {
 		}
 	case "certificate", "credential":
 		o.path = in(first, "certificates")
-	case "key-user", "receiver", "it-contacts":
+	case "key-user":
+		if o.path = in(e.Tenant, "people", rest); verb == "deleted" {
+			o.path = in(e.Tenant, "people")
+		}
+	case "it-contacts":
 		o.path = in(e.Tenant, "people")
+	case "receiver":
+		o.path = in(e.Tenant, "administrators")
+	case "administrator":
+		if o.path = in(e.Tenant, "administrators"); e.Tenant == "" {
+			o.path = partyAt(first)
+		}
+	case "counterparty":
+		o.path = auditedParty(e, verb, first)
+	case "webhook":
+		o.path = auditedWebhook(e, verb)
+	case "tests":
+		o = object{v.T("tests of receivers"), "/test-rounds/" + e.Object, e.Object}
 	case "scope", "scoping-project":
 		o.path = in(e.Tenant, "scope")
 	case "tenant", "arrangements":
@@ -56,7 +94,7 @@ func (v *view) object(e client.Event) object {
 			o.text = detail.Account
 		}
 	case "authority":
-		o.path = "/authorities"
+		o = object{v.T("CA %s", e.Object[:min(len(e.Object), shownID)]), "/authorities", e.Object}
 	case "run":
 		o.path = "/runs"
 	case "guard":
