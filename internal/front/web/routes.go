@@ -256,6 +256,7 @@ func webhookRoutes(below string, who audience) []route {
 	const one = "/webhooks/{webhook}"
 	return []route{
 		{"POST " + below + "/webhooks", who, (*console).createWebhook},
+		{"POST " + below + one, who, (*console).changeWebhook},
 		{"POST " + below + one + "/test", who, (*console).testWebhook},
 		{"POST " + below + one + "/rotate", who, (*console).rotateWebhook},
 		{"POST " + below + one + "/switch", who, (*console).switchWebhook},
