@@ -76,6 +76,9 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 		if p.ProposedBy != "" {
 			text += " (proposed: accept it with perennial counterparty contact accept " + v.Name + " " + p.ID + ")"
 		}
+		if !p.StoppedAt.IsZero() {
+			text += ", no mails since " + moment(p.StoppedAt) + " (" + p.StoppedFor + "): add another contact"
+		}
 		lines = append(lines, "contact", text)
 	}
 	return c.show(e, v, lines...)
@@ -189,6 +192,7 @@ type counterpartyContactCmd struct {
 	Add    counterpartyContactAddCmd    `cmd:"" help:"Add a contact, after the others."`
 	Accept counterpartyContactAcceptCmd `cmd:"" help:"Accept a contact that the page of the counterparty has proposed."`
 	Link   counterpartyContactLinkCmd   `cmd:"" help:"Create an address of the page for one contact, in their language and time zone."`
+	Resume counterpartyContactResumeCmd `cmd:"" help:"Mail a contact again whose address was reported as not existing."`
 	Remove counterpartyContactRemoveCmd `cmd:"" help:"Remove a contact. Their address of the page ends."`
 }
 
@@ -230,6 +234,16 @@ func (c *counterpartyContactLinkCmd) Run(e env) error {
 		return err
 	}
 	return c.show(e, v, "page", v.URL)
+}
+
+type counterpartyContactResumeCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactResumeCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "resume")})
+	return err
 }
 
 type counterpartyContactRemoveCmd struct {

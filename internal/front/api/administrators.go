@@ -83,6 +83,8 @@ type mailedTo struct {
 	links          map[string][]tenancy.Link        // by the ID of the receiver
 	parties        map[string]tenancy.Counterparty
 	told           map[string]map[tenancy.NoticeKind]time.Time // by the ID of the counterparty
+	contacts       map[string][]tenancy.CounterpartyContact    // by the ID of the counterparty
+	stopped        map[string]map[string]tenancy.Administrator // by the ID of the counterparty, and by address
 }
 
 func (s *server) mailedTo(ctx context.Context, t tenancy.Tenant) (known mailedTo, err error) {
@@ -114,7 +116,10 @@ func (s *server) mailedTo(ctx context.Context, t tenancy.Tenant) (known mailedTo
 		known.links[a.ReceiverID] = append(known.links[a.ReceiverID], links[a.ID]...)
 	}
 	known.mails, known.parties = mails, parties
-	return known, errors.Join(err1, err2, err3)
+	var err5 error
+	known.contacts, err4 = s.store.CounterpartyContacts(ctx, partyIDs)
+	known.stopped, err5 = s.stoppedContacts(ctx, partyIDs)
+	return known, errors.Join(err1, err2, err3, err4, err5)
 }
 
 func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
@@ -128,6 +133,9 @@ func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
 		v.OpenedAt = later(v.OpenedAt, party.VisitedAt)
 		for kind, at := range k.told[party.ID] {
 			mailed(&v, kind, at)
+		}
+		if last, none := unreached(k.contacts[party.ID], k.stopped[party.ID]); none {
+			v.StoppedAt, v.StoppedFor = last.StoppedAt, string(last.StoppedFor)
 		}
 		return v
 	}

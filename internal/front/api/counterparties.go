@@ -185,8 +185,9 @@ func (s *server) counterpartyView(ctx context.Context, c tenancy.Counterparty) (
 	contacts, err2 := s.store.CounterpartyContacts(ctx, []string{c.ID})
 	counts, _, err3 := s.counterpartyCounts(ctx, c.ID)
 	v = viewCounterparty(c, tenants[c.ID])
-	v.Contacts, v.Counts = viewPeople(contacts[c.ID]), &counts
-	return v, errors.Join(err1, err2, err3)
+	people, err4 := s.viewMailed(ctx, c.ID, contacts[c.ID])
+	v.Contacts, v.Counts = people, &counts
+	return v, errors.Join(err1, err2, err3, err4)
 }
 
 // counterpartyCounts returns the numbers of a counterparty with the list that they count.

@@ -97,6 +97,19 @@ var germanCounterparties = []translation{
 		"No certificates are presented to your systems yet.",
 		"Ihren Systemen werden noch keine Zertifikate vorgelegt.",
 	},
+	{"(no mails since %s: %s)", "(keine Mails seit %s: %s)"},
+	{"Add another contact. They can undo it with the link in their last mail.",
+		"Fügen Sie einen anderen Kontakt hinzu. Mit dem Link in der letzten Mail lässt es sich rückgängig machen."},
+	{"Add the person who is responsible now.", "Fügen Sie die Person hinzu, die jetzt zuständig ist."},
+	{"Correct the address: add the contact again with the right one, and remove this one.",
+		"Berichtigen Sie die Adresse: Fügen Sie den Kontakt mit der richtigen neu hinzu, und entfernen Sie diesen."},
+	{"Mail %s again", "%s wieder Mails senden"},
+	{
+		"No contact of %s gets mails. Write to one of them yourself, and ask your hosting team to add another contact.",
+		"Kein Kontakt von %s erhält Mails. Schreiben Sie selbst an einen davon, und bitten Sie Ihr Hosting-Team, einen " +
+			"weiteren Kontakt hinzuzufügen.",
+	},
+	{"The contact gets mails again.", "Der Kontakt erhält wieder Mails."},
 	{"No counterparties yet.", "Noch keine Gegenparteien."},
 	{"No new certificate", "Kein neues Zertifikat"},
 	{"No receivers with certificates are linked.", "Es sind keine Empfänger mit Zertifikaten verknüpft."},
@@ -195,8 +208,6 @@ var germanCounterparties = []translation{
 		"This is an example for %s. The other certificates are installed in the same way.",
 		"Dies ist ein Beispiel für %s. Die anderen Zertifikate werden auf dieselbe Weise installiert.",
 	},
-	{"The receiver belongs to %s.", "Der Empfänger gehört zu %s."},
-	{"Contacts:", "Ansprechpartner:"},
 	{"This address is for %s.", "Diese Adresse ist für %s."},
 	{"This is correct", "Das ist richtig"},
 	{

@@ -174,6 +174,8 @@ func (c *console) routeTable() []route {
 		{"POST " + partyPages + "/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/accept", operators,
 			(*console).acceptCounterpartyContact},
+		{"POST " + partyPages + "/contacts/{contact}/resume", operators,
+			(*console).resumeCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/remove", operators,
 			(*console).removeCounterpartyContact},
 		{"POST /counterparty-proposals/{host}/accept", operators, (*console).acceptProposal},

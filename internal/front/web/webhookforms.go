@@ -34,8 +34,8 @@ func (v *view) specialWebhookInputs() []input {
 	}
 }
 
-// changedWebhookInputs returns the fields of the form that changes a webhook: those that its format has. Secrets are not
-// shown.
+// changedWebhookInputs returns the fields of the form that changes a webhook: those that its format has. Secrets are
+// not shown.
 func (v *view) changedWebhookInputs(h client.Webhook) []input {
 	unchanged := v.T("Empty: it stays as it is.")
 	all := []input{{name: "url", label: v.T("URL"), kind: "url", attributes: plain,
