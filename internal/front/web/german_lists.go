@@ -6,6 +6,7 @@ var germanLists = []translation{
 	{"Arrangement or host", "Vereinbarung oder Host"},
 	{"By %s", "Von %s"},
 	{"CA %s", "CA %s"},
+	{"Checked by %s", "Geprüft von %s"},
 	{"Entries about this object", "Einträge zu diesem Objekt"},
 	{"Its entries of the audit log", "Einträge des Protokolls dazu"},
 	{"Name begins with", "Name beginnt mit"},
