@@ -1833,7 +1833,7 @@ func boardTable(v *view, all []client.Rollover, label func(client.Rollover) stri
 						return templ_7745c5c3_Err
 					}
 				} else if r.AtRisk {
-					templ_7745c5c3_Err = at(v, r.Deadline).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = dayIn(v, r.Deadline).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -7,7 +7,7 @@ var germanLists = []translation{
 	{"By %s", "Von %s"},
 	{"CA %s", "CA %s"},
 	{"Checked by %s", "Geprüft von %s"},
-	{"Entries about this object", "Einträge zu diesem Objekt"},
+	{"All about it", "Alles dazu"},
 	{"Its entries of the audit log", "Einträge des Protokolls dazu"},
 	{"Name begins with", "Name beginnt mit"},
 	{"Name or e-mail", "Name oder E-Mail"},
