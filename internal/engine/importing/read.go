@@ -285,7 +285,8 @@ func (r *reader) tenants(text string) {
 }
 
 func (r *reader) people(text string) {
-	r.table(peopleFile, text, peopleColumns, []string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
+	r.table(peopleFile, text, peopleColumns,
+		[]string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
 			p := Person{Name: cell("name"), Email: cell("email"), DisplayName: cell("display_name"), line: line,
 				Preferences: tenancy.Preferences{Language: strings.ToLower(cell("language")), Zone: cell("zone")}}
 			r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))

@@ -9,6 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 	"github.com/perennial-pki/perennial/webhook"
 )
@@ -202,16 +203,16 @@ func (s *server) webhook(ctx context.Context, tenant string, in OneWebhook) (t t
 	return t, h, err
 }
 
-func viewWebhook(h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
+func viewWebhook(ctx context.Context, h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
 	return client.Webhook{Name: h.Name, Format: h.Format, Types: h.Types, Template: h.Template, Disabled: !h.Enabled,
 		Host: h.Host, CreatedBy: h.CreatedBy, CreatedAt: h.CreatedAt, Queued: n.Queued, Dead: n.Dead,
 		Dropped: h.Health.Dropped, DeliveredAt: h.Health.DeliveredAt, FailingSince: h.Health.FailingSince,
-		LastError: h.Health.LastError, RetryAt: h.Health.RetryAt}
+		LastError: said(ctx, h.Health.LastError), RetryAt: h.Health.RetryAt}
 }
 
 func (s *server) showWebhook(ctx context.Context, h tenancy.Webhook) (client.Webhook, error) {
 	counts, err := s.store.CountDeliveries(ctx, []string{h.ID})
-	return viewWebhook(h, counts[h.ID]), err
+	return viewWebhook(ctx, h, counts[h.ID]), err
 }
 
 func (s *server) listWebhooks(ctx context.Context, tenant string, in WebhookPage) (*List[client.Webhook], error) {
@@ -232,7 +233,9 @@ func (s *server) listWebhooks(ctx context.Context, tenant string, in WebhookPage
 		ids[i] = h.ID
 	}
 	counts, err := s.store.CountDeliveries(ctx, ids)
-	return listed(rows, next, in.Sort, func(h tenancy.Webhook) client.Webhook { return viewWebhook(h, counts[h.ID]) }), err
+	return listed(rows, next, in.Sort, func(h tenancy.Webhook) client.Webhook {
+		return viewWebhook(ctx, h, counts[h.ID])
+	}), err
 }
 
 func webhookSettings(in client.Webhook) webhooks.Settings {
@@ -248,7 +251,7 @@ func (s *server) createWebhook(ctx context.Context, tenant string, in client.Web
 		return nil, err
 	}
 	h, secret, err := s.webhooks.Create(ctx, t, webhookSettings(in), actor(ctx), s.now())
-	view := viewWebhook(h, store.DeliveryCount{})
+	view := viewWebhook(ctx, h, store.DeliveryCount{})
 	view.Secret = secret
 	return &Created[client.Webhook]{ETag: etag(h.Version), Body: view,
 		Location: prefix + client.WebhooksPath(tenant, h.Name)}, err
@@ -324,14 +327,18 @@ func (s *server) testWebhook(ctx context.Context, tenant string, one OneWebhook)
 	answer, failure, err := s.webhooks.Test(ctx, t, one.Webhook, actor(ctx), s.now())
 	out := client.WebhookTest{Accepted: failure == nil, Status: answer.Status}
 	if failure != nil {
-		out.Error = failure.Error()
+		out.Error = words.Error(words.Of(ctx), failure)
 	}
 	return &Entity[client.WebhookTest]{Body: out}, err
 }
 
-func viewWebhookDelivery(d tenancy.WebhookDelivery) client.WebhookDelivery {
+// said returns a stored text in the language of the reader.
+func said(ctx context.Context, stored string) string { return words.Say(ctx, tenancy.ReadText(stored)) }
+
+func viewWebhookDelivery(ctx context.Context, d tenancy.WebhookDelivery) client.WebhookDelivery {
 	v := client.WebhookDelivery{ID: d.ID, EventID: d.EventID, Type: d.Type, Subject: d.Subject, State: d.State,
-		Attempts: d.Attempts, Status: d.Status, LastError: d.LastError, CreatedAt: d.CreatedAt, EndedAt: d.EndedAt}
+		Attempts: d.Attempts, Status: d.Status, LastError: said(ctx, d.LastError), CreatedAt: d.CreatedAt,
+		EndedAt: d.EndedAt}
 	if d.State == tenancy.WebhookQueued {
 		v.NextAt = d.NextAt
 	}
@@ -345,7 +352,8 @@ func (s *server) listWebhookDeliveries(ctx context.Context, tenant string, one O
 		return nil, err
 	}
 	rows, err := s.store.WebhookDeliveries(ctx, h.ID, in.State, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID }, viewWebhookDelivery), err
+	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID },
+		func(d tenancy.WebhookDelivery) client.WebhookDelivery { return viewWebhookDelivery(ctx, d) }), err
 }
 
 func (s *server) getWebhookDelivery(ctx context.Context, tenant string,
@@ -355,7 +363,7 @@ func (s *server) getWebhookDelivery(ctx context.Context, tenant string,
 		return nil, err
 	}
 	d, err := s.store.WebhookDelivery(ctx, h.ID, in.Delivery)
-	view := viewWebhookDelivery(d)
+	view := viewWebhookDelivery(ctx, d)
 	view.Event = d.Payload
 	return &Entity[client.WebhookDelivery]{Body: view}, err
 }
@@ -367,7 +375,7 @@ func (s *server) replayWebhookDelivery(ctx context.Context, tenant string,
 		return nil, err
 	}
 	d, err := s.webhooks.Replay(ctx, t, in.Webhook, in.Delivery, actor(ctx), s.now())
-	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(d)}, err
+	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(ctx, d)}, err
 }
 
 func (s *server) replayDead(ctx context.Context, tenant string, one OneWebhook) (*Entity[client.WebhookReplay], error) {
