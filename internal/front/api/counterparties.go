@@ -158,6 +158,9 @@ func (s *server) createCounterparty(ctx context.Context,
 // linkHosts links the receivers of all tenants that name hosts of a counterparty, and closes the proposals for these
 // hosts.
 func (s *server) linkHosts(ctx context.Context, tx *store.Tx, c tenancy.Counterparty, patterns []string) error {
+	if err := tx.LockLinks(ctx); err != nil {
+		return err
+	}
 	for _, pattern := range patterns {
 		hosts := []string{pattern}
 		if strings.HasPrefix(pattern, ".") {
