@@ -119,8 +119,8 @@ type listing struct {
 // searched holds the flags of commands that list things of which some can be chosen, in several orders.
 type searched struct {
 	listing
-	Query string `placeholder:"TEXT" help:"Only what contains this text; for accounts and tokens, what begins with it."`
-	Sort  string `placeholder:"ORDER" help:"Order, such as created or name; -name is the reverse."`
+	Query string `placeholder:"TEXT" help:"Only what contains this text; of tokens, those whose name begins with it."`
+	Sort  string `placeholder:"ORDER" help:"Order, such as created or name. A minus sign reverses it: --sort=-name."`
 }
 
 // search adds the flags to a path of the API.
