@@ -19,7 +19,7 @@ type Administrator struct {
 	TestedAt            time.Time `json:"tested_at,omitzero" doc:"When they tested on their page."`
 	RemindedAt          time.Time `json:"reminded_at,omitzero"`
 	DoneAt              time.Time `json:"done_at,omitzero" doc:"When they were mailed that nothing is left to do."`
-	StoppedAt           time.Time `json:"stopped_at,omitzero" doc:"Since when they get no mails."`
+	StoppedAt           time.Time `json:"stopped_at,omitzero" doc:"Since when they get no mails. For a counterparty: since when none of its contacts does."`
 	StoppedFor          string    `json:"stopped_for,omitempty" enum:"asked,passed-on,bounced" doc:"Why they get no mails: they asked for it, they named another person, or the address does not exist."`
 	Failure             string    `json:"failure,omitempty" doc:"Answer of the mail server to the latest mail, if it could not be delivered."`
 }

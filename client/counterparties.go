@@ -27,6 +27,8 @@ type CounterpartyContact struct {
 	Zone        string    `json:"zone,omitempty" maxLength:"64" example:"Europe/Berlin" doc:"IANA name; empty for UTC."`
 	ProposedBy  string    `json:"proposed_by,omitempty" readOnly:"true" doc:"Present if the page named the contact and no operator has accepted it yet."`
 	ConfirmedAt time.Time `json:"confirmed_at,omitzero" readOnly:"true" doc:"When the data were confirmed on the page. A claim: whoever has its address can do that."`
+	StoppedAt   time.Time `json:"stopped_at,omitzero" readOnly:"true" doc:"Since when the contact gets no mails."`
+	StoppedFor  string    `json:"stopped_for,omitempty" readOnly:"true" enum:"asked,passed-on,bounced" doc:"Why the contact gets no mails: they asked for it, they named another person, or the address does not exist."`
 }
 
 // CounterpartyCounts counts the certificates that the receivers of a counterparty must accept, by state.

@@ -9,7 +9,7 @@ import (
 // ImportFiles holds the files of an import.
 type ImportFiles struct {
 	Tenants      string              `json:"tenants,omitempty" doc:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation), issuer (which renews its certificate; empty: the default one)."`
-	People       string              `json:"people,omitempty" doc:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
+	People       string              `json:"people,omitempty" doc:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no), display_name, language (en, de), zone."`
 	Arrangements string              `json:"arrangements,omitempty" doc:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates []ImportCertificate `json:"certificates,omitempty" doc:"Certificates of new tenants, each with its private key."`
 	Password     string              `json:"password,omitempty" doc:"Password of the PKCS#12 files and encrypted keys that have none of their own."`

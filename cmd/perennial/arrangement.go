@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -81,13 +82,15 @@ func (c *receiverSetCmd) Run(e env) error {
 }
 
 type receiverPeopleCmd struct {
-	listing
+	searched
 	Tenant string `arg:""`
 }
 
 func (c *receiverPeopleCmd) Run(e env) error {
-	return list(&c.listing, e, in(c.Tenant, "administrators"), "RECEIVER\tADMINISTRATOR\tSENT\tOPENED\tTESTED\tREMINDED\t",
-		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp", func(a client.Administrator) []any {
+	const header = "RECEIVER\tADMINISTRATOR\tSENT\tOPENED\tTESTED\tREMINDED\t"
+	return list(&c.listing, e, c.search(in(c.Tenant, "administrators")), header,
+		c.none("No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp"),
+		func(a client.Administrator) []any {
 			note := a.Failure
 			if !a.StoppedAt.IsZero() {
 				note = "stopped: " + a.StoppedFor
@@ -98,13 +101,13 @@ func (c *receiverPeopleCmd) Run(e env) error {
 }
 
 type receiverListCmd struct {
-	listing
+	searched
 	Tenant string `arg:""`
 }
 
 func (c *receiverListCmd) Run(e env) error {
-	return list(&c.listing, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
-		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
+	return list(&c.listing, e, c.search(in(c.Tenant, "receivers")), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
+		c.none("No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp"),
 		func(r client.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
 }
 
@@ -383,14 +386,19 @@ func identifiers(all []tenancy.Identifier) string {
 }
 
 type arrangementListCmd struct {
-	listing
-	Tenant string `arg:""`
+	searched
+	Tenant   string `arg:""`
+	Receiver string `help:"Only arrangements with this receiver."`
 }
 
 func (c *arrangementListCmd) Run(e env) error {
-	return list(&c.listing, e, in(c.Tenant, "arrangements"),
-		"NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial "+
-			"arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
+	path := in(c.Tenant, "arrangements")
+	if c.Receiver != "" {
+		path += "?receiver=" + url.QueryEscape(c.Receiver)
+	}
+	return list(&c.listing, e, c.search(path), "NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION",
+		c.none("No arrangements yet. Add one: perennial arrangement create "+c.Tenant+" crm-to-erp --receiver erp "+
+			"--endpoint https://..."),
 		func(a client.Arrangement) []any {
 			return []any{a.Name, a.Receiver, a.Endpoint, a.Authentication, a.Strategy, a.Generation}
 		})

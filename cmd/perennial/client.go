@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -111,6 +114,38 @@ func (c *remote) show(e env, v any, lines ...any) error {
 type listing struct {
 	remote
 	Limit int `default:"1000" help:"Maximum number of lines; 0 for all."`
+}
+
+// searched holds the flags of commands that list things of which some can be chosen, in several orders.
+type searched struct {
+	listing
+	Query string `placeholder:"TEXT" help:"Only what contains this text; of tokens, those whose name begins with it."`
+	Sort  string `placeholder:"ORDER" help:"Order, such as created or name. A minus sign reverses it: --sort=-name."`
+}
+
+// search adds the flags to a path of the API.
+func (c *searched) search(path string) string {
+	query := url.Values{}
+	for name, value := range map[string]string{"q": c.Query, "sort": c.Sort} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	switch {
+	case len(query) == 0:
+		return path
+	case strings.Contains(path, "?"):
+		return path + "&" + query.Encode()
+	}
+	return path + "?" + query.Encode()
+}
+
+// none returns the text for an empty list.
+func (c *searched) none(text string) string {
+	if c.Query != "" {
+		return "Nothing fits " + strconv.Quote(c.Query) + "."
+	}
+	return text
 }
 
 // list prints things as JSON, or as a table, page by page. Instead of an empty table it prints none.

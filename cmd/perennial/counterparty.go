@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -79,31 +80,28 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 		if p.ProposedBy != "" {
 			text += " (proposed: accept it with perennial counterparty contact accept " + v.Name + " " + p.ID + ")"
 		}
+		if !p.StoppedAt.IsZero() {
+			text += ", no mails since " + moment(p.StoppedAt) + " (" + p.StoppedFor + "): add another contact"
+		}
 		lines = append(lines, "contact", text)
 	}
 	return c.show(e, v, lines...)
 }
 
 type counterpartyListCmd struct {
-	listing
+	searched
 	Host string `help:"Only the counterparty that this host belongs to."`
-	Text string `arg:"" optional:"" help:"Only those whose name contains this text."`
+	Text string `arg:"" optional:"" help:"As --query."`
 }
 
 func (c *counterpartyListCmd) Run(e env) error {
-	query := url.Values{}
-	if c.Host != "" {
-		query.Set("host", c.Host)
-	}
-	if c.Text != "" {
-		query.Set("name", c.Text)
-	}
 	path := "/counterparties"
-	if len(query) > 0 {
-		path += "?" + query.Encode()
+	if c.Host != "" {
+		path += "?host=" + url.QueryEscape(c.Host)
 	}
-	return list(&c.listing, e, path, "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
-		"No counterparties. Hosts that several tenants name: perennial counterparty proposals",
+	c.Query = cmp.Or(c.Query, c.Text)
+	return list(&c.listing, e, c.search(path), "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
+		c.none("No counterparties. Hosts that several tenants name: perennial counterparty proposals"),
 		func(v client.Counterparty) []any {
 			return []any{v.Name, v.DisplayName, v.Tenants, strings.Join(v.Hosts, ", "), when(v.VisitedAt)}
 		})
@@ -198,6 +196,7 @@ type counterpartyContactCmd struct {
 	Add    counterpartyContactAddCmd    `cmd:"" help:"Add a contact, after the others."`
 	Accept counterpartyContactAcceptCmd `cmd:"" help:"Accept a contact that the page of the counterparty has proposed."`
 	Link   counterpartyContactLinkCmd   `cmd:"" help:"Create an address of the page for one contact, in their language and time zone."`
+	Resume counterpartyContactResumeCmd `cmd:"" help:"Mail a contact again whose address was reported as not existing."`
 	Remove counterpartyContactRemoveCmd `cmd:"" help:"Remove a contact. Their address of the page ends."`
 }
 
@@ -239,6 +238,16 @@ func (c *counterpartyContactLinkCmd) Run(e env) error {
 		return err
 	}
 	return c.show(e, v, "page", v.URL)
+}
+
+type counterpartyContactResumeCmd struct {
+	aCounterparty
+	ID string `arg:""`
+}
+
+func (c *counterpartyContactResumeCmd) Run(env) error {
+	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "resume")})
+	return err
 }
 
 type counterpartyContactRemoveCmd struct {

@@ -66,7 +66,7 @@ func (w *world) problems(s *store.Store, acme tenancy.Tenant) (problems []error)
 		certs := w.chain(s, tenant, last, wrong)
 		all = append(all, certs...)
 		notices, err1 := s.Notices(ctx, tenant.ID, "", 1000)
-		tasks, err2 := s.Tasks(ctx, tenant.ID, "", "", "", 1000)
+		tasks, _, err2 := s.Tasks(ctx, store.TaskChoice{TenantID: tenant.ID}, store.Page{Limit: 1000})
 		queued, err3 := s.Mails(ctx, tenant.ID, "", "", 1000)
 		check(t, errors.Join(err1, err2, err3))
 		renewed := 0

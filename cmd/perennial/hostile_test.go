@@ -274,7 +274,7 @@ func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 			t.Errorf("order %d arrived %d times", n, got)
 		}
 	}
-	if users, err := db.KeyUsers(t.Context(), acme.ID, "", 10); err != nil || len(users) > 0 {
+	if users, _, err := db.KeyUsers(t.Context(), acme.ID, store.Page{Limit: 10}); err != nil || len(users) > 0 {
 		t.Errorf("the neighbour's key user was added: %v, %v", users, err)
 	}
 	quiet, loud := median(waits[0]), median(waits[1])

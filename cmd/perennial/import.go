@@ -271,10 +271,10 @@ func (c *importApplyCmd) Run(e env) error {
 	return c.carryOut(e, c.ID, "apply", client.ImportApproval{AcceptChanges: c.AcceptChanges})
 }
 
-type importListCmd struct{ listing }
+type importListCmd struct{ searched }
 
 func (c *importListCmd) Run(e env) error {
-	return list(&c.listing, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
+	return list(&c.listing, e, c.search("/imports"), "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", c.none("No imports."),
 		func(i client.Import) []any {
 			return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt),
 				i.CreatedBy}

@@ -187,7 +187,7 @@ func verify(t *testing.T, s *store.Store, mails *sink, tenants int) {
 			certs[1].State != tenancy.Active {
 			t.Errorf("%s: %d generations: %+v", tenant.Name, len(certs), certs)
 		}
-		tasks, err := s.Tasks(ctx, tenant.ID, "", "", "", 100)
+		tasks, _, err := s.Tasks(ctx, store.TaskChoice{TenantID: tenant.ID}, store.Page{Limit: 100})
 		check(t, err)
 		users := map[string]int{}
 		for _, task := range tasks {

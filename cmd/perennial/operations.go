@@ -23,7 +23,7 @@ type taskCmd struct {
 }
 
 type taskListCmd struct {
-	listing
+	searched
 	Tenant string `arg:""`
 	User   string `help:"Tasks of this key user only."`
 	State  string `enum:",open,in-process,completed" default:"" help:"open, in-process or completed only."`
@@ -37,8 +37,8 @@ func (c *taskListCmd) Run(e env) error {
 	if c.State != "" {
 		query.Set("state", c.State)
 	}
-	return list(&c.listing, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE",
-		"No tasks.",
+	return list(&c.listing, e, c.search(in(c.Tenant, "tasks")+"?"+query.Encode()), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE",
+		c.none("No tasks."),
 		func(t client.Task) []any { return []any{t.ID, t.User, t.State, moment(t.DueAt), t.Subject, t.Note} })
 }
 
@@ -182,11 +182,18 @@ func expiry(t client.Token) string {
 	return when(t.ExpiresAt)
 }
 
-type tokenListCmd struct{ listing }
+type tokenListCmd struct {
+	searched
+	Tenant string `help:"Only tokens for this tenant."`
+}
 
 func (c *tokenListCmd) Run(e env) error {
-	return list(&c.listing, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tWORKLOAD\tEXPIRES\tLAST USED\tREVOKED",
-		"No tokens.", func(t client.Token) []any {
+	path := "/tokens"
+	if c.Tenant != "" {
+		path += "?tenant=" + url.QueryEscape(c.Tenant)
+	}
+	return list(&c.listing, e, c.search(path), "ID\tNAME\tROLE\tTENANT\tUSER\tWORKLOAD\tEXPIRES\tLAST USED\tREVOKED",
+		c.none("No tokens."), func(t client.Token) []any {
 			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, workloadOf(t), expiry(t), when(t.LastUsedAt),
 				when(t.RevokedAt)}
 		})
@@ -328,12 +335,24 @@ type eventCmd struct {
 type eventListCmd struct {
 	listing
 	Tenant string `help:"For this tenant only."`
+	Query  string `placeholder:"TEXT" help:"Only entries that contain this text, latest first."`
+	Object string `help:"Only entries about this object, such as acme/crm-to-erp, latest first."`
+	Actor  string `help:"Only entries by this actor, such as \"operator olga\", latest first."`
 }
 
 func (c *eventListCmd) Run(e env) error {
 	path := "/events"
 	if c.Tenant != "" {
 		path = in(c.Tenant, "events")
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{"q": c.Query, "object": c.Object, "actor": c.Actor} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
 	}
 	return list(&c.listing, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
 		func(v client.Event) []any {

@@ -175,13 +175,13 @@ func keep(field **string, flag string) {
 }
 
 type userListCmd struct {
-	listing
+	searched
 	Tenant string `arg:""`
 }
 
 func (c *userListCmd) Run(e env) error {
-	return list(&c.listing, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
-		"No key users, so tasks reach no one. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
+	return list(&c.listing, e, c.search(in(c.Tenant, "key-users")), "NAME\tEMAIL\tSUBSCRIBED",
+		c.none("No key users, so tasks reach no one. Add one: perennial user create "+c.Tenant+" alice alice@example.com"),
 		func(u client.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
 }
 

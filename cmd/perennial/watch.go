@@ -166,7 +166,7 @@ func (c *watchAddCmd) Run(e env) error {
 }
 
 type watchListCmd struct {
-	listing
+	searched
 	ofTenant
 }
 
@@ -175,8 +175,8 @@ func (c *watchListCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.listing, e, path, "NAME\tOWNER\tSTAGE\tRENEWAL\tVALID UNTIL\tSOURCE\tPROBLEM",
-		"No watched certificates. Watch one: perennial watch add acme-c4c --file tenant.cer --policy sap-c4c",
+	return list(&c.listing, e, c.search(path), "NAME\tOWNER\tSTAGE\tRENEWAL\tVALID UNTIL\tSOURCE\tPROBLEM",
+		c.none("No watched certificates. Watch one: perennial watch add acme-c4c --file tenant.cer --policy sap-c4c"),
 		func(v client.Watched) []any {
 			notAfter, renewal := "-", "-"
 			if v.Newest != nil {

@@ -104,14 +104,14 @@ func (c *webhookCreateCmd) Run(e env) error {
 }
 
 type webhookListCmd struct {
-	listing
+	searched
 	ofOwner
 }
 
 func (c *webhookListCmd) Run(e env) error {
 	const header = "NAME\tFORMAT\tHOST\tEVENTS\tLAST ACCEPTED\tQUEUED\tDEAD\tPROBLEM"
-	return list(&c.listing, e, c.hooks(), header,
-		"No webhooks. Create one: perennial webhook create NAME --endpoint URL", func(v client.Webhook) []any {
+	return list(&c.listing, e, c.search(c.hooks()), header,
+		c.none("No webhooks. Create one: perennial webhook create NAME --endpoint URL"), func(v client.Webhook) []any {
 			return []any{v.Name, v.Format, v.Host, eventsText(v), when(v.DeliveredAt), v.Queued, v.Dead,
 				cmp.Or(problemText(v), "-")}
 		})

@@ -93,7 +93,7 @@ func nothingToPresent(f findings) (Diagnosis, bool) {
 func addressForbidden(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    AddressForbidden,
-		Summary:  tenancy.Say("%s", f.newest().Detail),
+		Summary:  tenancy.Say("the host of the endpoint is, or resolves to, an address that is not allowed"),
 		NextStep: tenancy.Say("ask an operator to allow the range with --allow-target, or correct the endpoint"),
 		Action:   ChangeArrangement,
 	}, f.newest().Reason == outbound.ForbiddenAddress

@@ -118,7 +118,7 @@ func TestNoMessageWaitsForAHungControlIfAnAnswerIsKnown(t *testing.T) {
 	wants("with a control that hung after a change", 200)
 	end()
 
-	tokens, err := f.engine.Store.Tokens(t.Context(), "", 10)
+	tokens, _, err := f.engine.Store.Tokens(t.Context(), "", store.Page{Limit: 10})
 	check(t, err)
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		return tx.RevokeToken(t.Context(), tokens[len(tokens)-1].ID, time.Now())

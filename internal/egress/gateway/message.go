@@ -236,7 +236,8 @@ func (m *message) answerTo(err error) (status int, text string) {
 	case errors.Is(err, context.Canceled):
 		return statusSenderGone, ""
 	case errors.Is(err, outbound.ErrForbiddenAddress):
-		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name, err)
+		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name,
+			outbound.ErrForbiddenAddress)
 	case outbound.OfError(err).Reason == outbound.NoSignature:
 		return http.StatusServiceUnavailable, fmt.Sprintf("the message to %s was not sent, because %v: try again", name,
 			standing.ErrNoSignature)

@@ -112,7 +112,7 @@ func TestMessagesContinueThroughAnOutageThatBeganRightAfterAChange(t *testing.T)
 	control.down.Store(false)
 	wants("with the service back", 200)
 
-	tokens, err := f.engine.Store.Tokens(t.Context(), "", 10)
+	tokens, _, err := f.engine.Store.Tokens(t.Context(), "", store.Page{Limit: 10})
 	check(t, err)
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		return tx.RevokeToken(t.Context(), tokens[len(tokens)-1].ID, time.Now())

@@ -160,6 +160,21 @@ func TestAnEndpointMustBeAValidAddress(t *testing.T) {
 	}
 }
 
+func TestAnErrorDoesNotTellToWhichAddressANameResolvesInside(t *testing.T) {
+	for _, proxy := range []string{"", "http://192.0.2.1:3128"} {
+		endpoint, err := Endpoint("https://localhost:9/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Meet(t.Context(), &Network{}, proxy, endpoint)
+		got := OfError(err)
+		if got.Reason != ForbiddenAddress || !strings.Contains(got.Detail, "resolves to, an address that is not allowed") ||
+			strings.Contains(got.Detail, "127.0.0.1") || strings.Contains(got.Detail, "::1") {
+			t.Errorf("through proxy %q: %v: %s", proxy, got.Reason, got.Detail)
+		}
+	}
+}
+
 func TestAnAddressThatCannotBeReadIsNotDialled(t *testing.T) {
 	n := &Network{Allowed: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
 	if err := n.control(t.Context(), "tcp", "somewhere", nil); !errors.Is(err, ErrForbiddenAddress) {

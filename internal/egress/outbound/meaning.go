@@ -143,7 +143,7 @@ func OfError(err error) Reading {
 	case strings.Contains(r.Detail, standing.ErrNoSignature.Error()): // crypto/tls keeps the text alone
 		r.Reason, r.Detail = NoSignature, standing.ErrNoSignature.Error()
 	case errors.Is(err, ErrForbiddenAddress):
-		r.Reason = ForbiddenAddress
+		r.Reason, r.Detail = ForbiddenAddress, ErrForbiddenAddress.Error() // net.OpError adds the address
 	case errors.As(err, &dns):
 		r.Reason, r.Detail = NameUnresolved, Unresolved(dns)
 	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded):

@@ -64,8 +64,10 @@ type Network struct {
 	Resolver *net.Resolver
 }
 
-// ErrForbiddenAddress is returned for an endpoint whose address is in a range that is not allowed.
-var ErrForbiddenAddress = errors.New("this address is not allowed for receivers")
+// ErrForbiddenAddress is returned for an endpoint whose address is in a range that is not allowed. It does not contain
+// the address: whoever chooses a name must not learn to which address it resolves inside.
+var ErrForbiddenAddress = errors.New("the host is, or resolves to, an address that is not allowed for receivers: an " +
+	"operator can allow it with --allow-target, for one tenant and port or for all")
 
 // special are ranges that netip does not distinguish from public ones.
 var special = []netip.Prefix{
@@ -156,8 +158,7 @@ func (n *Network) Check(to netip.AddrPort) error {
 		forbidden = forbidden || p.Contains(address)
 	}
 	if forbidden {
-		return fmt.Errorf("%w: %s is not public; an operator can allow it with --allow-target, for one tenant and port or "+
-			"for all", ErrForbiddenAddress, netip.AddrPortFrom(address, to.Port()))
+		return ErrForbiddenAddress
 	}
 	return nil
 }
@@ -166,7 +167,7 @@ func (n *Network) Check(to netip.AddrPort) error {
 func (n *Network) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("%w: %s", ErrForbiddenAddress, address)
+		return ErrForbiddenAddress
 	}
 	return n.Check(to)
 }

@@ -81,7 +81,7 @@ func (n *Network) checkName(ctx context.Context, address string) error {
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		return fmt.Errorf("%w: port %q", ErrForbiddenAddress, service)
+		return ErrForbiddenAddress
 	}
 	if one, err := netip.ParseAddr(host); err == nil {
 		return n.Check(netip.AddrPortFrom(one, uint16(port)))

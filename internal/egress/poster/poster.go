@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,13 +113,17 @@ func retryAfter(text string) time.Duration {
 
 // Errors of a request. They contain nothing of the URL.
 var (
-	errAddress = errors.New("the URL of the webhook is not valid: correct it")
-	errAnswer  = errors.New("the answer of the endpoint is not valid HTTP")
-	errTime    = errors.New("the endpoint did not answer within 10 seconds")
+	errAddress = tenancy.Failure("the URL of the webhook is not valid: correct it")
+	errAnswer  = tenancy.Failure("the answer of the endpoint is not valid HTTP")
+	errTime    = tenancy.Failure("the endpoint did not answer within 10 seconds")
+	errClosed  = tenancy.Failure("the endpoint closed the connection without an answer")
+	errRefused = tenancy.Failure("nothing listens at the port of the endpoint (connection refused)")
+	errDenied  = tenancy.Failure("the host of the webhook is, or resolves to, an address that is not allowed: choose " +
+		"another one, or ask an operator to allow it with --allow-target")
 )
 
-// withoutURL returns the error of a request without the URL. Only errors of the network and of TLS keep their text,
-// because net/http quotes the server in others.
+// withoutURL returns the error of a request without the URL, and without addresses of this network. Only errors of the
+// network and of TLS keep their text, because net/http quotes the server in others.
 func withoutURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -128,16 +133,38 @@ func withoutURL(err error) error {
 		err = of.Err
 	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return errors.New(outbound.Unresolved(dns))
-	}
 	var network net.Error
 	var unverified *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
-	if errors.Is(err, outbound.ErrForbiddenAddress) || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF) ||
-		errors.As(err, &unverified) || errors.As(err, &unknown) || errors.As(err, &record) || errors.As(err, &network) {
+	switch {
+	case errors.As(err, &dns):
+		return unresolved(dns)
+	case errors.Is(err, outbound.ErrForbiddenAddress):
+		return errDenied
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errRefused
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return errClosed
+	case errors.As(err, &unverified), errors.As(err, &unknown):
+		return tenancy.Failure("the certificate of the endpoint is not trusted: %v", err)
+	case errors.As(err, &record):
+		return tenancy.Failure("the endpoint does not speak TLS: %v", err)
+	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &network):
+		return tenancy.Failure("the connection to the endpoint failed: %v", err)
 	}
 	return errAnswer
+}
+
+// unresolved states why the name of an endpoint could not be resolved.
+func unresolved(dns *net.DNSError) error {
+	switch {
+	case dns.IsNotFound:
+		return tenancy.Failure("the host %s does not exist", dns.Name)
+	case dns.IsTimeout:
+		return tenancy.Failure("the DNS server did not answer in time when %s was looked up", dns.Name)
+	}
+	return tenancy.Failure("the DNS server failed when %s was looked up", dns.Name)
 }

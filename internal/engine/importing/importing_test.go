@@ -239,9 +239,10 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 		t.Errorf("what is there already: %s", again.Problems)
 	}
 
-	latest, err := e.Store.Imports(t.Context(), "", 1)
+	latest, _, err := e.Store.Imports(t.Context(), "", store.Page{Sort: "-created", Limit: 1})
 	check(t, err)
-	earlier, err := e.Store.Imports(t.Context(), again.ID, 1)
+	earlier, _, err := e.Store.Imports(t.Context(), "", store.Page{Sort: "-created", Limit: 1,
+		After: store.Place{ID: again.ID}})
 	check(t, err)
 	if len(latest) != 1 || latest[0].ID != again.ID || len(earlier) != 1 || earlier[0].ID != i.ID {
 		t.Errorf("the list is not the latest first: %v, %v", latest, earlier)

@@ -241,9 +241,22 @@ func hasKey(m map[string]int, key string) bool {
 	return ok
 }
 
+// Columns of the tables.
+var (
+	tenantColumns = []string{"name", "display_name", "key_type", "mail_for_tasks", "issuer"}
+	peopleColumns = []string{"tenant", "role", "name", "email", "subscribed", "display_name", "language", "zone"}
+
+	arrangementColumns = []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email",
+		"scenario", "endpoint", "strategy", "probe_path", "server_key_pin", "identifies_by"}
+)
+
+// Columns lists the columns of the tables of tenants, people and arrangements, by the name of the table.
+func Columns() map[string][]string {
+	return map[string][]string{"tenants": tenantColumns, "people": peopleColumns, "arrangements": arrangementColumns}
+}
+
 func (r *reader) tenants(text string) {
-	r.table(tenantsFile, text, []string{"name", "display_name", "key_type", "mail_for_tasks", "issuer"},
-		[]string{"name"},
+	r.table(tenantsFile, text, tenantColumns, []string{"name"},
 		func(line int, cell func(string) string) {
 			name := cell("name")
 			if u := r.units[name]; u != nil {
@@ -272,8 +285,7 @@ func (r *reader) tenants(text string) {
 }
 
 func (r *reader) people(text string) {
-	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed", "display_name",
-		"language", "zone"},
+	r.table(peopleFile, text, peopleColumns,
 		[]string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
 			p := Person{Name: cell("name"), Email: cell("email"), DisplayName: cell("display_name"), line: line,
 				Preferences: tenancy.Preferences{Language: strings.ToLower(cell("language")), Zone: cell("zone")}}
@@ -310,9 +322,7 @@ func (r *reader) people(text string) {
 }
 
 func (r *reader) arrangements(text string) {
-	columns := []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email", "scenario",
-		"endpoint", "strategy", "probe_path", "server_key_pin", "identifies_by"}
-	r.table(arrangementsFile, text, columns, []string{"tenant", "name", "receiver", "endpoint"},
+	r.table(arrangementsFile, text, arrangementColumns, []string{"tenant", "name", "receiver", "endpoint"},
 		func(line int, cell func(string) string) {
 			a := Arrangement{line: line, Receiver: tenancy.Receiver{Name: cell("receiver"), DisplayName: cell("receiver_name"),
 				ContactName: cell("contact_name"), ContactEmail: cell("contact_email")}}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -90,7 +91,7 @@ func TestKeyUsersAreNotifiedOnceWhenTheOldCertificateExpiresTooEarly(t *testing.
 		"one"}; !slices.Equal(got, want) {
 		t.Errorf("the notices are %q", got)
 	}
-	keyUsers, err := f.store.KeyUsers(t.Context(), acme.ID, "", 100)
+	keyUsers, _, err := f.store.KeyUsers(t.Context(), acme.ID, store.Page{Limit: 100})
 	check(t, err)
 	if !slices.Equal(mailed, []string{"alice"}) || tasks != len(keyUsers) {
 		t.Errorf("mails to %q, and %d tasks for %d key users", mailed, tasks, len(keyUsers))

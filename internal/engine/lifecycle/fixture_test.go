@@ -175,7 +175,7 @@ func (f *fixture) scope(tenant tenancy.Tenant, yes bool, now time.Time) {
 
 func (f *fixture) tasks(tenant tenancy.Tenant) []tenancy.Task {
 	f.t.Helper()
-	tasks, err := f.store.Tasks(f.t.Context(), tenant.ID, "", "", "", 1000)
+	tasks, _, err := f.store.Tasks(f.t.Context(), store.TaskChoice{TenantID: tenant.ID}, store.Page{Limit: 1000})
 	check(f.t, err)
 	return tasks
 }

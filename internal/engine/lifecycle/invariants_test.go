@@ -169,7 +169,7 @@ func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.N
 	ctx := h.t.Context()
 	certs, err1 := h.store.Certificates(ctx, h.tenant.ID, "", 1000)
 	notices, err2 := h.store.Notices(ctx, h.tenant.ID, "", 10000)
-	tasks, err3 := h.store.Tasks(ctx, h.tenant.ID, "", "", "", 10000)
+	tasks, _, err3 := h.store.Tasks(ctx, store.TaskChoice{TenantID: h.tenant.ID}, store.Page{Limit: 10000})
 	mails, err4 := h.store.Mails(ctx, h.tenant.ID, "", "", 10000)
 	check(h.t, errors.Join(err1, err2, err3, err4))
 	return certs, notices, tasks, mails

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -419,7 +420,7 @@ func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {
 	subjects := func() (all []string) {
 		t.Helper()
 		due = nil
-		tasks, err := f.store.Tasks(t.Context(), acme.ID, "", "", "", 1000)
+		tasks, _, err := f.store.Tasks(t.Context(), store.TaskChoice{TenantID: acme.ID}, store.Page{Limit: 1000})
 		check(t, err)
 		for _, task := range tasks {
 			if task.Kind == tenancy.ByHand && task.KeyUser == "alice" {

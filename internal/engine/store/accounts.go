@@ -47,9 +47,19 @@ func (r Reader) AccountByCalendar(ctx context.Context, hash string) (tenancy.Acc
 		"SELECT "+accountColumns+"WHERE a.calendar_hash = ? AND a.calendar_hash <> ''", hash)
 }
 
-// Accounts lists accounts by name, after the given one.
-func (r Reader) Accounts(ctx context.Context, after string, limit int) ([]tenancy.Account, error) {
-	return list(ctx, r, scanAccount, "SELECT "+accountColumns+"WHERE a.name > ? ORDER BY a.name LIMIT ?", after, limit)
+var accountListing = listing[tenancy.Account]{
+	query: "SELECT " + accountColumns + "WHERE ",
+	scan:  scanAccount,
+	id:    "a.id", idOf: func(a tenancy.Account) string { return a.ID },
+	orders: map[string]order[tenancy.Account]{
+		"name": {column: "a.name", key: func(a tenancy.Account) string { return a.Name }, unique: true}},
+	begins: "a.name",
+}
+
+// Accounts returns a page of the accounts, in the order of creation or of their names. A text limits it to the accounts
+// whose name begins with it.
+func (r Reader) Accounts(ctx context.Context, p Page) ([]tenancy.Account, Place, error) {
+	return accountListing.read(ctx, r, p, "a.id <> ''")
 }
 
 // PreferencesOf reads the preferences of the accounts of key users, by the ID of the key user. If a key user has

@@ -74,7 +74,7 @@ func TestAnAccountIsDeletedWithItsSessionsAndPasskeys(t *testing.T) {
 		}
 
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteAccount(ctx, "a1") }))
-		all, err := s.Accounts(ctx, "", 10)
+		all, _, err := s.Accounts(ctx, Page{Limit: 10, Sort: "name"})
 		must(t, err)
 		keys, err = s.Passkeys(ctx, "a1")
 		must(t, err)

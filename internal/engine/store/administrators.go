@@ -41,6 +41,14 @@ func (r Reader) AdministratorsOf(ctx context.Context, tenantIDs []string) (map[s
 		" ORDER BY address")
 }
 
+// AdministratorsOfCounterparties reads everyone who was mailed for some counterparties, by the ID of the counterparty.
+func (r Reader) AdministratorsOfCounterparties(ctx context.Context, ids []string) (map[string][]tenancy.Administrator,
+	error) {
+	return groupBy(ctx, r, scanAdministrator, func(a tenancy.Administrator) string { return a.CounterpartyID },
+		"SELECT "+administratorColumns+" FROM administrators WHERE tenant_id = '' AND counterparty_id ", ids,
+		" ORDER BY address")
+}
+
 // EnsureAdministrator stores an administrator who is mailed, unless the address is known already, and returns what is
 // stored.
 func (t *Tx) EnsureAdministrator(ctx context.Context, a tenancy.Administrator) (tenancy.Administrator, error) {

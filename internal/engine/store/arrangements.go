@@ -124,10 +124,23 @@ func (r Reader) Arrangement(ctx context.Context, tenantID, name string) (tenancy
 		"SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id = ? AND name = ?", tenantID, name)
 }
 
-// Arrangements lists the arrangements of a tenant.
-func (r Reader) Arrangements(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Arrangement, error) {
-	return list(ctx, r, scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id = ? AND id > "+
-		"? ORDER BY id LIMIT ?", tenantID, after, limit)
+var arrangementListing = listing[tenancy.Arrangement]{
+	query: "SELECT " + arrangementColumns + " FROM arrangements WHERE ",
+	scan:  scanArrangement,
+	id:    "id", idOf: func(a tenancy.Arrangement) string { return a.ID },
+	orders: map[string]order[tenancy.Arrangement]{
+		"name": {column: "name", key: func(a tenancy.Arrangement) string { return a.Name }, unique: true}},
+	texts: []string{"name", "scenario", "endpoint"},
+}
+
+// Arrangements returns a page of the arrangements of a tenant, in the order of creation or of their names. The ID of a
+// receiver limits it to the arrangements of that receiver. A text is looked for in name, scenario and endpoint.
+func (r Reader) Arrangements(ctx context.Context, tenantID, receiverID string, p Page) ([]tenancy.Arrangement, Place,
+	error) {
+	if receiverID != "" {
+		return arrangementListing.read(ctx, r, p, "tenant_id = ? AND receiver_id = ?", tenantID, receiverID)
+	}
+	return arrangementListing.read(ctx, r, p, "tenant_id = ?", tenantID)
 }
 
 // ArrangementsOf reads the arrangements of many tenants, by tenant ID.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -120,25 +119,27 @@ func (r Reader) CounterpartiesOfHosts(ctx context.Context, hosts []string) (map[
 	return found, err
 }
 
-// Counterparties lists the counterparties by name, after one of them. A host limits the list to the counterparty that
-// the host belongs to, and text to those whose name or display name contains it, in upper or lower case.
-func (r Reader) Counterparties(ctx context.Context, host, text, after string, limit int) ([]tenancy.Counterparty,
-	error) {
-	condition, args := "name > ?", []any{after}
+var counterpartyListing = listing[tenancy.Counterparty]{
+	query: "SELECT " + counterpartyColumns + " FROM counterparties WHERE ",
+	scan:  scanCounterparty,
+	id:    "id", idOf: func(c tenancy.Counterparty) string { return c.ID },
+	orders: map[string]order[tenancy.Counterparty]{
+		"name": {column: "name", key: func(c tenancy.Counterparty) string { return c.Name }, unique: true}},
+	texts: []string{"name", "display_name"},
+}
+
+// Counterparties returns a page of the counterparties, in the order of creation or of their names. A host limits it to
+// the counterparty that the host belongs to. A text is looked for in name and display name.
+func (r Reader) Counterparties(ctx context.Context, host string, p Page) ([]tenancy.Counterparty, Place, error) {
+	condition, args := "id <> ''", []any(nil)
 	if host != "" {
 		in, patterns := r.among(tenancy.HostPatterns(host))
 		condition += " AND id IN (SELECT counterparty_id FROM counterparty_hosts WHERE host " + in + ")"
 		args = append(args, patterns...)
 	}
-	if text != "" {
-		// The pattern is quoted, so that a search for 50% finds that.
-		quoted := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(text))
-		condition += ` AND (lower(name) LIKE ? ESCAPE '\' OR lower(display_name) LIKE ? ESCAPE '\')`
-		args = append(args, "%"+quoted+"%", "%"+quoted+"%")
-	}
-	all, err := list(ctx, r, scanCounterparty, "SELECT "+counterpartyColumns+" FROM counterparties WHERE "+condition+
-		" ORDER BY name LIMIT ?", append(args, limit)...)
-	return r.withHosts(ctx, all, err)
+	all, next, err := counterpartyListing.read(ctx, r, p, condition, args...)
+	all, err = r.withHosts(ctx, all, err)
+	return all, next, err
 }
 
 // CreateCounterparty stores a counterparty without a page. It returns [tenancy.ErrConflict] if its name or one of its

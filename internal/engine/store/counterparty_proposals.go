@@ -25,6 +25,9 @@ func (t *Tx) propose(ctx context.Context, written ...tenancy.Arrangement) error 
 	if err != nil || len(hosts) == 0 {
 		return err
 	}
+	if err := t.lockLinks(ctx, "pg_advisory_xact_lock_shared"); err != nil {
+		return err
+	}
 	in, args := t.among(hosts)
 	known, err := list(ctx, t.Reader, scanProposal,
 		"SELECT "+proposalColumns+" FROM counterparty_proposals WHERE host "+in, args...)
@@ -46,6 +49,19 @@ func (t *Tx) propose(ctx context.Context, written ...tenancy.Arrangement) error 
 				"CONFLICT (host) DO NOTHING", host, counterpartyID)
 		}
 	}
+	return err
+}
+
+// LockLinks makes the transaction wait for those that write arrangements, and new ones wait for it, until it ends. Call
+// it before hosts are linked to a counterparty. Otherwise, an arrangement that is written at the same time would be
+// neither linked nor proposed: each of both transactions does not see yet what the other one writes.
+func (t *Tx) LockLinks(ctx context.Context) error { return t.lockLinks(ctx, "pg_advisory_xact_lock") }
+
+func (t *Tx) lockLinks(ctx context.Context, lock string) error {
+	if t.engine != Postgres { // a transaction on SQLite writes alone anyway
+		return nil
+	}
+	_, err := t.exec(ctx, "SELECT "+lock+"(hashtextextended('counterparty links', 0))")
 	return err
 }
 

@@ -77,38 +77,69 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 // searchWindow is the number of entries that one search reads, so that the cost of a page does not grow with the log.
 const searchWindow = 20000
 
-// SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain one of texts, in
-// upper or lower case, or all without texts. If a tenant is given (by name), it lists only the tenant's events. It
-// reads a bounded part of the log. next is the entry to continue before, or 0 at the beginning of the log.
-func (r Reader) SearchEvents(ctx context.Context, tenant string, texts []string, before int64, limit int) (
-	found []tenancy.Event, next int64, err error) {
-	return r.searchEvents(ctx, tenant, texts, before, limit, searchWindow)
+// An EventChoice selects entries of the audit log. Its zero value selects all.
+type EventChoice struct {
+	Tenant string // its name; entries of this tenant only
+	Own    bool   // entries of the installation only, which belong to no tenant
+	Object string
+	Actor  string
+	Texts  []string // entries that contain one of these, in upper or lower case
 }
 
-func (r Reader) searchEvents(ctx context.Context, tenant string, texts []string, before int64, limit,
-	window int) (found []tenancy.Event, next int64, err error) {
+// owner returns the condition that an index finds, with its arguments, and whether there is one.
+func (c EventChoice) owner() (condition string, args []any, limited bool) {
+	if c.Tenant != "" || c.Own {
+		return "tenant = ? AND ", []any{c.Tenant}, true
+	}
+	return "", nil, false
+}
+
+// matches returns the condition that is tested for each entry, with its arguments.
+func (c EventChoice) matches() (condition string, args []any) {
+	var all []string
+	if c.Object != "" {
+		all, args = append(all, "object = ?"), append(args, c.Object)
+	}
+	if c.Actor != "" {
+		all, args = append(all, "actor = ?"), append(args, c.Actor)
+	}
+	var texts []string
+	for _, text := range c.Texts {
+		contains, pattern := containing([]string{"actor || ' ' || action || ' ' || object || ' ' || detail"}, text)
+		texts, args = append(texts, contains), append(args, pattern...)
+	}
+	if len(texts) > 0 {
+		all = append(all, "("+strings.Join(texts, " OR ")+")")
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(all, " AND "), args
+}
+
+// SearchEvents lists events backwards, starting before an entry (0: at the last one). It reads a bounded part of the
+// log. next is the entry to continue before, or 0 at the beginning of the log.
+func (r Reader) SearchEvents(ctx context.Context, c EventChoice, before int64, limit int) (found []tenancy.Event,
+	next int64, err error) {
+	return r.searchEvents(ctx, c, before, limit, searchWindow)
+}
+
+func (r Reader) searchEvents(ctx context.Context, c EventChoice, before int64, limit, window int) (
+	found []tenancy.Event, next int64, err error) {
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	where, args := "seq < ?", []any{before}
-	if tenant != "" {
-		where, args = "tenant = ? AND "+where, []any{tenant, before}
-	}
+	owner, args, limited := c.owner()
+	where, args := owner+"seq < ?", append(args, before)
 	part, args := " FROM events WHERE "+where+" ORDER BY seq DESC LIMIT ?", append(args, window)
 	last, err := one(ctx, r, "audit log", scanOne[int64], "SELECT COALESCE(MIN(seq), 0) FROM (SELECT seq"+part+") AS w",
 		args...)
 	if err != nil {
 		return nil, 0, err
 	}
-	matches := ""
-	for i, text := range texts {
-		pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(text)) + "%"
-		matches += []string{" WHERE ", " OR "}[min(i, 1)] +
-			"LOWER(actor || ' ' || action || ' ' || object || ' ' || detail) LIKE ? ESCAPE '\\'"
-		args = append(args, pattern)
-	}
-	found, err = list(ctx, r, scanEvent,
-		"SELECT * FROM (SELECT "+eventColumns+part+") AS w"+matches+" ORDER BY seq DESC LIMIT ?", append(args, limit)...)
+	matches, more := c.matches()
+	found, err = list(ctx, r, scanEvent, "SELECT * FROM (SELECT "+eventColumns+part+") AS w"+matches+
+		" ORDER BY seq DESC LIMIT ?", append(append(args, more...), limit)...)
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -117,8 +148,8 @@ func (r Reader) searchEvents(ctx context.Context, tenant string, texts []string,
 	case last > 1:
 		next = last
 	}
-	if tenant != "" && next == last { // others' entries may be all that come before
-		more, err := r.events(ctx, "tenant = ? AND seq < ? ORDER BY seq DESC LIMIT 1", tenant, last)
+	if limited && next == last { // others' entries may be all that come before
+		more, err := r.events(ctx, owner+"seq < ? ORDER BY seq DESC LIMIT 1", c.Tenant, last)
 		if err != nil {
 			return nil, 0, err
 		}

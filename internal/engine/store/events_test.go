@@ -78,7 +78,7 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 			{"acme", []string{"/2%", "/1%"}, 10}, {"nobody", nil, 0}} {
 			before, last, got := int64(0), int64(1<<60), 0
 			for pages := 0; ; pages++ {
-				found, next, err := s.searchEvents(t.Context(), c.tenant, c.texts, before, 3, 7)
+				found, next, err := s.searchEvents(t.Context(), EventChoice{Tenant: c.tenant, Texts: c.texts}, before, 3, 7)
 				must(t, err)
 				for _, e := range found {
 					if e.Seq >= last || c.tenant != "" && e.Tenant != c.tenant {
@@ -122,6 +122,31 @@ func TestEveryPageOfTheAuditLogIsVerified(t *testing.T) {
 	}
 }
 
+func TestEntriesOfAnObjectAndOfAnActorAreFound(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.Audit(ctx, tenancy.NewEvent(now, "olga", "x.done", "acme", "acme/erp", nil),
+				tenancy.NewEvent(now, "anna", "x.done", "acme", "acme/erp", nil),
+				tenancy.NewEvent(now, "olga", "x.done", "acme", "acme/erp2", nil),
+				tenancy.NewEvent(now, "olga", "x.done", "", "bank", nil),
+				tenancy.NewEvent(now, "olga", "x.done", "bank", "bank", nil))
+		}))
+		for _, c := range []struct {
+			EventChoice
+			want int
+		}{{EventChoice{Object: "acme/erp"}, 2}, {EventChoice{Actor: "olga"}, 4},
+			{EventChoice{Actor: "olga", Object: "acme/erp"}, 1}, {EventChoice{Own: true, Object: "bank"}, 1},
+			{EventChoice{Tenant: "bank", Object: "bank"}, 1}, {EventChoice{Tenant: "bank", Object: "acme/erp"}, 0},
+			{EventChoice{Actor: "olga", Texts: []string{"ERP2", "bank"}}, 3}, {EventChoice{Actor: "o"}, 0}} {
+			found, _, err := s.SearchEvents(t.Context(), c.EventChoice, 0, 10)
+			must(t, err)
+			if len(found) != c.want {
+				t.Errorf("%+v finds %d entries, want %d", c.EventChoice, len(found), c.want)
+			}
+		}
+	})
+}
+
 // Entries of others may be all that come before.
 func TestASearchThatReachedTheFirstEntryOfATenantHasNoNextPage(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
@@ -133,14 +158,14 @@ func TestASearchThatReachedTheFirstEntryOfATenantHasNoNextPage(t *testing.T) {
 			return tx.Audit(ctx, events...)
 		}))
 		for limit, want := range map[int]int64{1: 6, 2: 5, 3: 0, 4: 0} {
-			found, next, err := s.searchEvents(t.Context(), "acme", nil, 0, limit, 10)
+			found, next, err := s.searchEvents(t.Context(), EventChoice{Tenant: "acme"}, 0, limit, 10)
 			must(t, err)
 			if next != want || len(found) != min(limit, 3) {
 				t.Errorf("a page of %d has %d entries and continues before %d, want %d", limit, len(found), next, want)
 			}
 		}
 		for window, want := range map[int]int64{5: 2, 6: 0, 7: 0} { // the first entry of the log is left, or none
-			found, next, err := s.searchEvents(t.Context(), "", nil, 0, 10, window)
+			found, next, err := s.searchEvents(t.Context(), EventChoice{}, 0, 10, window)
 			must(t, err)
 			if next != want || len(found) != min(window, 6) {
 				t.Errorf("of %d entries, %d are found, and it continues before %d, want %d", window, len(found), next, want)

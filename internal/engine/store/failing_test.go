@@ -169,9 +169,9 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 	s := lite(t)
 	tenant, err := s.Tenant(t.Context(), "acme")
 	must(t, err)
-	users, err := s.KeyUsers(t.Context(), tenant.ID, "", 10)
+	users, _, err := s.KeyUsers(t.Context(), tenant.ID, Page{Limit: 10})
 	must(t, err)
-	arrangements, err := s.Arrangements(t.Context(), tenant.ID, "", 10)
+	arrangements, _, err := s.Arrangements(t.Context(), tenant.ID, "", Page{Limit: 10})
 	must(t, err)
 	part := Part{RunDate: now, Number: 1, Until: End(now)}
 	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {

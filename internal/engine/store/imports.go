@@ -19,13 +19,17 @@ func (r Reader) ImportByID(ctx context.Context, id string) (tenancy.Import, erro
 	return one(ctx, r, "such import", scanImport, "SELECT "+importColumns+" FROM imports WHERE id = ?", id)
 }
 
-// Imports lists imports before the given ID ("": all), the latest first.
-func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenancy.Import, error) {
-	if before == "" {
-		return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports ORDER BY id DESC LIMIT ?", limit)
-	}
-	return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?", before,
-		limit)
+var importListing = listing[tenancy.Import]{
+	query: "SELECT " + importColumns + " FROM imports WHERE ",
+	scan:  scanImport,
+	id:    "id", idOf: func(i tenancy.Import) string { return i.ID },
+	texts: []string{"created_by"},
+}
+
+// Imports returns a page of the imports, in the order of creation. A state limits it to the imports in that state. A
+// text is looked for in the name of the account or token that created them.
+func (r Reader) Imports(ctx context.Context, state tenancy.ImportState, p Page) ([]tenancy.Import, Place, error) {
+	return importListing.read(ctx, r, p, "(? = '' OR state = ?)", string(state), string(state))
 }
 
 // ImportPlan returns the sealed plan of an import. It is nil once the import was applied.

@@ -32,10 +32,19 @@ func (r Reader) KeyUserByUnsubscribeToken(ctx context.Context, token string) (te
 		"SELECT "+keyUserColumns+" FROM key_users WHERE unsubscribe_token = ?", token)
 }
 
-// KeyUsers lists the key users of a tenant.
-func (r Reader) KeyUsers(ctx context.Context, tenantID, after string, limit int) ([]tenancy.KeyUser, error) {
-	return list(ctx, r, scanKeyUser, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id = ? AND id > ? ORDER BY "+
-		"id LIMIT ?", tenantID, after, limit)
+var keyUserListing = listing[tenancy.KeyUser]{
+	query: "SELECT " + keyUserColumns + " FROM key_users WHERE ",
+	scan:  scanKeyUser,
+	id:    "id", idOf: func(u tenancy.KeyUser) string { return u.ID },
+	orders: map[string]order[tenancy.KeyUser]{
+		"name": {column: "name", key: func(u tenancy.KeyUser) string { return u.Name }, unique: true}},
+	texts: []string{"name", "display_name", "email"},
+}
+
+// KeyUsers returns a page of the key users of a tenant, in the order of creation or of their names. A text is looked
+// for in name, display name and e-mail address.
+func (r Reader) KeyUsers(ctx context.Context, tenantID string, p Page) ([]tenancy.KeyUser, Place, error) {
+	return keyUserListing.read(ctx, r, p, "tenant_id = ?", tenantID)
 }
 
 // KeyUsersOf reads the key users of many tenants, by tenant ID.

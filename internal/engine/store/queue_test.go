@@ -110,7 +110,7 @@ func TestATenantIsErasedAndOthersStay(t *testing.T) {
 		all, err := r.Tenants(ctx, "", 10)
 		r.same("tenants", err, all, []tenancy.Tenant{other})
 		for id, want := range map[string]int{"t-acme": 0, "t-globex": 2} {
-			users, err := r.KeyUsers(ctx, id, "", 10)
+			users, _, err := r.KeyUsers(ctx, id, Page{Limit: 10})
 			r.same("key users of "+id, err, len(users), want)
 		}
 		certs, err := r.Certificates(ctx, other.ID, "", 10)

@@ -21,10 +21,19 @@ func (r Reader) Receiver(ctx context.Context, tenantID, name string) (tenancy.Re
 		"SELECT "+receiverColumns+" FROM receivers WHERE tenant_id = ? AND name = ?", tenantID, name)
 }
 
-// Receivers lists the receivers of a tenant.
-func (r Reader) Receivers(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Receiver, error) {
-	return list(ctx, r, scanReceiver, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id = ? AND id > ? ORDER "+
-		"BY id LIMIT ?", tenantID, after, limit)
+var receiverListing = listing[tenancy.Receiver]{
+	query: "SELECT " + receiverColumns + " FROM receivers WHERE ",
+	scan:  scanReceiver,
+	id:    "id", idOf: func(v tenancy.Receiver) string { return v.ID },
+	orders: map[string]order[tenancy.Receiver]{
+		"name": {column: "name", key: func(v tenancy.Receiver) string { return v.Name }, unique: true}},
+	texts: []string{"name", "display_name", "contact_name", "contact_email"},
+}
+
+// Receivers returns a page of the receivers of a tenant, in the order of creation or of their names. A text is looked
+// for in the names, and in the name and address of the administrator.
+func (r Reader) Receivers(ctx context.Context, tenantID string, p Page) ([]tenancy.Receiver, Place, error) {
+	return receiverListing.read(ctx, r, p, "tenant_id = ?", tenantID)
 }
 
 // ReceiversOf reads the receivers of many tenants, by tenant ID.

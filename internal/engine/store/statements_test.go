@@ -222,7 +222,7 @@ func TestEachStatementOfALongerOperationMustSucceed(t *testing.T) {
 	head, err := s.EventHead(t.Context())
 	must(t, err)
 	b.each(3, func() error {
-		_, _, err := s.searchEvents(t.Context(), "acme", nil, 0, 10, 2)
+		_, _, err := s.searchEvents(t.Context(), EventChoice{Tenant: "acme"}, 0, 10, 2)
 		return err
 	})
 	b.each(2, func() error { _, err := s.VerifyEvents(t.Context()); return err })

@@ -240,7 +240,7 @@ func TestOneCertificateHasOneSuccessor(t *testing.T) {
 func TestTasksAndMailsReferToTheirNotice(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, cert := acme(t, s, "acme", now)
-		users, err := s.KeyUsers(t.Context(), tenant.ID, "", 10)
+		users, _, err := s.KeyUsers(t.Context(), tenant.ID, Page{Limit: 10})
 		must(t, err)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			notice := tenancy.Notice{ID: "n", TenantID: tenant.ID, CertificateID: cert.ID, Kind: tenancy.Expiring,
@@ -254,14 +254,16 @@ func TestTasksAndMailsReferToTheirNotice(t *testing.T) {
 				State: tenancy.MailWaiting, Designated: true}}
 			return errors.Join(tx.AddNotices(ctx, []tenancy.Notice{notice}), tx.AddTasks(ctx, tasks), tx.AddMails(ctx, mails))
 		}))
-		open, err := s.Tasks(t.Context(), tenant.ID, users[1].ID, tenancy.TaskOpen, "", 10)
+		of := TaskChoice{TenantID: tenant.ID, KeyUserID: users[1].ID, State: tenancy.TaskOpen}
+		open, _, err := s.Tasks(t.Context(), of, Page{Limit: 10})
 		must(t, err)
 		if len(open) != 1 || open[0].KeyUser != "bob" || open[0].Subject != "subject" || open[0].DueAt != now {
 			t.Fatalf("got %+v", open)
 		}
 		open[0].State, open[0].Note, open[0].CompletedAt = tenancy.TaskCompleted, "done\n\"it\"", now
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.UpdateTask(ctx, open[0]) }))
-		if open, _ = s.Tasks(t.Context(), tenant.ID, "", tenancy.TaskOpen, "", 10); len(open) != 1 ||
+		of.KeyUserID = ""
+		if open, _, _ = s.Tasks(t.Context(), of, Page{Limit: 10}); len(open) != 1 ||
 			open[0].KeyUser != "alice" {
 			t.Errorf("one completes for oneself: %+v", open)
 		}
@@ -281,7 +283,7 @@ func TestTasksAndMailsReferToTheirNotice(t *testing.T) {
 			t.Errorf("got %v, %v", counts, err)
 		}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteKeyUser(ctx, users[0]) }))
-		if all, _ := s.Tasks(t.Context(), tenant.ID, "", "", "", 10); len(all) != 1 {
+		if all, _, _ := s.Tasks(t.Context(), TaskChoice{TenantID: tenant.ID}, Page{Limit: 10}); len(all) != 1 {
 			t.Errorf("the tasks of a deleted user: %+v", all)
 		}
 	})

@@ -37,12 +37,25 @@ func (r Reader) Task(ctx context.Context, tenantID, id string) (tenancy.Task, er
 		tenantID, id)
 }
 
-// Tasks lists the tasks of a tenant. A key user and a state are optional.
-func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state tenancy.TaskState, after string,
-	limit int) ([]tenancy.Task, error) {
-	return list(ctx, r, scanTask, "SELECT "+taskColumns+taskTables+"WHERE t.tenant_id = ? AND (? = '' OR t.key_user_id "+
-		"= ?) AND (? = '' OR t.state = ?) AND t.id > ? ORDER BY t.id LIMIT ?",
-		tenantID, keyUserID, keyUserID, string(state), string(state), after, limit)
+var taskListing = listing[tenancy.Task]{
+	query: "SELECT " + taskColumns + taskTables + "WHERE ",
+	scan:  scanTask,
+	id:    "t.id", idOf: func(t tenancy.Task) string { return t.ID },
+	texts: []string{"u.name", "u.display_name", "n.subject", "t.note"},
+}
+
+// A TaskChoice selects tasks of a tenant. A key user and a state are optional.
+type TaskChoice struct {
+	TenantID  string
+	KeyUserID string
+	State     tenancy.TaskState
+}
+
+// Tasks returns a page of tasks, in the order of creation. A text is looked for in the names of the key user, the
+// English title, and the note.
+func (r Reader) Tasks(ctx context.Context, c TaskChoice, p Page) ([]tenancy.Task, Place, error) {
+	return taskListing.read(ctx, r, p, "t.tenant_id = ? AND (? = '' OR t.key_user_id = ?) AND (? = '' OR t.state = ?)",
+		c.TenantID, c.KeyUserID, c.KeyUserID, string(c.State), string(c.State))
 }
 
 // UpdateTask stores a new state and note.

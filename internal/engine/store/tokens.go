@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -29,9 +30,26 @@ func (r Reader) Token(ctx context.Context, id string) (tenancy.Token, error) {
 	return one(ctx, r, "token "+id, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.id = ?", id)
 }
 
-// Tokens lists all tokens.
-func (r Reader) Tokens(ctx context.Context, after string, limit int) ([]tenancy.Token, error) {
-	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.id > ? ORDER BY t.id LIMIT ?", after, limit)
+var tokenListing = listing[tenancy.Token]{
+	query: "SELECT " + tokenColumns + tokenTables + "WHERE ",
+	scan:  scanToken,
+	id:    "t.id", idOf: func(t tenancy.Token) string { return t.ID },
+	orders: map[string]order[tenancy.Token]{
+		"name": {column: "lower(t.name)", key: func(t tenancy.Token) string { return asciiLower(t.Name) }},
+		"expires": {column: "t.expires_at", key: func(t tenancy.Token) string {
+			return strconv.FormatInt(micros(t.ExpiresAt), 10)
+		}, number: true},
+	},
+	begins: "lower(t.name)",
+}
+
+// Tokens returns a page of the tokens, in the order of creation, of their names, or of their expiry. The ID of a tenant
+// limits it to the tokens for that tenant, and a text to those whose name begins with it.
+func (r Reader) Tokens(ctx context.Context, tenantID string, p Page) ([]tenancy.Token, Place, error) {
+	if tenantID != "" {
+		return tokenListing.read(ctx, r, p, "t.tenant_id = ?", tenantID)
+	}
+	return tokenListing.read(ctx, r, p, "t.id <> ''")
 }
 
 // TokensByOrigin lists the tokens that were created with a credential.

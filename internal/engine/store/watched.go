@@ -29,10 +29,20 @@ func (r Reader) WatchedByID(ctx context.Context, ids []string) (map[string]tenan
 		"SELECT "+watchedColumns+" FROM watched WHERE id ", ids)
 }
 
-// WatchedOf lists the watched certificates of a tenant.
-func (r Reader) WatchedOf(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Watched, error) {
-	return list(ctx, r, scanWatched, "SELECT "+watchedColumns+" FROM watched WHERE tenant_id = ? AND id > ? ORDER BY id "+
-		"LIMIT ?", tenantID, after, limit)
+var watchedListing = listing[tenancy.Watched]{
+	query: "SELECT " + watchedColumns + " FROM watched WHERE ",
+	scan:  scanWatched,
+	id:    "id", idOf: func(w tenancy.Watched) string { return w.ID },
+	// A tenant watches few certificates, so that other orders need no index.
+	orders: map[string]order[tenancy.Watched]{
+		"name": {column: "name", key: func(w tenancy.Watched) string { return w.Name }}},
+	texts: []string{"name", "owner"},
+}
+
+// WatchedOf returns a page of the watched certificates of a tenant, in the order of creation or of their names. A text
+// is looked for in the name and the owner.
+func (r Reader) WatchedOf(ctx context.Context, tenantID string, p Page) ([]tenancy.Watched, Place, error) {
+	return watchedListing.read(ctx, r, p, "tenant_id = ?", tenantID)
 }
 
 // DueWatched lists the watched certificates that need an action at now, in rounds with one of each tenant, so that no

@@ -36,9 +36,9 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		}
 		byID, err := r.WatchedByID(ctx, []string{"w2", "x"})
 		r.same("by ID", err, byID, map[string]tenancy.Watched{"w2": second})
-		all, err := r.WatchedOf(ctx, a.ID, "", 10)
+		all, _, err := r.WatchedOf(ctx, a.ID, Page{Limit: 10})
 		r.same("all", err, all, []tenancy.Watched{first, second})
-		all, err = r.WatchedOf(ctx, a.ID, "w1", 10)
+		all, _, err = r.WatchedOf(ctx, a.ID, Page{After: Place{ID: "w1"}, Limit: 10})
 		r.same("after the first", err, all, []tenancy.Watched{second})
 		overdue := second
 		overdue.Noticed, overdue.FailingSince = tenancy.WatchOverdue, time.Time{}
@@ -169,7 +169,7 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		got, err = r.Watched(ctx, a.ID, first.Name)
 		r.same("changed", err, got, changed)
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteWatched(ctx, changed) })
-		all, err = r.WatchedOf(ctx, a.ID, "", 10)
+		all, _, err = r.WatchedOf(ctx, a.ID, Page{Limit: 10})
 		r.same("one deleted", err, all, []tenancy.Watched{second})
 		links, err = r.WatchLinks(ctx, "w1", "", 10)
 		r.same("its links", err, links, []tenancy.WatchLink(nil))

@@ -30,10 +30,23 @@ func (r Reader) Webhook(ctx context.Context, ownerID, name string) (tenancy.Webh
 		"SELECT "+webhookColumns+" FROM webhooks WHERE tenant_id = ? AND name = ?", ownerID, name)
 }
 
-// Webhooks lists the webhooks of a tenant or a counterparty; those of the installation if the owner's ID is empty.
-func (r Reader) Webhooks(ctx context.Context, ownerID, after string, limit int) ([]tenancy.Webhook, error) {
-	return list(ctx, r, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks WHERE tenant_id = ? AND id > ? ORDER BY id "+
-		"LIMIT ?", ownerID, after, limit)
+var webhookListing = listing[tenancy.Webhook]{
+	query: "SELECT " + webhookColumns + " FROM webhooks WHERE ",
+	scan:  scanWebhook,
+	id:    "id", idOf: func(h tenancy.Webhook) string { return h.ID },
+	// An owner has few webhooks, so that other orders need no index.
+	orders: map[string]order[tenancy.Webhook]{
+		"name": {column: "name", key: func(h tenancy.Webhook) string { return h.Name }},
+		"host": {column: "host", key: func(h tenancy.Webhook) string { return h.Host }},
+	},
+	texts: []string{"name", "host"},
+}
+
+// Webhooks returns a page of the webhooks of a tenant or a counterparty; of the installation if the owner's ID is empty.
+// They are in the order of creation, of their names, or of the hosts of their endpoints. A text is looked for in name
+// and host.
+func (r Reader) Webhooks(ctx context.Context, ownerID string, p Page) ([]tenancy.Webhook, Place, error) {
+	return webhookListing.read(ctx, r, p, "tenant_id = ?", ownerID)
 }
 
 // AllWebhooks lists the webhooks of the installation, of every tenant and of every counterparty.

@@ -37,7 +37,7 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 			return tx.AddNotices(ctx, []tenancy.Notice{again})
 		})
 
-		users, err := r.KeyUsers(ctx, tenant.ID, "", 10)
+		users, _, err := r.KeyUsers(ctx, tenant.ID, Page{Limit: 10})
 		must(t, err)
 		task := func(id string, u tenancy.KeyUser, n tenancy.Notice, number int) tenancy.Task {
 			v := filled[tenancy.Task](number)
@@ -66,10 +66,11 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 			{"", tenancy.TaskOpen, "", []tenancy.Task{t2, t3}}, {users[0].ID, tenancy.TaskOpen, "", []tenancy.Task{t3}},
 			{"", "", "t1", []tenancy.Task{t2, t3}},
 		} {
-			list, err := r.Tasks(ctx, tenant.ID, c.user, c.state, c.after, 10)
+			of := TaskChoice{TenantID: tenant.ID, KeyUserID: c.user, State: c.state}
+			list, _, err := r.Tasks(ctx, of, Page{After: Place{ID: c.after}, Limit: 10})
 			r.same(fmt.Sprintf("tasks of %q in state %q after %q", c.user, c.state, c.after), err, list, c.want)
 		}
-		list, err := r.Tasks(ctx, tenant.ID, "", "", "", 1)
+		list, _, err := r.Tasks(ctx, TaskChoice{TenantID: tenant.ID}, Page{Limit: 1})
 		r.same("the first task", err, list, []tenancy.Task{t1})
 		topic := TaskTopic{TenantID: tenant.ID, Kinds: []tenancy.NoticeKind{n2.Kind, "x"}, CertificateIDs: []string{cert.ID}}
 		for _, c := range []struct {

@@ -129,7 +129,7 @@ func (w *world) tick(now time.Time) {
 func (w *world) subjects() (all []string) {
 	w.t.Helper()
 	of := map[string][]string{}
-	tasks, err := w.store.Tasks(w.t.Context(), w.acme.ID, "", "", "", 1000)
+	tasks, _, err := w.store.Tasks(w.t.Context(), store.TaskChoice{TenantID: w.acme.ID}, store.Page{Limit: 1000})
 	testenv.Check(w.t, err)
 	for _, task := range tasks {
 		if task.Kind == tenancy.WatchExpected || task.Kind == tenancy.WatchRenewed || task.Kind == tenancy.WatchAlarmed {
@@ -151,7 +151,7 @@ func (w *world) expect(when string, want ...string) {
 
 func (w *world) report(kind tenancy.NoticeKind) (r tenancy.WatchReport) {
 	w.t.Helper()
-	tasks, err := w.store.Tasks(w.t.Context(), w.acme.ID, "", "", "", 1000)
+	tasks, _, err := w.store.Tasks(w.t.Context(), store.TaskChoice{TenantID: w.acme.ID}, store.Page{Limit: 1000})
 	testenv.Check(w.t, err)
 	for _, task := range tasks {
 		if task.Kind == kind {

@@ -192,7 +192,7 @@ func (w *Webhooks) deliver(ctx context.Context, poster Poster, target tenancy.We
 	h.Health, h.Enabled = health, h.Enabled && !gone
 	if d.State == tenancy.WebhookDead {
 		w.log.WarnContext(ctx, "a delivery to a webhook is dead: replay it when the endpoint works", "webhook", title(*h),
-			"delivery", d.ID, "type", d.Type, "attempts", d.Attempts, "error", d.LastError)
+			"delivery", d.ID, "type", d.Type, "attempts", d.Attempts, "error", tenancy.ReadText(d.LastError))
 	}
 	return nil
 }
@@ -201,7 +201,8 @@ func (w *Webhooks) deliver(ctx context.Context, poster Poster, target tenancy.We
 func failed(d tenancy.WebhookDelivery, h tenancy.WebhookHealth, answer Answer, failure error,
 	now time.Time) (tenancy.WebhookDelivery, tenancy.WebhookHealth) {
 	h.Failures++
-	h.LastError, d.LastError = failure.Error(), failure.Error()
+	h.LastError = tenancy.Stored(failure)
+	d.LastError = h.LastError
 	if h.FailingSince.IsZero() {
 		h.FailingSince = now
 	}
@@ -258,12 +259,12 @@ func (w *Webhooks) post(ctx context.Context, poster Poster, target tenancy.Webho
 	case answer.Status/100 == 2:
 		return answer, nil
 	case answer.Status == http.StatusGone:
-		return answer, errors.New("the endpoint answers 410 Gone, so the webhook was disabled")
+		return answer, tenancy.Failure("the endpoint answers 410 Gone, so the webhook was disabled")
 	case answer.Status/100 == 3:
-		return answer, fmt.Errorf("the endpoint redirects (%d), which is not followed: set the URL to which it leads",
-			answer.Status)
+		return answer, tenancy.Failure("the endpoint redirects (%d), which is not followed: set the URL to which it "+
+			"leads", answer.Status)
 	}
-	return answer, fmt.Errorf("the endpoint answers %d %s", answer.Status, http.StatusText(answer.Status))
+	return answer, tenancy.Failure("the endpoint answers %d %s", answer.Status, http.StatusText(answer.Status))
 }
 
 // signs reports whether requests of a format are signed. The products of the other formats identify a webhook by its

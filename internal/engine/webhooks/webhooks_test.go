@@ -269,7 +269,7 @@ func TestAFailedDeliveryIsRetriedForTwoDaysAndIsThenDead(t *testing.T) {
 	}
 	got := f.deliveries(h)[0]
 	if got.State != tenancy.WebhookDead || got.Attempts != 10 || got.Status != 500 ||
-		got.LastError != "the endpoint answers 500 Internal Server Error" {
+		tenancy.ReadText(got.LastError).String() != "the endpoint answers 500 Internal Server Error" {
 		t.Errorf("%+v", got)
 	}
 	ids := map[string]bool{}
@@ -404,7 +404,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	if _, err := f.hooks.Deliver(t.Context(), h.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.deliveries(h)[0]; !strings.Contains(got.LastError, "redirects (302), which is not followed") {
+	if got := f.deliveries(h)[0]; !strings.Contains(tenancy.ReadText(got.LastError).String(),
+		"redirects (302), which is not followed") {
 		t.Errorf("%+v", got)
 	}
 }

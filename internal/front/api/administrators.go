@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -45,28 +46,34 @@ func registerAdministrators(r *router) {
 // listAdministrators lists one entry for each receiver.
 func (s *server) listAdministrators(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
 	Receiver string `query:"receiver" maxLength:"63" doc:"Lists only the administrator of this receiver."`
 }) (*List[client.Administrator], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
 	var receivers []tenancy.Receiver
+	var next store.Place
 	if in.Receiver != "" {
 		r, err := s.store.Receiver(ctx, t.ID, in.Receiver)
 		if err != nil {
 			return nil, err
 		}
 		receivers = []tenancy.Receiver{r}
-	} else if receivers, err = s.store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1); err != nil {
+	} else if receivers, next, err = s.store.Receivers(ctx, t.ID, page); err != nil {
 		return nil, err
 	}
 	known, err := s.mailedTo(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(receivers, in.Limit, func(r tenancy.Receiver) string { return r.ID }, known.view), nil
+	return listed(receivers, next, in.Sort, known.view), nil
 }
 
 // mailedTo holds the rows about the administrators of a tenant's receivers.
@@ -76,6 +83,8 @@ type mailedTo struct {
 	links          map[string][]tenancy.Link        // by the ID of the receiver
 	parties        map[string]tenancy.Counterparty
 	told           map[string]map[tenancy.NoticeKind]time.Time // by the ID of the counterparty
+	contacts       map[string][]tenancy.CounterpartyContact    // by the ID of the counterparty
+	stopped        map[string]map[string]tenancy.Administrator // by the ID of the counterparty, and by address
 }
 
 func (s *server) mailedTo(ctx context.Context, t tenancy.Tenant) (known mailedTo, err error) {
@@ -107,7 +116,10 @@ func (s *server) mailedTo(ctx context.Context, t tenancy.Tenant) (known mailedTo
 		known.links[a.ReceiverID] = append(known.links[a.ReceiverID], links[a.ID]...)
 	}
 	known.mails, known.parties = mails, parties
-	return known, errors.Join(err1, err2, err3)
+	var err5 error
+	known.contacts, err4 = s.store.CounterpartyContacts(ctx, partyIDs)
+	known.stopped, err5 = s.stoppedContacts(ctx, partyIDs)
+	return known, errors.Join(err1, err2, err3, err4, err5)
 }
 
 func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
@@ -121,6 +133,9 @@ func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
 		v.OpenedAt = later(v.OpenedAt, party.VisitedAt)
 		for kind, at := range k.told[party.ID] {
 			mailed(&v, kind, at)
+		}
+		if last, none := unreached(k.contacts[party.ID], k.stopped[party.ID]); none {
+			v.StoppedAt, v.StoppedFor = last.StoppedAt, string(last.StoppedFor)
 		}
 		return v
 	}

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -220,7 +219,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerBoard, registerLinks, registerReceiverLinks,
 		registerFeeds, registerCertificates, registerTasks, registerScope,
 		registerOperations, registerDeliveries,
-		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
+		registerTokens, registerAccounts, registerAuthorities, registerOverview, registerImports, registerParked,
 		registerWatched, registerWatchLinks, registerGuard, registerFind, registerWorkList, registerTestRounds,
 		registerAttention,
 		registerTraffic, registerInvitations,
@@ -370,50 +369,4 @@ type Created[T any] struct {
 	ETag     string `header:"ETag"`
 	Location string `header:"Location"`
 	Body     T
-}
-
-// Paged holds the parameters of a page.
-type Paged struct {
-	Cursor string `query:"cursor" doc:"Start of the page: next of the previous page."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
-}
-
-// List is an answer with a page.
-type List[T any] struct {
-	Body client.Page[T]
-}
-
-// pageAt returns a page of rows that are in memory. Its cursor is the number of the rows before it.
-func pageAt[T, V any](rows []T, page Paged, view func(T) V) (*List[V], error) {
-	start, err := page.offset()
-	if err != nil {
-		return nil, err
-	}
-	start = min(start, len(rows))
-	return pageOf(rows[start:], page.Limit, func(T) string { return strconv.Itoa(start + page.Limit) }, view), nil
-}
-
-// offset returns the number of rows before a page of rows that are in memory.
-func (p Paged) offset() (int, error) {
-	if p.Cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(p.Cursor)
-	if err != nil || n < 0 {
-		return 0, tenancy.Invalid("cursor", "is not a cursor of this service")
-	}
-	return n, nil
-}
-
-// pageOf returns a page of at most limit rows. The caller has read one row more, if there is one.
-func pageOf[T, V any](rows []T, limit int, cursor func(T) string, view func(T) V) *List[V] {
-	out := &List[V]{client.Page[V]{Items: []V{}}}
-	for i, row := range rows {
-		if i == limit {
-			out.Body.Next = cursor(rows[i-1])
-			break
-		}
-		out.Body.Items = append(out.Body.Items, view(row))
-	}
-	return out
 }

@@ -175,14 +175,19 @@ func registerArrangements(r *router) {
 
 func (s *server) listReceivers(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
 }) (*List[client.Receiver], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Receivers(ctx, t.ID, page)
+	return listed(rows, next, in.Sort, viewReceiver), err
 }
 
 func (s *server) createReceiver(ctx context.Context, in *struct {
@@ -261,15 +266,27 @@ func (s *server) deleteReceiver(ctx context.Context, in *struct {
 
 func (s *server) listArrangements(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
+	Receiver string `query:"receiver" maxLength:"63" doc:"Only arrangements with this receiver."`
 }) (*List[client.Arrangement], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err1 := s.store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	var receiver tenancy.Receiver
+	if in.Receiver != "" {
+		if receiver, err = s.store.Receiver(ctx, t.ID, in.Receiver); err != nil {
+			return nil, err
+		}
+	}
+	rows, next, err1 := s.store.Arrangements(ctx, t.ID, receiver.ID, page)
 	view, err2 := s.viewArrangements(ctx, t)
-	return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
+	return listed(rows, next, in.Sort, view), errors.Join(err1, err2)
 }
 
 func (s *server) createArrangement(ctx context.Context, in *struct {

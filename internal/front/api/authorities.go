@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -158,8 +159,15 @@ func registerAuthorities(r *router) {
 	}, (*server).askTrust)
 }
 
-func (s *server) listAuthorities(ctx context.Context, _ *struct{}) (*List[client.Authority], error) {
-	return &List[client.Authority]{client.Page[client.Authority]{Items: s.viewAuthorities()}}, nil
+func (s *server) listAuthorities(_ context.Context, in *struct {
+	Query string       `query:"q" maxLength:"200" doc:"Only authorities whose subject contains this text, in upper or lower case."`
+	Stage client.Stage `query:"stage" enum:"announced,signs,replaced,revoked" doc:"Only authorities in this stage."`
+}) (*List[client.Authority], error) {
+	all := slices.DeleteFunc(s.viewAuthorities(), func(a client.Authority) bool {
+		return in.Stage != "" && a.Stage != in.Stage ||
+			!strings.Contains(strings.ToLower(a.Subject), strings.ToLower(in.Query))
+	})
+	return &List[client.Authority]{client.Page[client.Authority]{Items: all}}, nil
 }
 
 func (s *server) announceAuthority(ctx context.Context, in *struct {

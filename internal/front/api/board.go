@@ -285,11 +285,14 @@ func (s *server) listFleetRollovers(ctx context.Context, in *struct {
 func (s *server) listRollovers(ctx context.Context, in *struct {
 	InTenant
 	BoardFilter
+	Query string `query:"q" maxLength:"200" doc:"Only those whose arrangement or host contains this text, in upper or lower case."`
 }) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
+	text := strings.ToLower(strings.TrimSpace(in.Query))
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, of := range all {
-		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
+		names := of.Arrangement.Name + " " + strings.ToLower(hostOf(of.Arrangement))
+		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) && strings.Contains(names, text) {
 			out.Body.Items = append(out.Body.Items, viewRollover(of, s.clock()))
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"math"
 	"net/http"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -190,14 +188,9 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 	if err != nil {
 		return nil, err
 	}
-	after := store.Position{NotAfter: run}
-	if in.Cursor != "" {
-		at, rest, _ := strings.Cut(in.Cursor, "-")
-		micros, err := strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
-		}
-		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
+	after, err := in.position(store.Position{NotAfter: run})
+	if err != nil {
+		return nil, err
 	}
 	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
 	now := s.clock()
@@ -216,7 +209,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 		}
 		for _, c := range certs {
 			if len(out.Body.Items) == in.Limit {
-				out.Body.Next = fmt.Sprintf("%d-%s", after.NotAfter.UnixMicro(), after.ID)
+				out.Body.Next = positionCursor(after)
 				return out, nil
 			}
 			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}

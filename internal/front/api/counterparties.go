@@ -82,15 +82,20 @@ func viewCounterparty(c tenancy.Counterparty, tenants int) client.Counterparty {
 }
 
 func (s *server) listCounterparties(ctx context.Context, in *struct {
-	Paged
+	Searched
 	Host   string `query:"host" maxLength:"253" doc:"Only the counterparty that this host belongs to."`
-	Text   string `query:"name" maxLength:"200" doc:"Only those whose name or display name contains this text."`
+	Text   string `query:"name" maxLength:"200" doc:"As q, for earlier clients." deprecated:"true"`
+	Sort   string `query:"sort" enum:"created,-created,name,-name" default:"name" doc:"Order: by creation, or by name. A minus sign reverses it."`
 	Counts bool   `query:"counts" doc:"Also count the certificates of each. A page then has at most 20 counterparties."`
 }) (*List[client.Counterparty], error) {
 	if in.Counts {
 		in.Limit = min(in.Limit, mostCounted)
 	}
-	rows, err := s.store.Counterparties(ctx, strings.ToLower(in.Host), in.Text, in.Cursor, in.Limit+1)
+	page, err := in.page(in.Sort, cmp.Or(in.Query, in.Text))
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Counterparties(ctx, strings.ToLower(in.Host), page)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +107,9 @@ func (s *server) listCounterparties(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out := pageOf(rows, in.Limit, func(c tenancy.Counterparty) string { return c.Name },
-		func(c tenancy.Counterparty) client.Counterparty { return viewCounterparty(c, tenants[c.ID]) })
+	out := listed(rows, next, in.Sort, func(c tenancy.Counterparty) client.Counterparty {
+		return viewCounterparty(c, tenants[c.ID])
+	})
 	for i := range out.Body.Items {
 		if in.Counts {
 			counts, _, err := s.counterpartyCounts(ctx, rows[i].ID)
@@ -153,6 +159,9 @@ func (s *server) createCounterparty(ctx context.Context,
 // linkHosts links the receivers of all tenants that name hosts of a counterparty, and closes the proposals for these
 // hosts.
 func (s *server) linkHosts(ctx context.Context, tx *store.Tx, c tenancy.Counterparty, patterns []string) error {
+	if err := tx.LockLinks(ctx); err != nil {
+		return err
+	}
 	for _, pattern := range patterns {
 		hosts := []string{pattern}
 		if strings.HasPrefix(pattern, ".") {
@@ -180,10 +189,11 @@ func (s *server) counterpartyView(ctx context.Context, c tenancy.Counterparty) (
 	contacts, err2 := s.store.CounterpartyContacts(ctx, []string{c.ID})
 	counts, _, err3 := s.counterpartyCounts(ctx, c.ID)
 	v = viewCounterparty(c, tenants[c.ID])
-	v.Contacts, v.Counts = viewPeople(contacts[c.ID]), &counts
-	var err4 error
-	v.Feed, err4 = s.counterpartyFeed(ctx, c)
-	return v, errors.Join(err1, err2, err3, err4)
+	people, err4 := s.viewMailed(ctx, c.ID, contacts[c.ID])
+	v.Contacts, v.Counts = people, &counts
+	var err5 error
+	v.Feed, err5 = s.counterpartyFeed(ctx, c)
+	return v, errors.Join(err1, err2, err3, err4, err5)
 }
 
 // counterpartyCounts returns the numbers of a counterparty with the list that they count.

@@ -34,6 +34,10 @@ func registerCounterpartyPeople(r *router) {
 		summary: "Create an address of the page for one contact, in the language and time zone of the contact",
 	}, (*server).linkCounterpartyContact)
 	register(r, endpoint{
+		method: http.MethodPost, path: contacts + "/{contact}/resume", access: operators, status: http.StatusNoContent,
+		summary: "Mail a contact again whose address was reported as not existing",
+	}, (*server).resumeCounterpartyContact)
+	register(r, endpoint{
 		method: http.MethodDelete, path: contacts + "/{contact}", access: operators, status: http.StatusNoContent,
 		summary: "Remove a contact of a counterparty",
 	}, (*server).removeCounterpartyContact)
@@ -129,9 +133,13 @@ func (s *server) getReceiverCounterparty(ctx context.Context,
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the receiver %s of %s is linked to no counterparty", r.Name, t.Name)
 	}
 	contacts, err := s.store.CounterpartyContacts(ctx, []string{c.ID})
+	if err != nil {
+		return nil, err
+	}
 	accepted := slices.DeleteFunc(contacts[c.ID], func(p tenancy.CounterpartyContact) bool { return p.ProposedBy != "" })
+	people, err := s.viewMailed(ctx, c.ID, accepted)
 	return &Entity[client.ReceiverCounterparty]{Body: client.ReceiverCounterparty{Name: c.Name,
-		DisplayName: c.DisplayName, Contacts: viewPeople(accepted)}}, err
+		DisplayName: c.DisplayName, Contacts: people}}, err
 }
 
 // OneProposal holds the path parameter of a proposal.

@@ -104,20 +104,19 @@ func (s *server) search(ctx context.Context, in Sought, only tenancy.Tenant) (*E
 
 // findCounterparties adds the counterparties with a name or a host that fits.
 func (s *server) findCounterparties(ctx context.Context, text string, limit int, out *client.Findings) error {
-	named, err := s.store.Counterparties(ctx, "", text, "", limit+1)
+	page := store.Page{Limit: limit, Sort: "name", Text: text}
+	named, next, err := s.store.Counterparties(ctx, "", page)
 	if err != nil {
 		return err
 	}
 	if len(named) == 0 && strings.Contains(text, ".") {
-		if named, err = s.store.Counterparties(ctx, strings.ToLower(text), "", "", limit+1); err != nil {
+		page.Text = ""
+		if named, next, err = s.store.Counterparties(ctx, strings.ToLower(text), page); err != nil {
 			return err
 		}
 	}
-	for i, c := range named {
-		if i == limit {
-			out.More = true
-			break
-		}
+	out.More = out.More || next != store.Place{}
+	for _, c := range named {
 		out.Items = append(out.Items, client.Finding{Kind: "counterparty", Name: c.Name, Detail: c.DisplayName})
 	}
 	return nil

@@ -58,8 +58,17 @@ func registerImports(r *router) {
 	}, (*server).undoImport)
 }
 
-func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Import], error) {
-	rows, err := s.store.Imports(ctx, in.Cursor, in.Limit+1)
+func (s *server) listImports(ctx context.Context, in *struct {
+	Paged
+	Query string              `query:"q" maxLength:"200" doc:"Only imports by accounts or tokens whose name contains this text."`
+	State tenancy.ImportState `query:"state" enum:"checked,applying,applied,undoing,undone" doc:"Only imports in this state."`
+	Sort  string              `query:"sort" enum:"created,-created" default:"-created" doc:"Order: the earliest or the latest first."`
+}) (*List[client.Import], error) {
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Imports(ctx, in.State, page)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +78,7 @@ func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Impor
 			return nil, err
 		}
 	}
-	return pageOf(views, in.Limit, func(i client.Import) string { return i.ID }, func(i client.Import) client.Import {
-		return i
-	}), nil
+	return listed(views, next, in.Sort, func(i client.Import) client.Import { return i }), nil
 }
 
 // errNoImports is the answer of a service without an importer.

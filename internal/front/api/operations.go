@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -54,7 +55,19 @@ type EventsPage struct {
 	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the previous page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
-	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text or, if it is a serial number, the number in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
+	Query  string `query:"q" maxLength:"200" doc:"Only entries that contain this text or, if it is a serial number, the number in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page. The same holds for object and actor."`
+	Text   string `query:"text" maxLength:"200" doc:"As q, for earlier clients." deprecated:"true"`
+	Object string `query:"object" maxLength:"400" doc:"Only entries about this object, as entries name it, latest first."`
+	Actor  string `query:"actor" maxLength:"400" doc:"Only entries by this actor, as entries name it, latest first."`
+}
+
+// choice returns the entries of a tenant, or of all tenants, that a page is limited to.
+func (p EventsPage) choice(tenant string) store.EventChoice {
+	c := store.EventChoice{Tenant: tenant, Object: p.Object, Actor: p.Actor}
+	if text := cmp.Or(p.Query, p.Text); text != "" { // the log has serial numbers in one notation
+		c.Texts = append(certfile.ParseSerial(text), text)
+	}
+	return c
 }
 
 // TokenMaxLifetime is the longest life that a token can be created with.
@@ -93,15 +106,12 @@ func registerOperations(r *router) {
 }
 
 func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], error) {
-	var before time.Time
-	if in.Cursor != "" {
-		var err error
-		if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
-			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
-		}
+	before, err := in.instant()
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.store.Runs(ctx, before, in.Limit+1)
-	return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
+	return pageOf(rows, in.Limit, func(r tenancy.Run) string { return instantCursor(r.RunDate) }, viewRun), err
 }
 
 func (s *server) getRun(ctx context.Context, in *struct {
@@ -123,8 +133,13 @@ func (s *server) runNow(ctx context.Context, in *struct {
 	return &Entity[client.Run]{Body: viewRun(r)}, err
 }
 
-func (s *server) listEvents(ctx context.Context, in *EventsPage) (*List[client.Event], error) {
-	return s.events(ctx, "", *in)
+func (s *server) listEvents(ctx context.Context, in *struct {
+	EventsPage
+	Own bool `query:"own" doc:"Only entries of the installation, which belong to no tenant, latest first."`
+}) (*List[client.Event], error) {
+	c := in.choice("")
+	c.Own = in.Own
+	return s.events(ctx, c, in.EventsPage)
 }
 
 func (s *server) listTenantEvents(ctx context.Context, in *struct {
@@ -135,7 +150,7 @@ func (s *server) listTenantEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return s.events(ctx, t.Name, in.EventsPage)
+	return s.events(ctx, in.choice(t.Name), in.EventsPage)
 }
 
 func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.Verified], error) {
@@ -149,21 +164,17 @@ func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.
 	return &Entity[client.Verified]{Body: out}, nil
 }
 
-func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
+func (s *server) events(ctx context.Context, c store.EventChoice, in EventsPage) (*List[client.Event], error) {
 	view := func(e tenancy.Event) client.Event { return viewEvent(ctx, e) }
-	if in.Text != "" || in.Order == "latest" {
-		var texts []string
-		if in.Text != "" { // the log has serial numbers in one notation
-			texts = append(certfile.ParseSerial(in.Text), in.Text)
-		}
-		rows, next, err := s.store.SearchEvents(ctx, tenant, texts, in.Cursor, in.Limit)
+	if in.Order == "latest" || c.Own || c.Object != "" || c.Actor != "" || len(c.Texts) > 0 {
+		rows, next, err := s.store.SearchEvents(ctx, c, in.Cursor, in.Limit)
 		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, view)
 		if next > 0 {
 			out.Body.Next = strconv.FormatInt(next, 10)
 		}
 		return out, err
 	}
-	rows, err := s.store.Events(ctx, tenant, in.Cursor, in.Limit+1)
+	rows, err := s.store.Events(ctx, c.Tenant, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, view), err
 }
 

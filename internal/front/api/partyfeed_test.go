@@ -27,8 +27,8 @@ func (f *fixture) bankFeed() (address, page string) {
 	return pathOf(f.ok("operator", "POST", bankFeed, 201, "")), page
 }
 
-// listed returns the entries of the index at the path of a feed, by tenant.
-func (f *fixture) listed(address string) map[string]feed.Entry {
+// indexed returns the entries of the index at the path of a feed, by tenant.
+func (f *fixture) indexed(address string) map[string]feed.Entry {
 	f.t.Helper()
 	index, err := feed.VerifyIndex(f.call("", "GET", address+"certificates.jws", "").raw,
 		path.Base(path.Dir(path.Clean(address))), path.Base(address))
@@ -48,7 +48,7 @@ func TestABankFetchesTheDocumentsOfItsTenants(t *testing.T) {
 	f := setUp(t)
 	address, _ := f.bankFeed()
 	secret := path.Base(path.Dir(path.Clean(address)))
-	entries := f.listed(address)
+	entries := f.indexed(address)
 	if len(entries) != 2 || entries["acme"].Arrangement != "crm-to-erp" || entries["globex"].Digest == "" {
 		t.Fatalf("the index has %+v", entries)
 	}
@@ -105,11 +105,11 @@ func TestABankFetchesTheDocumentsOfItsTenants(t *testing.T) {
 func TestTheFeedOfABankIsIsolatedAndEnds(t *testing.T) {
 	f := setUp(t)
 	address, page := f.bankFeed()
-	entry := f.listed(address)["globex"].ID
+	entry := f.indexed(address)["globex"].ID
 	f.ok("operator", "POST", "/counterparties/bank/unlink", 204, `{"tenant":"globex","receiver":"erp"}`)
 	f.call("", "GET", address+"entries/"+entry+"/list.txt", "").refused(t, 404)
 	f.ok("globex/alice", "GET", "/tenants/globex/arrangements/crm-to-erp/counterparty-feed", 404, "")
-	if left := f.listed(address); len(left) != 1 || left["acme"].ID == "" {
+	if left := f.indexed(address); len(left) != 1 || left["acme"].ID == "" {
 		t.Errorf("the index has %+v", left)
 	}
 	f.ok("operator", "POST", bankFeed, 409, "")
@@ -129,7 +129,7 @@ func TestTheFeedOfABankIsIsolatedAndEnds(t *testing.T) {
 		}
 	}
 	gone(address)
-	if len(f.listed(second)) != 1 {
+	if len(f.indexed(second)) != 1 {
 		t.Error("the new address does not work")
 	}
 	f.ok("operator", "DELETE", bankFeed, 204, "")
@@ -137,7 +137,7 @@ func TestTheFeedOfABankIsIsolatedAndEnds(t *testing.T) {
 	f.ok("operator", "GET", bankFeed, 404, "")
 	// The administrators create one themselves, and cannot replace it.
 	made := f.ok("", "POST", page+"/feed", 201, "")
-	if made["created_by"] != "page of bank" || len(f.listed(pathOf(made))) != 1 {
+	if made["created_by"] != "page of bank" || len(f.indexed(pathOf(made))) != 1 {
 		t.Errorf("created by the page: %v", made)
 	}
 	shown := f.ok("", "GET", page, 200, "")["feed"].(map[string]any)
@@ -172,7 +172,7 @@ func TestAReportOfABankMovesTheRollOversOfItsTenants(t *testing.T) {
 		erp.CounterpartyID = bank.ID
 		return errors.Join(err, tx.UpdateReceiver(t.Context(), erp))
 	}))
-	entries := f.listed(address)
+	entries := f.indexed(address)
 	if entries["acme"].ID == "" || entries["globex"].ID == "" {
 		t.Fatalf("the index has %+v", entries)
 	}

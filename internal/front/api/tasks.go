@@ -98,7 +98,8 @@ func registerTasks(r *router) {
 
 func (s *server) listTasks(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByAge
 	User  string            `query:"user" maxLength:"63" doc:"Only tasks of this key user."`
 	State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"Only tasks in this state."`
 }) (*List[client.Task], error) {
@@ -114,10 +115,12 @@ func (s *server) listTasks(ctx context.Context, in *struct {
 		}
 		userID = u.ID
 	}
-	rows, err := s.store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, func(t tenancy.Task) client.Task {
-		return viewTask(ctx, t)
-	}), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Tasks(ctx, store.TaskChoice{TenantID: t.ID, KeyUserID: userID, State: in.State}, page)
+	return listed(rows, next, in.Sort, func(t tenancy.Task) client.Task { return viewTask(ctx, t) }), err
 }
 
 func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {

@@ -157,14 +157,19 @@ func registerPeople(r *router) {
 
 func (s *server) listKeyUsers(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
 }) (*List[client.KeyUser], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.KeyUsers(ctx, t.ID, page)
+	return listed(rows, next, in.Sort, viewKeyUser), err
 }
 
 func (s *server) createKeyUser(ctx context.Context, in *struct {

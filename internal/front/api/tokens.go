@@ -41,9 +41,23 @@ func registerTokens(r *router) {
 	}, (*server).rotateToken)
 }
 
-func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token], error) {
-	rows, err := s.store.Tokens(ctx, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+func (s *server) listTokens(ctx context.Context, in *struct {
+	Begun
+	Tenant string `query:"tenant" maxLength:"63" doc:"Only tokens for this tenant."`
+	Sort   string `query:"sort" enum:"created,-created,name,-name,expires,-expires" doc:"Order: by creation, name or expiry. A minus sign reverses it."`
+}) (*List[client.Token], error) {
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	var t tenancy.Tenant
+	if in.Tenant != "" {
+		if t, err = s.store.Tenant(ctx, in.Tenant); err != nil {
+			return nil, err
+		}
+	}
+	rows, next, err := s.store.Tokens(ctx, t.ID, page)
+	return listed(rows, next, in.Sort, viewToken), err
 }
 
 func (s *server) getToken(ctx context.Context, in *OneToken) (*Entity[client.Token], error) {

@@ -65,7 +65,7 @@ func TestRevokingATokenEndsWhatItCreatedIfThatIsWanted(t *testing.T) {
 			t.Errorf("the token %s: %d, want %d", name, a.status, want)
 		}
 	}
-	accounts, err := f.store.Accounts(t.Context(), "", 10)
+	accounts, _, err := f.store.Accounts(t.Context(), store.Page{Limit: 10, Sort: "name"})
 	check(t, err)
 	if len(accounts) != 1 || accounts[0].Name != "olga" {
 		t.Errorf("left are %+v", accounts)

@@ -122,13 +122,18 @@ func viewWatched(v tenancy.Watched, newest tenancy.WatchedCertificate, receivers
 
 func (s *server) listWatched(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
+	ByName
 }) (*List[client.Watched], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err1 := s.store.WatchedOf(ctx, t.ID, in.Cursor, in.Limit+1)
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err1 := s.store.WatchedOf(ctx, t.ID, page)
 	receivers, err2 := s.store.ReceiversOf(ctx, []string{t.ID})
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
@@ -138,7 +143,7 @@ func (s *server) listWatched(ctx context.Context, in *struct {
 		ids[i] = v.ID
 	}
 	newest, err := s.store.NewestWatched(ctx, ids)
-	return pageOf(rows, in.Limit, func(v tenancy.Watched) string { return v.ID }, func(v tenancy.Watched) client.Watched {
+	return listed(rows, next, in.Sort, func(v tenancy.Watched) client.Watched {
 		return viewWatched(v, newest[v.ID], receivers[t.ID], s.now())
 	}), err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 	"github.com/perennial-pki/perennial/webhook"
 )
@@ -62,20 +63,26 @@ func registerOwned[I, J, K, O any](r *router, e endpoint, whole func(*server, co
 	register(r, e, ofCounterparty)
 }
 
+// WebhookPage holds the parameters of a page of webhooks.
+type WebhookPage struct {
+	Searched
+	Sort string `query:"sort" enum:"created,-created,name,-name,host,-host" doc:"Order: by creation, by name, or by the host of the endpoint. A minus sign reverses it."`
+}
+
 func registerWebhooks(r *router) {
 	registerOwned(r, endpoint{method: http.MethodGet, summary: "List the webhooks%s"},
-		func(s *server, ctx context.Context, in *Paged) (*List[client.Webhook], error) {
+		func(s *server, ctx context.Context, in *WebhookPage) (*List[client.Webhook], error) {
 			return s.listWebhooks(ctx, hooksOf(""), *in)
 		}, func(s *server, ctx context.Context, in *struct {
 			InTenant
-			Paged
+			WebhookPage
 		}) (*List[client.Webhook], error) {
-			return s.listWebhooks(ctx, hooksOf(in.Tenant), in.Paged)
+			return s.listWebhooks(ctx, hooksOf(in.Tenant), in.WebhookPage)
 		}, func(s *server, ctx context.Context, in *struct {
 			OneCounterparty
-			Paged
+			WebhookPage
 		}) (*List[client.Webhook], error) {
-			return s.listWebhooks(ctx, hooksOfParty(in.OneCounterparty), in.Paged)
+			return s.listWebhooks(ctx, hooksOfParty(in.OneCounterparty), in.WebhookPage)
 		})
 	registerOwned(r, endpoint{method: http.MethodPost, status: http.StatusCreated, summary: "Create a webhook%s"},
 		func(s *server, ctx context.Context, in *struct{ Body client.Webhook }) (*Created[client.Webhook], error) {
@@ -290,24 +297,28 @@ func (s *server) webhook(ctx context.Context, of hookOwner, in OneWebhook) (h te
 	return s.store.Webhook(ctx, o.ID(), in.Webhook)
 }
 
-func viewWebhook(h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
+func viewWebhook(ctx context.Context, h tenancy.Webhook, n store.DeliveryCount) client.Webhook {
 	return client.Webhook{Name: h.Name, Format: h.Format, Types: h.Types, Template: h.Template, Disabled: !h.Enabled,
 		Host: h.Host, CreatedBy: h.CreatedBy, CreatedAt: h.CreatedAt, Queued: n.Queued, Dead: n.Dead,
 		Dropped: h.Health.Dropped, DeliveredAt: h.Health.DeliveredAt, FailingSince: h.Health.FailingSince,
-		LastError: h.Health.LastError, RetryAt: h.Health.RetryAt}
+		LastError: said(ctx, h.Health.LastError), RetryAt: h.Health.RetryAt}
 }
 
 func (s *server) showWebhook(ctx context.Context, h tenancy.Webhook) (client.Webhook, error) {
 	counts, err := s.store.CountDeliveries(ctx, []string{h.ID})
-	return viewWebhook(h, counts[h.ID]), err
+	return viewWebhook(ctx, h, counts[h.ID]), err
 }
 
-func (s *server) listWebhooks(ctx context.Context, of hookOwner, in Paged) (*List[client.Webhook], error) {
+func (s *server) listWebhooks(ctx context.Context, of hookOwner, in WebhookPage) (*List[client.Webhook], error) {
 	o, err := s.webhookOwner(ctx, of)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Webhooks(ctx, o.ID(), in.Cursor, in.Limit+1)
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Webhooks(ctx, o.ID(), page)
 	if err != nil {
 		return nil, err
 	}
@@ -316,8 +327,9 @@ func (s *server) listWebhooks(ctx context.Context, of hookOwner, in Paged) (*Lis
 		ids[i] = h.ID
 	}
 	counts, err := s.store.CountDeliveries(ctx, ids)
-	return pageOf(rows, in.Limit, func(h tenancy.Webhook) string { return h.ID },
-		func(h tenancy.Webhook) client.Webhook { return viewWebhook(h, counts[h.ID]) }), err
+	return listed(rows, next, in.Sort, func(h tenancy.Webhook) client.Webhook {
+		return viewWebhook(ctx, h, counts[h.ID])
+	}), err
 }
 
 func webhookSettings(in client.Webhook) webhooks.Settings {
@@ -333,7 +345,7 @@ func (s *server) createWebhook(ctx context.Context, of hookOwner, in client.Webh
 		return nil, err
 	}
 	h, secret, err := s.webhooks.Create(ctx, o, webhookSettings(in), actor(ctx), s.now())
-	view := viewWebhook(h, store.DeliveryCount{})
+	view := viewWebhook(ctx, h, store.DeliveryCount{})
 	view.Secret = secret
 	return &Created[client.Webhook]{ETag: etag(h.Version), Body: view,
 		Location: prefix + of.path(h.Name)}, err
@@ -409,14 +421,18 @@ func (s *server) testWebhook(ctx context.Context, of hookOwner, one OneWebhook) 
 	answer, failure, err := s.webhooks.Test(ctx, o, one.Webhook, actor(ctx), s.now())
 	out := client.WebhookTest{Accepted: failure == nil, Status: answer.Status}
 	if failure != nil {
-		out.Error = failure.Error()
+		out.Error = words.Error(words.Of(ctx), failure)
 	}
 	return &Entity[client.WebhookTest]{Body: out}, err
 }
 
-func viewWebhookDelivery(d tenancy.WebhookDelivery) client.WebhookDelivery {
+// said returns a stored text in the language of the reader.
+func said(ctx context.Context, stored string) string { return words.Say(ctx, tenancy.ReadText(stored)) }
+
+func viewWebhookDelivery(ctx context.Context, d tenancy.WebhookDelivery) client.WebhookDelivery {
 	v := client.WebhookDelivery{ID: d.ID, EventID: d.EventID, Type: d.Type, Subject: d.Subject, State: d.State,
-		Attempts: d.Attempts, Status: d.Status, LastError: d.LastError, CreatedAt: d.CreatedAt, EndedAt: d.EndedAt}
+		Attempts: d.Attempts, Status: d.Status, LastError: said(ctx, d.LastError), CreatedAt: d.CreatedAt,
+		EndedAt: d.EndedAt}
 	if d.State == tenancy.WebhookQueued {
 		v.NextAt = d.NextAt
 	}
@@ -430,7 +446,8 @@ func (s *server) listWebhookDeliveries(ctx context.Context, of hookOwner, one On
 		return nil, err
 	}
 	rows, err := s.store.WebhookDeliveries(ctx, h.ID, in.State, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID }, viewWebhookDelivery), err
+	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID },
+		func(d tenancy.WebhookDelivery) client.WebhookDelivery { return viewWebhookDelivery(ctx, d) }), err
 }
 
 func (s *server) getWebhookDelivery(ctx context.Context, of hookOwner,
@@ -440,7 +457,7 @@ func (s *server) getWebhookDelivery(ctx context.Context, of hookOwner,
 		return nil, err
 	}
 	d, err := s.store.WebhookDelivery(ctx, h.ID, in.Delivery)
-	view := viewWebhookDelivery(d)
+	view := viewWebhookDelivery(ctx, d)
 	view.Event = d.Payload
 	return &Entity[client.WebhookDelivery]{Body: view}, err
 }
@@ -452,7 +469,7 @@ func (s *server) replayWebhookDelivery(ctx context.Context, of hookOwner,
 		return nil, err
 	}
 	d, err := s.webhooks.Replay(ctx, o, in.Webhook, in.Delivery, actor(ctx), s.now())
-	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(d)}, err
+	return &Entity[client.WebhookDelivery]{Body: viewWebhookDelivery(ctx, d)}, err
 }
 
 func (s *server) replayDead(ctx context.Context, of hookOwner, one OneWebhook) (*Entity[client.WebhookReplay], error) {

@@ -36,6 +36,31 @@ func (i *inbox) Post(_ context.Context, r webhooks.Request) (webhooks.Answer, er
 	return webhooks.Answer{Status: i.status}, nil
 }
 
+func TestWhyAnEndpointFailsIsSaidInTheLanguageOfTheReader(t *testing.T) {
+	f := setUp(t)
+	const at = "/tenants/acme/webhooks"
+	f.ok("acme/alice", "POST", at, 201, `{"name":"crm","format":"cloudevents","url":"https://x.example.com/S3CRET"}`)
+	f.inbox.status = http.StatusServiceUnavailable
+	for language, want := range map[string]string{"en": "the endpoint answers 503 Service Unavailable",
+		"de": "Der Endpunkt antwortet mit 503 Service Unavailable"} {
+		header := "Accept-Language: " + language
+		if a := f.ok("acme/alice", "POST", at+"/crm/test", 200, "", header); a["error"] != want {
+			t.Errorf("a test in %s: %v", language, a["error"])
+		}
+		acme, err := f.store.Tenant(t.Context(), "acme")
+		check(t, err)
+		h, err := f.store.Webhook(t.Context(), acme.ID, "crm")
+		check(t, err)
+		h.Health.LastError = tenancy.Stored(tenancy.Failure("the endpoint answers %d %s", 503, "Service Unavailable"))
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.SetWebhookHealth(t.Context(), h.ID, h.Health)
+		}))
+		if a := f.ok("acme/alice", "GET", at+"/crm", 200, "", header); a["last_error"] != want {
+			t.Errorf("stored, in %s: %v", language, a["last_error"])
+		}
+	}
+}
+
 func TestAWebhookIsCreatedTestedChangedAndDeleted(t *testing.T) {
 	f := setUp(t)
 	f.inbox.status = http.StatusNoContent

@@ -127,13 +127,13 @@ func TestPlacesBehindACursorAreInBothDirections(t *testing.T) {
 			if descending {
 				slices.Reverse(expected)
 			}
-			for c := (workCursor{}); ; {
+			for c := (cursor{}); ; {
 				part := after(all, c, descending, 1)
 				if len(part) == 0 {
 					break
 				}
 				got = append(got, part[0].tenant.Name...)
-				c = workCursor{part[0].key, part[0].id, len(got)}
+				c = cursor{Key: part[0].key, ID: part[0].id, Count: len(got)}
 			}
 			if string(got) != string(expected) {
 				t.Errorf("%s, descending %v: %s, want %s", sort, descending, got, expected)

@@ -3,8 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,29 +24,6 @@ type WorkChoice struct {
 	Query  string   `query:"q" maxLength:"200" doc:"Only tenants whose name begins with it, or whose display name has its words. At most one page."`
 	Names  []string `query:"tenant,explode" maxItems:"100" doc:"Only these tenants, in any order. At most one page."`
 	Sort   string   `query:"sort" enum:"created,-created,name,-name,not-after,-not-after,deadline,-deadline" doc:"Order: by creation (the default), name, expiry of the newest tenant certificate, or deadline, which lists those at risk first (the default of these). A minus sign reverses it. An order by expiry leaves out tenants without a certificate. Tenants without a key user are sorted by creation, name or expiry, and all tenants by deadline only forwards."`
-}
-
-// A workCursor is the place of a page in the work list.
-type workCursor struct {
-	Key   string `json:"k,omitempty"` // of the last tenant before the page, in the order of the list
-	ID    string `json:"i,omitempty"` // orders equal keys
-	Count int    `json:"n,omitempty"` // of the tenants before the page
-}
-
-func parseWorkCursor(text string) (c workCursor, err error) {
-	if text == "" {
-		return c, nil
-	}
-	data, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || json.Unmarshal(data, &c) != nil || c.Count < 0 {
-		return c, tenancy.Invalid("cursor", "is not a cursor of this service")
-	}
-	return c, nil
-}
-
-func (c workCursor) String() string {
-	data, _ := json.Marshal(c)
-	return base64.RawURLEncoding.EncodeToString(data)
 }
 
 // A workPlace is a tenant with its place in an order.
@@ -73,9 +48,9 @@ func placed(tenants []tenancy.Tenant, key func(tenancy.Tenant) string) []workPla
 }
 
 // after returns at most limit places behind a cursor, in one of both directions.
-func after(all []workPlace, c workCursor, descending bool, limit int) []workPlace {
-	begin := c == workCursor{Count: c.Count}
-	at, found := slices.BinarySearchFunc(all, c, func(p workPlace, c workCursor) int { return p.compare(c.Key, c.ID) })
+func after(all []workPlace, c cursor, descending bool, limit int) []workPlace {
+	begin := c == cursor{Count: c.Count}
+	at, found := slices.BinarySearchFunc(all, c, func(p workPlace, c cursor) int { return p.compare(c.Key, c.ID) })
 	if descending {
 		if begin {
 			at = len(all)
@@ -148,12 +123,12 @@ type workPage struct {
 }
 
 // pageOfPlaces returns the page after a cursor. places has one more than the page, if there is one.
-func pageOfPlaces(places []workPlace, c workCursor, total, limit int) (p workPage) {
+func pageOfPlaces(places []workPlace, c cursor, total, limit int) (p workPage) {
 	p.total = max(total, c.Count+min(len(places), limit))
 	if len(places) > limit {
 		places = places[:limit]
 		last := places[limit-1]
-		p.next = workCursor{last.key, last.id, c.Count + limit}.String()
+		p.next = cursor{Key: last.key, ID: last.id, Count: c.Count + limit}.String()
 	}
 	for _, at := range places {
 		p.tenants = append(p.tenants, at.tenant)
@@ -168,8 +143,8 @@ func pageOfPlaces(places []workPlace, c workCursor, total, limit int) (p workPag
 const restKey = "~"
 
 // workTenants returns a page of the tenants that a caller chooses.
-func (s *server) workTenants(ctx context.Context, in WorkChoice, cursor string, limit int) (p workPage, err error) {
-	c, err := parseWorkCursor(cursor)
+func (s *server) workTenants(ctx context.Context, in WorkChoice, at string, limit int) (p workPage, err error) {
+	c, err := parseCursor(at)
 	if err != nil {
 		return p, err
 	}
@@ -259,7 +234,7 @@ func (s *server) tenantsAtRisk(ctx context.Context, sort string) ([]workPlace, m
 
 // indexed returns a page in an order that an index has. The tenants of a filter that fits few are kept in memory,
 // because an index would be read to its end.
-func (s *server) indexed(ctx context.Context, c workCursor, p store.TenantPage) (places []workPlace, err error) {
+func (s *server) indexed(ctx context.Context, c cursor, p store.TenantPage) (places []workPlace, err error) {
 	if p.Unwarned {
 		counts, _, err := s.fleetCounts.get(ctx)
 		if err != nil {
@@ -297,7 +272,7 @@ func unwarnedPlaces(tenants []store.PlacedTenant, sort store.TenantSort) (all []
 const mostRest = 5000
 
 // worstFirst returns tenants at risk by their deadline, and then the others by their creation.
-func (s *server) worstFirst(ctx context.Context, c workCursor, limit int) (places []workPlace, err error) {
+func (s *server) worstFirst(ctx context.Context, c cursor, limit int) (places []workPlace, err error) {
 	all, ids, err := s.tenantsAtRisk(ctx, client.WorkByDeadline)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {

@@ -93,11 +93,6 @@ func (s *Service) CalendarOwner(ctx context.Context, secret string) (tenancy.Acc
 	return a, err
 }
 
-// Accounts returns at most limit accounts in the order of their names, from the first one after a name.
-func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]tenancy.Account, error) {
-	return s.store.Accounts(ctx, after, limit)
-}
-
 // Account returns an account. It returns [tenancy.ErrNotFound] if there is none.
 func (s *Service) Account(ctx context.Context, id string) (tenancy.Account, error) {
 	return s.store.Account(ctx, id)

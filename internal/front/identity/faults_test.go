@@ -150,10 +150,6 @@ func TestAFailingDatabaseIsNoFaultOfThePersonWhoSignsIn(t *testing.T) {
 		_, err := f.CalendarOwner(ctx, "secret")
 		return err
 	})
-	f.failing([]string{"accounts"}, nil, func() error {
-		_, err := f.Accounts(ctx, "", 10)
-		return err
-	})
 	f.failing([]string{"sessions"}, nil, func() error {
 		_, err := f.Sessions(ctx, a)
 		return err
@@ -238,24 +234,6 @@ func TestPreferencesAreStoredIfTheyExist(t *testing.T) {
 	a.Zone = "Europe/Atlantis"
 	if err := f.SetPreferences(t.Context(), a); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("a time zone that does not exist: %v", err)
-	}
-}
-
-func TestAccountsAreListedInPagesByName(t *testing.T) {
-	f := open(t)
-	for _, name := range []string{"olga", "anna", "eve"} {
-		f.welcome(name, tenancy.RoleOperator)
-	}
-	names := func(after string, limit int) (all string) {
-		accounts, err := f.Accounts(t.Context(), after, limit)
-		check(t, err)
-		for _, a := range accounts {
-			all += a.Name + " "
-		}
-		return all
-	}
-	if first, rest := names("", 2), names("eve", 2); first != "anna eve " || rest != "olga " {
-		t.Errorf("the pages are %q and %q", first, rest)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -184,7 +185,7 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 			secret != "" {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if accounts, err := s.Accounts(t.Context(), "", 10); err != nil || len(accounts) > 0 {
+		if accounts, _, err := s.store.Accounts(t.Context(), store.Page{Limit: 10}); err != nil || len(accounts) > 0 {
 			t.Errorf("%s: an account was made, %v", c.name, err)
 		}
 		if isLogged := strings.Contains(logged.String(), "invalid answer of"); isLogged != (c.want == ErrProviderAnswer) {
@@ -307,7 +308,8 @@ func TestAnAccountOfTheCompanyIsNotChangedByAFailingDatabase(t *testing.T) {
 	testenv.FailsWithout(t, db, []string{"accounts", "tenants", "key_users", "events"}, strict)
 	testenv.FailsIfReadOnly(t, db, []string{"accounts", "events"}, strict)
 	testenv.Check(t, sign())
-	if accounts, err := s.Accounts(ctx, "", 10); err != nil || len(accounts) != 1 || accounts[0].Name != "alice" {
+	if accounts, _, err := s.store.Accounts(ctx, store.Page{Limit: 10}); err != nil || len(accounts) != 1 ||
+		accounts[0].Name != "alice" {
 		t.Errorf("the accounts are %+v, %v", accounts, err)
 	}
 	claims["tenant"] = "globex"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -100,16 +101,11 @@ func (c *console) revokeCalendar(v *view) error {
 
 // accounts lists all accounts, for operators.
 func (c *console) accounts(v *view) error {
-	all, err := c.identity.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
+	list, err := paged[client.Account](c, v, v.listPath("/accounts"))
 	if err != nil {
 		return err
 	}
-	next := ""
-	if len(all) > mostRows {
-		all = all[:mostRows]
-		next = all[mostRows-1].Name
-	}
-	return c.show(v, http.StatusOK, v.T("Accounts"), accountsPage(v, all, next))
+	return c.show(v, http.StatusOK, v.T("Accounts"), accountsPage(v, list))
 }
 
 func (c *console) deleteAccount(v *view) error {

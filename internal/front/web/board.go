@@ -69,7 +69,7 @@ func (c *console) showBoard(v *view, b boardOf) (err error) {
 // boardFilter returns the parameters that limit the list of roll-overs; empty if there are none.
 func boardFilter(q url.Values) string {
 	filter := url.Values{}
-	for _, name := range []string{"state", "host", "left"} {
+	for _, name := range []string{"state", "host", "left", "q"} {
 		if value := q.Get(name); value != "" {
 			filter.Set(name, value)
 		}
@@ -89,6 +89,9 @@ func (v *view) filtered() string {
 	}
 	if left := q.Get("left"); left != "" {
 		all = append(all, v.leftText(left))
+	}
+	if text := q.Get("q"); text != "" {
+		all = append(all, v.T("“%s”", text))
 	}
 	return strings.Join(all, ", ")
 }

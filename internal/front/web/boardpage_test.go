@@ -45,3 +45,17 @@ func TestTheBoardGroupsRollOversByStateReceiverAndDaysLeft(t *testing.T) {
 		t.Errorf("an unknown state: %d", status)
 	}
 }
+
+func TestTheOverviewOfATenantShowsMarksWithTheirLegend(t *testing.T) {
+	c := open(t)
+	_, page := c.get(c.signIn("alice"), "/tenants/acme")
+	table, legend, _ := strings.Cut(page, "</tbody>")
+	for _, mark := range []string{`class="mark messages"`, `class="mark refused"`} {
+		if !strings.Contains(table, mark) {
+			t.Errorf("no arrangement has %s", mark)
+		}
+	}
+	if !strings.Contains(legend, "said by a person") || strings.Count(legend, `class="mark `) != 4 {
+		t.Error("the four marks are not explained")
+	}
+}

@@ -305,17 +305,20 @@ func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
 	pages["olga"] = append(pages["olga"], [2]string{"import-problems", wrong})
 	for who, pages := range pages {
 		b := c.browser(true)
+		reported := b.console()
 		if who != "" {
 			b.take(c.signIn(who))
 		}
 		for _, p := range pages {
 			b.open(p[1])
+			reported.quiet(t, p)
 			for _, theme := range []string{"light", "dark"} {
 				b.theme(theme)
 				for _, v := range b.accessible(string(axe)) {
 					text, _ := json.MarshalIndent(v, "", " ")
 					t.Errorf("%s, %s: %s", p[1], theme, text)
 				}
+				reported.taken() // what axe caused
 				if theme == "light" {
 					b.picture(p[0])
 				} else if *screenshots != "" && slices.Contains([]string{"overview", "tenant", "rollover", "receiver"}, p[0]) {
@@ -354,8 +357,10 @@ func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
 		}
 		b := c.browser(true)
 		b.take(client)
+		reported := b.console()
 		for _, p := range pages {
 			b.open(p[1])
+			reported.quiet(t, p)
 			for _, width := range []int64{768, 360} { // German words are longer
 				b.size(width)
 				if found := b.cut(); len(found) > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
@@ -24,8 +25,7 @@ func partyAt(name string, parts ...string) string {
 
 // counterparties lists the counterparties, with the proposals above them.
 func (c *console) counterparties(v *view) error {
-	query := url.Values{"name": {v.r.URL.Query().Get("name")}, "counts": {"true"}}
-	list, err := paged[client.Counterparty](c, v, "/counterparties?"+query.Encode())
+	list, err := paged[client.Counterparty](c, v, v.listPath("/counterparties?counts=true"))
 	if err != nil {
 		return err
 	}
@@ -135,6 +135,35 @@ func (c *console) addCounterpartyContact(v *view) error {
 func (c *console) acceptCounterpartyContact(v *view) error {
 	return c.changeParty(v, http.MethodPost, v.T("The contact has been accepted."), nil, "contacts",
 		v.r.PathValue("contact"), "accept")
+}
+
+// noneMailed reports whether a counterparty has contacts and none of them gets mails.
+func noneMailed(contacts []client.CounterpartyContact) bool {
+	return len(contacts) > 0 && !slices.ContainsFunc(contacts, func(c client.CounterpartyContact) bool {
+		return c.StoppedAt.IsZero()
+	})
+}
+
+// noneMailedText states that no contact of a counterparty gets mails, and what a key user can do.
+func (v *view) noneMailedText(name string) string {
+	return v.T("No contact of %s gets mails. Write to one of them yourself, and ask your hosting team to add another "+
+		"contact.", name)
+}
+
+// stoppedNext returns what an operator can do about a contact that gets no mails.
+func (v *view) stoppedNext(c client.CounterpartyContact) string {
+	switch c.StoppedFor {
+	case "bounced":
+		return v.T("Correct the address: add the contact again with the right one, and remove this one.")
+	case "passed-on":
+		return v.T("Add the person who is responsible now.")
+	}
+	return v.T("Add another contact. They can undo it with the link in their last mail.")
+}
+
+func (c *console) resumeCounterpartyContact(v *view) error {
+	return c.changeParty(v, http.MethodPost, v.T("The contact gets mails again."), nil, "contacts",
+		v.r.PathValue("contact"), "resume")
 }
 
 func (c *console) removeCounterpartyContact(v *view) error {

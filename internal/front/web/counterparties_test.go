@@ -247,10 +247,10 @@ func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
 		!strings.Contains(page, `<option value="IIS" selected>`) {
 		t.Errorf("a change that another operator has not seen is replaced: %d", status)
 	}
-	if _, page := c.get(olga, "/counterparties?name=house"); !strings.Contains(page, "House Bank") {
+	if _, page := c.get(olga, "/counterparties?q=house"); !strings.Contains(page, "House Bank") {
 		t.Error("it is not found by name")
 	}
-	if _, page := c.get(olga, "/counterparties?name=other"); !strings.Contains(page, "No counterparties found.") {
+	if _, page := c.get(olga, "/counterparties?q=other"); !strings.Contains(page, "Nothing fits this search.") {
 		t.Error("it is found by another name")
 	}
 }

@@ -118,7 +118,7 @@ func (c *console) requeueAll(v *view) error {
 }
 
 func (c *console) tokens(v *view) error {
-	list, err := paged[client.Token](c, v, "/tokens")
+	list, err := paged[client.Token](c, v, v.listPath("/tokens", "tenant"))
 	if err != nil {
 		return err
 	}

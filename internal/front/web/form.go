@@ -32,6 +32,8 @@ var formPages = map[string]string{
 	"POST /tenants":                                           "/tenants",
 	"POST /tokens":                                            "/tokens",
 	"POST /webhooks":                                          "/webhooks",
+	"POST /webhooks/{webhook}":                                "/webhooks/{webhook}",
+	"POST " + tenantPages + "/webhooks/{webhook}":             tenantPages + "/webhooks/{webhook}",
 	"POST " + tenantPages + "/arrangements":                   tenantPages + "/arrangements/new",
 	"POST /test-rounds":                                       "/tenants",
 	"POST /worklist/links":                                    "/tenants",

@@ -7,7 +7,7 @@ type translation struct{ english, german string }
 var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement, germanFeeds,
 	germanInstructions, germanWatched, germanGuard, germanFind, germanShell, germanCalendar,
 	germanWebhooks, germanCounterparties, germanStory, germanBoard, germanAdministrators, germanTestRounds,
-	germanKeys)
+	germanKeys, germanLists)
 
 func catalogue(parts ...[]translation) map[string]string {
 	all := map[string]string{}

@@ -258,7 +258,6 @@ var germanFrame = []translation{
 			"30 Tagen.",
 	},
 	{"Welcome", "Willkommen"},
-	{"Why do messages through %s fail?", "Warum schlagen Nachrichten über %s fehl?"},
 	{"Why?", "Warum?"},
 	{
 		"With a passkey you sign in by fingerprint, face or security key. It cannot be phished. Adding one needs " +

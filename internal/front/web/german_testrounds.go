@@ -19,7 +19,7 @@ var germanTestRounds = []translation{
 	},
 	{"Certificate ends first", "Zertifikat endet zuerst"},
 	{"Certificate ends last", "Zertifikat endet zuletzt"},
-	{"Choose %s", "%s auswählen"},
+	{"Choose", "Auswählen"},
 	{"Choose tenants first, or all that match.", "Wählen Sie zuerst Mandanten aus, oder alle passenden."},
 	{
 		"Chosen tenants without a receiver at risk, which are left out: %d.",

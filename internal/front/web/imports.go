@@ -23,7 +23,7 @@ const (
 )
 
 func (c *console) imports(v *view) error {
-	list, err := paged[client.Import](c, v, importsPath)
+	list, err := paged[client.Import](c, v, v.listPath(importsPath, "state"))
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,8 @@ func (v *view) importInputs() []input {
 	}
 	return []input{
 		table("tenants", v.T("Tenants (CSV)"), "name, display_name, key_type, mail_for_tasks, issuer"),
-		table("people", v.T("People (CSV)"), "tenant, role, name, email, subscribed"),
+		table("people", v.T("People (CSV)"), "tenant, role, name, email, subscribed, "+
+			"display_name, language, zone"),
 		table("arrangements", v.T("Arrangements (CSV)"), "tenant, name, receiver, receiver_name, contact_name, "+
 			"contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by"),
 		{name: "encoding", label: v.T("Encoding of the tables"), kind: "select", options: []option{{"", "UTF-8, UTF-16"},

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"html"
 	"math/big"
 	"mime/multipart"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -253,5 +255,31 @@ func TestTheFormOfAnImportSpreadsTheExpiryOfNewCertificates(t *testing.T) {
 		if got := strings.Count(table, "<th scope=\"row\">"); got != runs {
 			t.Errorf("spread %q: %d runs, want %d", spread, got, runs)
 		}
+	}
+}
+
+func TestTheImportPageNamesEveryColumnAndItsExampleIsValid(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	_, page := c.get(olga, "/imports")
+	page = html.UnescapeString(page)
+	for table, columns := range importing.Columns() {
+		if !strings.Contains(page, strings.Join(columns, ", ")) {
+			t.Errorf("the form does not name the columns of %s: %q", table, columns)
+		}
+	}
+	_, example, _ := strings.Cut(page, "tenants.csv\n")
+	example, _, _ = strings.Cut(example, "</pre>")
+	tenants, rest, _ := strings.Cut(example, "\n\npeople.csv\n")
+	people, arrangements, found := strings.Cut(rest, "\n\narrangements.csv\n")
+	if !found {
+		t.Fatalf("the page has no example of the three tables: %q", example)
+	}
+	tenants, people = strings.ReplaceAll(tenants, "acme", "other"), strings.ReplaceAll(people, "acme", "other")
+	arrangements = strings.ReplaceAll(arrangements, "acme", "other")
+	_, page, _ = c.hand(olga, "tenants", tenants, "people", people, "arrangements", arrangements)
+	if strings.Contains(page, "Problems") || !strings.Contains(page, "Checked by operator olga") ||
+		!strings.Contains(page, "Key users: 1, IT contacts: 1, arrangements: 1") {
+		t.Error("the example is not valid")
 	}
 }

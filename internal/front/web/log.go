@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -22,8 +21,7 @@ func (v *view) eventsPath() string {
 }
 
 func (c *console) events(v *view) error {
-	query := url.Values{"order": {"latest"}, "text": {v.r.URL.Query().Get("text")}}
-	list, err := paged[client.Event](c, v, v.eventsPath()+"?"+query.Encode())
+	list, err := paged[client.Event](c, v, v.listPath(v.eventsPath()+"?order=latest", "object", "actor", "own"))
 	if err != nil {
 		return err
 	}

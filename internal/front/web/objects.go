@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
@@ -12,6 +14,47 @@ type object struct {
 	text string
 	path string // empty if no page shows it, or none that the reader may see
 	id   string // if it is not part of the text
+	own  bool   // the page is that of the object alone, and leads to its entries
+}
+
+// detailText returns the detail of an entry as names and values. The exports have it as JSON.
+func detailText(detail json.RawMessage) string {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(detail, &values) != nil {
+		return string(detail)
+	}
+	parts := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := string(values[name])
+		var text string
+		if json.Unmarshal(values[name], &text) == nil {
+			value = text
+		}
+		parts = append(parts, name+": "+value)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// shownID is the number of characters of an ID that tell the objects of a list apart.
+const shownID = 8
+
+// auditedParty returns the page of the counterparty that an entry is about. Hosts that were dismissed have none.
+func auditedParty(e client.Event, verb, name string) string {
+	if e.Tenant != "" || verb == "deleted" || verb == "proposal-dismissed" {
+		return ""
+	}
+	return partyAt(name)
+}
+
+// auditedWebhook returns the page of the webhook that an entry is about.
+func auditedWebhook(e client.Event, verb string) string {
+	if verb == "deleted" {
+		return ""
+	}
+	if e.Tenant == "" {
+		return "/" + e.Object
+	}
+	return "/tenants/" + e.Object
 }
 
 // object returns the object of an entry of the audit log.
@@ -21,6 +64,8 @@ func (v *view) object(e client.Event) object {
 	kind, verb, _ := strings.Cut(e.Action, ".")
 	first, rest, _ := strings.Cut(e.Object, "/")
 	o := object{text: e.Object}
+	o.own = verb != "deleted" && verb != "removed" && slices.Contains([]string{"arrangement", "feed", "link", "key-user",
+		"counterparty", "webhook", "watched", "watch-link", "import"}, kind)
 	switch kind {
 	case "arrangement", "feed", "link":
 		if o.path = arrangementPath(e.Object); verb == "deleted" {
@@ -28,8 +73,24 @@ func (v *view) object(e client.Event) object {
 		}
 	case "certificate", "credential":
 		o.path = in(first, "certificates")
-	case "key-user", "receiver", "it-contacts":
+	case "key-user":
+		if o.path = in(e.Tenant, "people", rest); verb == "deleted" {
+			o.path = in(e.Tenant, "people")
+		}
+	case "it-contacts":
 		o.path = in(e.Tenant, "people")
+	case "receiver":
+		o.path = in(e.Tenant, "administrators")
+	case "administrator":
+		if o.path = in(e.Tenant, "administrators"); e.Tenant == "" {
+			o.path = partyAt(first)
+		}
+	case "counterparty":
+		o.path = auditedParty(e, verb, first)
+	case "webhook":
+		o.path = auditedWebhook(e, verb)
+	case "tests":
+		o = object{text: v.T("tests of receivers"), path: "/test-rounds/" + e.Object, id: e.Object}
 	case "scope", "scoping-project":
 		o.path = in(e.Tenant, "scope")
 	case "tenant", "arrangements":
@@ -40,23 +101,23 @@ func (v *view) object(e client.Event) object {
 			o.path = in(first, "watched")
 		}
 	case "task":
-		o = object{v.T("task of %s", detail.User), in(e.Tenant, "tasks"), e.Object}
+		o = object{text: v.T("task of %s", detail.User), path: in(e.Tenant, "tasks"), id: e.Object}
 	case "mail":
-		o = object{v.T("mail to people of %s", e.Tenant), "/deliveries", e.Object}
+		o = object{text: v.T("mail to people of %s", e.Tenant), path: "/deliveries", id: e.Object}
 	case "token":
-		o = object{v.T("token %s", detail.Name), "/tokens", e.Object}
+		o = object{text: v.T("token %s", detail.Name), path: "/tokens", id: e.Object}
 	case "import":
-		o = object{v.T("import"), importsPath + "/" + e.Object, e.Object}
+		o = object{text: v.T("import"), path: importsPath + "/" + e.Object, id: e.Object, own: true}
 		if verb == "taken-back" {
 			o = object{text: e.Object}
 		}
 	case "account", "calendar", "session":
-		o = object{e.Object, "/accounts", ""}
+		o = object{text: e.Object, path: "/accounts"}
 		if detail.Account != "" {
 			o.text = detail.Account
 		}
 	case "authority":
-		o.path = "/authorities"
+		o = object{text: v.T("CA %s", e.Object[:min(len(e.Object), shownID)]), path: "/authorities", id: e.Object}
 	case "run":
 		o.path = "/runs"
 	case "guard":
@@ -65,5 +126,6 @@ func (v *view) object(e client.Event) object {
 	if !v.Operator() && !strings.HasPrefix(o.path, in(v.account.Tenant)) {
 		o.path = ""
 	}
+	o.own = o.own && o.path != ""
 	return o
 }

@@ -42,12 +42,11 @@ func (c *console) person(v *view) error {
 	if err != nil {
 		return refused(err)
 	}
-	return c.show(v, http.StatusOK, v.T("Key user %s", u.Name), sheetPage(v, v.T("Key user %s", u.Name),
-		in(name, "people", user), etag, []input{
-			{name: "email", label: v.T("E-mail"), kind: "email", required: true, stored: u.Email},
-			{name: "display_name", label: v.T("Full name"), stored: u.DisplayName},
-			v.languageInput(u.Language), v.zoneInput(u.Zone),
-		}))
+	return c.show(v, http.StatusOK, v.T("Key user %s", u.Name), personPage(v, u, etag, []input{
+		{name: "email", label: v.T("E-mail"), kind: "email", required: true, stored: u.Email},
+		{name: "display_name", label: v.T("Full name"), stored: u.DisplayName},
+		v.languageInput(u.Language), v.zoneInput(u.Zone),
+	}))
 }
 
 func (c *console) savePerson(v *view) error {

@@ -180,6 +180,8 @@ func (c *console) routeTable() []route {
 		{"POST " + partyPages + "/contacts/{contact}/link", operators, (*console).linkCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/accept", operators,
 			(*console).acceptCounterpartyContact},
+		{"POST " + partyPages + "/contacts/{contact}/resume", operators,
+			(*console).resumeCounterpartyContact},
 		{"POST " + partyPages + "/contacts/{contact}/remove", operators,
 			(*console).removeCounterpartyContact},
 		{"POST /counterparty-proposals/{host}/accept", operators, (*console).acceptProposal},
@@ -263,6 +265,7 @@ func webhookRoutes(below string, who audience) []route {
 	const one = "/webhooks/{webhook}"
 	return []route{
 		{"POST " + below + "/webhooks", who, (*console).createWebhook},
+		{"POST " + below + one, who, (*console).changeWebhook},
 		{"POST " + below + one + "/test", who, (*console).testWebhook},
 		{"POST " + below + one + "/rotate", who, (*console).rotateWebhook},
 		{"POST " + below + one + "/switch", who, (*console).switchWebhook},

@@ -343,7 +343,7 @@ func (c *console) answer(v *view) error {
 
 func (c *console) people(v *view) error {
 	name := v.r.PathValue("tenant")
-	users, err := paged[client.KeyUser](c, v, in(name, "key-users"))
+	users, err := paged[client.KeyUser](c, v, v.listPath(in(name, "key-users")))
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 
 func (c *console) watchedList(v *view) error {
 	name := v.r.PathValue("tenant")
-	list, err := paged[client.Watched](c, v, in(name, "watched"))
+	list, err := paged[client.Watched](c, v, v.listPath(in(name, "watched")))
 	if err != nil {
 		return err
 	}

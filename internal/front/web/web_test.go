@@ -495,7 +495,7 @@ func TestGuessingAndFormsOnOtherSitesDoNotSignIn(t *testing.T) {
 func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") ||
+	if _, page := c.get(olga, "/log?q=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") ||
 		strings.Contains(page, "globex") {
 		t.Error("the search does not find initech's certificate, or finds more")
 	}
@@ -507,12 +507,12 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	check(t, err)
 	serial := certfile.SerialsOf(cert.SerialNumber)
 	for _, text := range []string{serial.Hex, serial.Decimal, serial.OpenSSL, serial.DotNET} {
-		if _, page := c.get(olga, "/log?text="+text); !strings.Contains(page, "certificate.issued") ||
+		if _, page := c.get(olga, "/log?q="+text); !strings.Contains(page, "certificate.issued") ||
 			strings.Contains(page, "globex") {
 			t.Errorf("the search does not find the certificate %s, or finds more", text)
 		}
 	}
-	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entries found.") {
+	if _, page := c.get(olga, "/log?q=100%25"); !strings.Contains(page, "No entries found.") {
 		t.Error("a wildcard is not taken literally")
 	}
 	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") ||

@@ -34,6 +34,26 @@ func (v *view) specialWebhookInputs() []input {
 	}
 }
 
+// changedWebhookInputs returns the fields of the form that changes a webhook: those that its format has. Secrets are
+// not shown.
+func (v *view) changedWebhookInputs(h client.Webhook) []input {
+	unchanged := v.T("Empty: it stays as it is.")
+	all := []input{{name: "url", label: v.T("URL"), kind: "url", attributes: plain,
+		hint: v.T("An https URL, now at %s.", h.Host) + " " + unchanged}}
+	if webhook.Format(h.Format) == webhook.PagerDuty {
+		all = append(all, input{name: "routing_key", label: v.T("Integration key"), attributes: plain,
+			hint: unchanged + " " + v.T("It is needed again for another server.")})
+	}
+	all = append(all, input{name: "authorization", label: v.T("Authorization"), attributes: plain,
+		hint: unchanged + " " + v.T("It is needed again for another server.")})
+	if webhook.Format(h.Format) == webhook.Ticket {
+		all = append(all, input{name: "template", label: v.T("Template of a ticket"), kind: "textarea", rows: 4,
+			stored: h.Template, attributes: templ.Attributes{"spellcheck": "false"},
+			hint: v.T("JSON with placeholders such as {{summary}} and {{link}}. Optional.")})
+	}
+	return all
+}
+
 func (c *console) askDeleteWebhook(v *view) (*question, error) {
 	name := v.r.PathValue("webhook")
 	h, err := get[client.Webhook](c, v, v.hookPath(name))

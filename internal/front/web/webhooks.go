@@ -40,15 +40,15 @@ func (c *console) webhooks(v *view) error {
 
 func (c *console) webhook(v *view) error {
 	name := v.r.PathValue("webhook")
-	h, err := get[client.Webhook](c, v, v.hookPath(name))
+	h, etag, err := client.GetVersion[client.Webhook](v.caller(), c.api, v.hookPath(name))
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	deliveries, err := paged[client.WebhookDelivery](c, v, v.hookPath(name, "deliveries"))
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, name, webhookPage(v, h, deliveries))
+	return c.show(v, http.StatusOK, name, webhookPage(v, h, etag, deliveries))
 }
 
 func (c *console) createWebhook(v *view) error {
@@ -63,6 +63,25 @@ func (c *console) createWebhook(v *view) error {
 		return c.done(v, v.hookPath(made.Name), v.T("%s has been created.", made.Name))
 	}
 	return c.showOnce(v, once{Page: v.hookPath(made.Name), Kind: onceWebhook, Text: made.Secret})
+}
+
+// changeWebhook changes the endpoint and the events of a webhook. Fields with secrets that are left empty stay as they
+// are. The API refuses to send the credentials of one host to another.
+func (c *console) changeWebhook(v *view) error {
+	name := v.r.PathValue("webhook")
+	h, err := get[client.Webhook](c, v, v.hookPath(name))
+	if err != nil {
+		return err
+	}
+	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+	body := client.Webhook{Name: h.Name, Format: h.Format, Disabled: h.Disabled, URL: f("url"),
+		RoutingKey: f("routing_key"), Template: f("template"), Authorization: f("authorization"),
+		Types: v.r.PostForm["type"]}
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: v.hookPath(name), Body: body,
+		IfMatch: v.r.PostFormValue("etag")}); err != nil {
+		return err
+	}
+	return c.done(v, v.hookPath(name), v.T("Saved. Send a test to the endpoint."))
 }
 
 func (c *console) rotateWebhook(v *view) error {

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"database/sql"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -70,6 +71,48 @@ func TestAPersonCreatesTestsAndDeletesAWebhook(t *testing.T) {
 	}
 	if status, _ := c.get(c.signIn("alice"), "/tenants/initech/webhooks"); status != 404 {
 		t.Errorf("the webhooks of another tenant: %d", status)
+	}
+}
+
+func TestAWebhookIsMovedInTheConsoleWithoutItsCredentials(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	const at, one = "/tenants/acme/webhooks", "/tenants/acme/webhooks/crm"
+	etag := regexp.MustCompile(`name="etag" value="([^"]*)"`)
+	version := func(page string) string {
+		found := etag.FindStringSubmatch(page)
+		if found == nil {
+			t.Fatal("the page has no form with a version")
+		}
+		return html.UnescapeString(found[1])
+	}
+	c.post(alice, at, "name", "crm", "format", "cloudevents", "url", "https://a.example.com/x", "authorization",
+		"Bearer T0KEN", "type", "rollover.refused")
+	_, page := c.get(alice, one)
+	if !strings.Contains(page, `value="rollover.refused" checked`) || strings.Contains(page, "T0KEN") {
+		t.Error("the form does not show the events, or shows a credential")
+	}
+	first := version(page)
+	if _, page := c.post(alice, one, "etag", first, "type", "rollover.accepted"); !strings.Contains(page, "Saved.") ||
+		!strings.Contains(page, `value="rollover.accepted" checked`) ||
+		strings.Contains(page, `value="rollover.refused" checked`) {
+		t.Error("the events are not changed")
+	}
+	if status, _ := c.post(alice, one, "etag", first, "type", "rollover.accepted"); status != 412 {
+		t.Errorf("a change on top of one that was not seen: %d", status)
+	}
+	_, page = c.get(alice, one)
+	moved := []string{"etag", version(page), "type", "rollover.refused", "url", "https://b.example.com/y"}
+	if status, page := c.post(alice, one, moved...); status != 422 ||
+		!strings.Contains(page, "was set for a.example.com: set it again for another host") {
+		t.Errorf("the credentials of one host are sent to another: %d", status)
+	}
+	if status, page := c.post(alice, one, append(moved, "authorization", "Bearer OTHER")...); status != 200 ||
+		!strings.Contains(page, "b.example.com") || strings.Contains(page, "OTHER") {
+		t.Errorf("it is not moved, or shows its credential: %d", status)
+	}
+	if status, _ := c.post(alice, "/tenants/globex/webhooks/crm", moved...); status != 404 {
+		t.Errorf("a webhook of another tenant: %d", status)
 	}
 }
 

@@ -232,6 +232,16 @@ var germanAPI = []translation{
 		"Die Mails an %s wurden heute schon wieder aufgenommen: Versuchen Sie es morgen noch einmal",
 	},
 	{"mails to the administrator of %s are not stopped", "Mails an den Ansprechpartner von %s sind nicht abbestellt"},
+	{"belongs to a list in another order: begin with the first page",
+		"gehört zu einer Liste in anderer Reihenfolge: Beginnen Sie mit der ersten Seite"},
+	{"there is no order by %s", "nach %s kann nicht sortiert werden"},
+	{"%s has no such contact", "%s hat diesen Kontakt nicht"},
+	{"mails to %s are not stopped", "Mails an %s sind nicht gestoppt"},
+	{
+		"%s wants no more mails, and can undo that with the link in the last mail: add another contact of %s",
+		"%s will keine Mails mehr und kann das mit dem Link in der letzten Mail rückgängig machen: Fügen Sie einen anderen " +
+			"Kontakt von %s hinzu",
+	},
 	{
 		"%s wants no more mails, and can undo that with the link in the last mail: name another administrator of %s",
 		"%s will keine Mails mehr und kann das mit dem Link in der letzten Mail rückgängig machen: Nennen Sie einen " +

@@ -18,6 +18,10 @@ var germanDiagnoses = []translation{
 			"sie annimmt",
 	},
 	{
+		"the host of the endpoint is, or resolves to, an address that is not allowed",
+		"Der Host des Endpunkts ist eine Adresse, die nicht erlaubt ist, oder führt zu einer",
+	},
+	{
 		"ask an operator to allow the range with --allow-target, or correct the endpoint",
 		"Bitten Sie einen Operator, den Bereich mit --allow-target zu erlauben, oder korrigieren Sie den Endpunkt",
 	},

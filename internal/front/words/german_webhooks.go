@@ -68,6 +68,41 @@ var germanWebhooks = []translation{
 		"this delivery is still queued: its next attempt is at %s",
 		"Diese Zustellung ist noch eingereiht: Der nächste Versuch ist um %s",
 	},
+	{
+		"the DNS server did not answer in time when %s was looked up",
+		"Der DNS-Server antwortete nicht rechtzeitig auf die Frage nach %s",
+	},
+	{"the DNS server failed when %s was looked up", "Der DNS-Server konnte %s nicht auflösen"},
+	{"the URL of the webhook is not valid: correct it", "Die URL des Webhooks ist ungültig: Korrigieren Sie sie"},
+	{"the answer of the endpoint is not valid HTTP", "Die Antwort des Endpunkts ist kein gültiges HTTP"},
+	{"the certificate of the endpoint is not trusted: %v", "Dem Zertifikat des Endpunkts wird nicht vertraut: %v"},
+	{"the connection to the endpoint failed: %v", "Die Verbindung zum Endpunkt ist fehlgeschlagen: %v"},
+	{
+		"the endpoint answers 410 Gone, so the webhook was disabled",
+		"Der Endpunkt antwortet mit 410 Gone, daher wurde der Webhook abgeschaltet",
+	},
+	{"the endpoint answers %d %s", "Der Endpunkt antwortet mit %d %s"},
+	{
+		"the endpoint closed the connection without an answer",
+		"Der Endpunkt hat die Verbindung ohne Antwort geschlossen",
+	},
+	{"the endpoint did not answer within 10 seconds", "Der Endpunkt antwortete nicht innerhalb von 10 Sekunden"},
+	{"the endpoint does not speak TLS: %v", "Der Endpunkt spricht kein TLS: %v"},
+	{
+		"the endpoint redirects (%d), which is not followed: set the URL to which it leads",
+		"Der Endpunkt leitet weiter (%d), dem wird nicht gefolgt: Setzen Sie die URL, auf die er verweist",
+	},
+	{
+		"the host of the webhook is, or resolves to, an address that is not allowed: choose another one, or ask an " +
+			"operator to allow it with --allow-target",
+		"Der Host des Webhooks ist eine Adresse, die nicht erlaubt ist, oder führt zu einer: Wählen Sie einen anderen, " +
+			"oder bitten Sie einen Operator, sie mit --allow-target zu erlauben",
+	},
+	{"the host %s does not exist", "Den Host %s gibt es nicht"},
+	{
+		"nothing listens at the port of the endpoint (connection refused)",
+		"Am Port des Endpunkts lauscht nichts (connection refused)",
+	},
 	{"this service has no webhooks", "Dieser Dienst hat keine Webhooks"},
 	{"unknown format %q: use one of %s", "Unbekanntes Format %q: Verwenden Sie eines von %s"},
 	{

@@ -48,7 +48,7 @@ func formatOf(call *ast.CallExpr, inTenancy bool) ast.Expr {
 	switch {
 	case of == "tenancy" && (name == "Errorf" || name == "Invalid") && len(call.Args) > 1:
 		return call.Args[1]
-	case of == "tenancy" && name == "Say" && len(call.Args) > 0:
+	case of == "tenancy" && (name == "Say" || name == "Failure") && len(call.Args) > 0:
 		return call.Args[0]
 	case of == "huma" && strings.HasPrefix(name, "Error") && len(call.Args) > 0:
 		return call.Args[0]

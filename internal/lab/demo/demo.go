@@ -370,7 +370,8 @@ func (s *story) tellRun(ctx context.Context, r tenancy.Run) error {
 		s.more("NO WARNING WAS SENT: at the previous run, more than %s were left; now %s or less are left, and it is "+
 			"renewed at once", s.policy.WarnTo, s.policy.RenewWithin)
 	}
-	tasks, err := s.store.Tasks(ctx, s.tenant.ID, "", tenancy.TaskOpen, "", 100)
+	open := store.TaskChoice{TenantID: s.tenant.ID, State: tenancy.TaskOpen}
+	tasks, _, err := s.store.Tasks(ctx, open, store.Page{Limit: 100})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// pages reads a list page by page, and returns the names of its rows.
+func pages[T any](t *testing.T, p Page, read func(p Page) ([]T, Place, error), name func(T) string) string {
+	t.Helper()
+	var all []string
+	for range 100 {
+		rows, next, err := read(p)
+		must(t, err)
+		if len(rows) > p.Limit {
+			t.Fatalf("a page of %d rows has %d", p.Limit, len(rows))
+		}
+		for _, v := range rows {
+			all = append(all, name(v))
+		}
+		if p.After = next; next == (Place{}) {
+			return strings.Join(all, " ")
+		}
+	}
+	t.Fatal("the pages have no end")
+	return ""
+}
+
+func TestAListIsReadInEveryOrderPageByPage(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		names := []string{"delta", "Alpha", "charlie", "alpha", "bravo"}
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			for i, name := range names {
+				// Two tokens expire at the same time, so that their IDs decide.
+				expiry := now.Add(time.Duration(5-i/2) * time.Hour)
+				if err := tx.CreateToken(ctx, tenancy.Token{ID: fmt.Sprint("t", i), Name: name, Role: tenancy.RoleOperator,
+					CreatedAt: now, ExpiresAt: expiry}, fmt.Sprint("hash", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for _, c := range []struct{ sort, text, want string }{
+			{"", "", "delta Alpha charlie alpha bravo"},
+			{"-created", "", "bravo alpha charlie Alpha delta"},
+			{"name", "", "Alpha alpha bravo charlie delta"},
+			{"-name", "", "delta charlie bravo alpha Alpha"},
+			{"expires", "", "bravo charlie alpha delta Alpha"},
+			{"-expires", "", "Alpha delta alpha charlie bravo"},
+			{"-name", "AL", "alpha Alpha"},
+			{"", "pha", ""},
+			{"", "%", ""},
+		} {
+			for limit := 1; limit <= len(names)+1; limit++ {
+				got := pages(t, Page{Limit: limit, Sort: c.sort, Text: c.text}, func(p Page) ([]tenancy.Token, Place, error) {
+					return s.Tokens(t.Context(), "", p)
+				}, func(v tenancy.Token) string { return v.Name })
+				if got != c.want {
+					t.Errorf("by %q with %q, pages of %d: %q, want %q", c.sort, c.text, limit, got, c.want)
+				}
+			}
+		}
+		for _, p := range []Page{{Limit: 1, Sort: "hash"}, {Limit: 1, Sort: "expires", After: Place{"soon", "t1"}}} {
+			if _, _, err := s.Tokens(t.Context(), "", p); !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%+v: %v", p, err)
+			}
+		}
+	})
+}
+
+func TestAPlaceInAListStaysValidWhenRowsComeAndGo(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		tenant, _ := acme(t, s, "acme", now.AddDate(1, 0, 0))
+		user := func(name string) tenancy.KeyUser {
+			return tenancy.KeyUser{ID: "u-" + name, TenantID: tenant.ID, Name: name, Email: name + "@acme.example",
+				UnsubscribeToken: name, CreatedAt: now, Version: 1}
+		}
+		create := func(names ...string) {
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+				for _, name := range names {
+					if err := tx.CreateKeyUsers(ctx, user(name)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+		create("kilo", "lima", "mike")
+		page := Page{Limit: 2, Sort: "name", Text: "@ACME"}
+		first, next, err := s.KeyUsers(t.Context(), tenant.ID, page)
+		must(t, err)
+		if len(first) != 2 || next == (Place{}) {
+			t.Fatalf("the first page has %d rows, the next begins after %+v", len(first), next)
+		}
+		last := first[1]
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.DeleteKeyUser(ctx, last)
+		}))
+		create("golf") // before the place
+		got := pages(t, Page{Limit: 2, Sort: "name", Text: "@ACME", After: next}, func(p Page) ([]tenancy.KeyUser, Place,
+			error) {
+			return s.KeyUsers(t.Context(), tenant.ID, p)
+		}, func(u tenancy.KeyUser) string { return u.Name })
+		if slices.Contains(strings.Fields(got), "golf") || !strings.HasSuffix(got, "mike") {
+			t.Errorf("after %s: %q", last.Name, got)
+		}
+	})
+}

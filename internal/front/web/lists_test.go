@@ -1,0 +1,100 @@
+package web_test
+
+import (
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// link returns the address of the first link with a text.
+func link(page, text string) string {
+	found := regexp.MustCompile(`<a href="([^"]*)"[^>]*>\s*` + regexp.QuoteMeta(text) + `\s*</a>`).FindStringSubmatch(page)
+	if found == nil {
+		return ""
+	}
+	return html.UnescapeString(found[1])
+}
+
+func TestListsAreSearchedAndSortedInTheConsole(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for _, l := range []struct{ path, column, query, fits string }{
+		{"/tenants/acme/people", "Name", "alice", ">alice</a>"},
+		{"/accounts", "Name", "ali", ">alice</th>"},
+		{"/tokens", "Purpose", "olga", ""},
+		{"/counterparties", "Name", "bank", ""},
+		{"/tenants/acme/rollovers?by=list", "", "bank", "crm-to-bank"},
+	} {
+		_, page := c.get(olga, l.path)
+		if !strings.Contains(page, `name="q"`) {
+			t.Errorf("%s has no search", l.path)
+			continue
+		}
+		join := "?"
+		if strings.Contains(l.path, "?") {
+			join = "&"
+		}
+		if _, page := c.get(olga, l.path+join+"q="+l.query); !strings.Contains(page, l.fits) ||
+			!strings.Contains(page, `value="`+l.query+`"`) {
+			t.Errorf("%s does not find %s", l.path, l.query)
+		}
+		if status, page := c.get(olga, l.path+join+"q=xyzzy"); status != http.StatusOK ||
+			!strings.Contains(page, "Show all") {
+			t.Errorf("%s with a search that finds nothing: %d", l.path, status)
+		}
+		if l.column == "" {
+			continue
+		}
+		sorted := link(page, l.column)
+		if !strings.Contains(sorted, "sort=") {
+			continue // an empty list has no headings
+		}
+		_, page = c.get(olga, sorted)
+		if back := link(page, l.column); back == sorted || !strings.Contains(page, "aria-sort=") {
+			t.Errorf("%s is not sorted: %q, then %q", l.path, sorted, back)
+		}
+	}
+}
+
+func TestTheAuditLogIsFilteredByObjectAndActor(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	_, page := c.get(olga, "/tenants/acme/arrangements/crm-to-bank")
+	path := link(page, "Its entries of the audit log")
+	if path != "/tenants/acme/log?object=acme%2Fcrm-to-bank" {
+		t.Fatalf("the arrangement leads to %q", path)
+	}
+	_, page = c.get(olga, path)
+	if !strings.Contains(page, "About acme/crm-to-bank") || strings.Contains(page, `title="certificate.issued"`) ||
+		!strings.Contains(page, `title="arrangement.refused"`) {
+		t.Error("the log of the arrangement lacks entries, or has others")
+	}
+	c.post(olga, "/counterparties", "name", "bank", "display_name", "House Bank", "hosts", "bank.example")
+	_, page = c.get(olga, historyOf(t, c, olga, "/counterparties/bank"))
+	if !strings.Contains(page, `title="counterparty.created"`) || strings.Contains(page, `title="arrangement.created"`) {
+		t.Error("the log of the counterparty lacks entries, or has others")
+	}
+	actor := link(page, "operator olga")
+	if actor == "" {
+		t.Fatal("the actor is not a link")
+	}
+	if _, page := c.get(olga, actor); !strings.Contains(page, "By operator olga") {
+		t.Errorf("%s is not filtered", actor)
+	}
+	if _, page := c.get(olga, "/log"); regexp.MustCompile(`title="[^"]*">[0-9a-f]{8}-[0-9a-f]{4}-`).MatchString(page) {
+		t.Error("an object is shown as an ID")
+	}
+}
+
+// historyOf returns the address to which the page of an object leads for its entries of the audit log.
+func historyOf(t *testing.T, c *console, client *http.Client, path string) string {
+	t.Helper()
+	_, page := c.get(client, path)
+	found := link(page, "Its entries of the audit log")
+	if found == "" {
+		t.Fatalf("%s does not lead to its entries", path)
+	}
+	return found
+}
