@@ -2,9 +2,10 @@
 //
 // A feed is a signed document. The address of the feed contains a secret and the thumbprint of the key that signs, so
 // whoever holds the address can recognise the document of this feed, even through an untrusted proxy. One key may sign
-// many feeds: the document names its address by a digest of the secret. Verify guarantees that the document was signed
-// by that key for that address and is complete; it does not guarantee that it is the newest. Follower code compares
-// [Document.Sequence] with the last one it saw. The package does no I/O and reads no clock.
+// many feeds: the document names its address by a digest of the secret. The feed of a counterparty has an [Index] of
+// many documents. Verify guarantees that the document was signed by that key for that address and is complete; it does
+// not guarantee that it is the newest. Follower code compares [Document.Sequence] with the last one it saw. The package
+// does no I/O and reads no clock.
 package feed
 
 import (

@@ -7,6 +7,10 @@
 // once an hour and once for each generation, so that the holder of an address cannot load it. Time is an argument
 // everywhere.
 //
+// The feed of a counterparty is an index with one entry for each arrangement that presents a client certificate to a
+// receiver linked to it. It promises: the index names the digest of the document that the entry publishes at that time,
+// and no other arrangement. An index of many entries is read every 15 seconds on a replica at most, and may be as old.
+//
 // A certificate that crypto/x509 cannot read is left out, because followers cannot read it either. So are the oldest
 // certificates and CAs if a document would be larger than followers read.
 package feeds
