@@ -53,7 +53,7 @@ func (h *Handshakes) take(address string, optional bool) (ok bool) {
 	if optional && whole.Add(h.each).Sub(now) > burst {
 		return false
 	}
-	if whole = whole.Add(h.each); whole.Sub(now) > burst { // what was opened beyond the budget is no debt
+	if whole = whole.Add(h.each); whole.Sub(now) > burst { // connections beyond the budget do not count later
 		whole = now.Add(burst)
 	}
 	if len(h.whole) > h.sweep {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The budget is whole after a second without connections, and what is opened beyond it is no debt.
+// The budget is whole after a second without connections. Those beyond it do not count later.
 func TestNewConnectionsAreLimitedForEachReceiver(t *testing.T) {
 	at := time.Unix(0, 0)
 	h := NewHandshakes(10, func() time.Time { return at })
@@ -42,7 +42,7 @@ func TestNewConnectionsAreLimitedForEachReceiver(t *testing.T) {
 		}
 	}
 	if at = at.Add(500 * time.Millisecond); granted("a:443", 30) != 5 {
-		t.Error("connections beyond the budget are a debt")
+		t.Error("connections beyond the budget count later")
 	}
 }
 

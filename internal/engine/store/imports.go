@@ -8,8 +8,8 @@ import (
 
 const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error, runs"
 
-// selectImports counts what is done while that changes. To update the column for each page of tenants, SQLite would copy
-// the plan each time, which it keeps in the same row. So a whole import would cost the square of its size.
+// selectImports counts what is done while that changes. To update the column for each page of tenants, SQLite would
+// copy the plan each time, which it keeps in the same row. So a whole import would cost the square of its size.
 const selectImports = "SELECT id, state, created_by, created_at, total, changing, " +
 	"CASE WHEN state IN ('applying', 'undoing') THEN " + importedItems + " ELSE done END, " +
 	"problems, last_error, runs FROM imports "

@@ -26,7 +26,9 @@ func TestTheProgressOfAnImportDoesNotTouchItsPlan(t *testing.T) {
 		testenv.Check(t, s.InTx(t.Context(), do))
 	}
 	in(func(tx *Tx) error { return tx.CreateImport(t.Context(), i, plan, "[]") })
-	in(func(tx *Tx) error { return tx.MoveImport(t.Context(), i.ID, tenancy.ImportChecked, tenancy.ImportApplying) })
+	in(func(tx *Tx) error {
+		return tx.MoveImport(t.Context(), i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	})
 	written := func() int64 {
 		info, err := os.Stat(path + "-wal")
 		testenv.Check(t, err)
@@ -48,9 +50,13 @@ func TestTheProgressOfAnImportDoesNotTouchItsPlan(t *testing.T) {
 	if grown := written() - before; grown > int64(len(plan))/2 {
 		t.Errorf("recording 20 tenants wrote %d KiB, with a plan of %d", grown>>10, len(plan)>>10)
 	}
-	in(func(tx *Tx) error { return tx.MoveImport(t.Context(), i.ID, tenancy.ImportApplying, tenancy.ImportApplied) })
+	in(func(tx *Tx) error {
+		return tx.MoveImport(t.Context(), i.ID, tenancy.ImportApplying, tenancy.ImportApplied)
+	})
 	done(20)
-	in(func(tx *Tx) error { return tx.MoveImport(t.Context(), i.ID, tenancy.ImportApplied, tenancy.ImportUndoing) })
+	in(func(tx *Tx) error {
+		return tx.MoveImport(t.Context(), i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	})
 	in(func(tx *Tx) error { return tx.DropImported(t.Context(), i.ID, "t0") })
 	done(19)
 }
