@@ -60,7 +60,7 @@ type Connections struct {
 	http1   atomic.Bool // the receiver speaks HTTP/1.1
 	http2   atomic.Bool // the receiver speaks HTTP/2
 	asked   atomic.Bool // the receiver asked for a certificate on a connection
-	// inTransport counts idle connections of the transport over HTTP/1.1. Those that were closed may still count.
+	// inTransport counts idle connections of the transport over HTTP/1.1, as [bounded] does.
 	inTransport atomic.Int32
 
 	mu     sync.Mutex

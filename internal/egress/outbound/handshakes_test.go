@@ -1,9 +1,18 @@
 package outbound
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // The budget is whole after a second without connections. Those beyond it do not count later.
@@ -65,4 +74,49 @@ func TestReceiversWithoutNewConnectionsAreForgotten(t *testing.T) {
 	if len(h.whole) > fewReceivers+1 {
 		t.Errorf("%d receivers are kept", len(h.whole))
 	}
+}
+
+// A message that may use open connections only does not wait for one that is in use.
+func TestAMessageForOpenConnectionsDoesNotWaitForOne(t *testing.T) {
+	busy, release := make(chan struct{}), make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(busy)
+			<-release
+		}
+	}))
+	defer s.Close()
+	n := &Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	c := n.Connections(nil, tenancy.Egress{ServerKeyPin: KeyPin(s.Certificate()), Connections: 1})
+	defer c.CloseIdleConnections()
+	send := func(path string, how Dialling) error {
+		r, err := http.NewRequestWithContext(how.In(t.Context()), http.MethodGet, s.URL+path, nil)
+		testenv.Check(t, err)
+		res, err := c.RoundTrip(r)
+		if err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		return err
+	}
+	if err := send("/", OpenOnly); !errors.Is(err, ErrNoConnection) {
+		t.Errorf("before the first connection: %v", err)
+	}
+	testenv.Check(t, send("/", Always))
+	testenv.Eventually(t, func() bool { return c.inTransport.Load() == 1 }) // the answer is read before that
+	testenv.Check(t, send("/", OpenOnly))
+	testenv.Eventually(t, func() bool { return c.inTransport.Load() == 1 })
+	s.CloseClientConnections() // not counted
+	var slow sync.WaitGroup
+	slow.Go(func() {
+		if err := send("/slow", Always); err != nil {
+			t.Error(err)
+		}
+	})
+	<-busy
+	if err := send("/", OpenOnly); !errors.Is(err, ErrNoConnection) {
+		t.Errorf("while the connection is in use: %v", err)
+	}
+	close(release)
+	slow.Wait()
 }
