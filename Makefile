@@ -12,7 +12,7 @@ BESIEGED ?= 1h
 P       ?= 4
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers stories screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -184,6 +184,9 @@ bench-peers: build packages ## the table of docs/performance.md, into bin/peers.
 
 bench-guard: build packages ## the guard's table of docs/performance.md, into bin/guard.md: against nginx (3 minutes)
 	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGuard -v -args -guard $(CURDIR)/bin/guard.md -service $(CURDIR)/bin/perennial
+
+bench-growth: build packages ## docs/growth.svg, and the table for docs/performance.md: costs at 1x, 10x and 100x of each size (4 minutes)
+	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGrowth -v -args -growth $(CURDIR)/docs/growth.svg -service $(CURDIR)/bin/perennial
 
 bench-issuers: packages ## renewals from each kind of issuer, into bin/issuers.md: against the issuer alone (3 minutes)
 	@mkdir -p bin

@@ -190,6 +190,31 @@ func (r Rollover) best(numbers []int) int {
 	return numbers[0]
 }
 
+// Overlap limits the time after a cut-over during which messages may still use open connections with the previous
+// generation. A receiver of 100,000 arrangements gets their new connections within it, at fifty a second.
+const Overlap = time.Hour
+
+// Interim returns the older generation whose open connections may carry messages at now although [Rollover.Order]
+// begins with the presented one, so that not every arrangement of a receiver opens new connections at the moment of its
+// cut-over. ok is false if there is none. The generation is usable, and the latest evidence is that the receiver
+// accepts it, or that it asks for no certificate. There is none with the strategy immediate, and none for a receiver
+// that accepts the newest generation only.
+func (r Rollover) Interim(now time.Time) (generation int, ok bool) {
+	presented, known := r.Generation(r.Presents)
+	since := now.Sub(presented.PresentedAt)
+	if !known || since < 0 || since >= Overlap || !presented.usable(now) || presented.leans(Refused) ||
+		r.Strategy == tenancy.Immediate || r.NewestOnly {
+		return 0, false
+	}
+	for _, g := range slices.Backward(r.Generations) {
+		accepted := g.Verdict == Accepted || g.Verdict == Unknown && !r.UnaskedAt.IsZero()
+		if g.Number < presented.Number && g.usable(now) && accepted {
+			return g.Number, true
+		}
+	}
+	return 0, false
+}
+
 // Open reports whether a refused message can be tried with another generation. The gateway keeps its body in that case.
 func (r Rollover) Open(now time.Time) bool { return len(r.Order(now)) > 1 }
 

@@ -297,7 +297,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	s.checkpoint(background)
-	go s.keepCheckpointed(background)
+	go s.tendDatabase(background)
 	go s.core.fillPool(background, s.log)
 	go keepKeys(background, s.core.keys, s.log)
 	go s.indexTenants(background)
@@ -329,8 +329,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, s.shutdown())
 }
 
-// keepCheckpointed brings the file of a SQLite database up to date periodically, until ctx is done.
-func (s *Service) keepCheckpointed(ctx context.Context) {
+// tendDatabase brings the file of a SQLite database up to date periodically, and frees the memory of its connections,
+// until ctx is done.
+func (s *Service) tendDatabase(ctx context.Context) {
 	due := time.NewTicker(store.CheckpointEvery)
 	defer due.Stop()
 	for {
@@ -339,6 +340,9 @@ func (s *Service) keepCheckpointed(ctx context.Context) {
 			return
 		case <-due.C:
 			s.checkpoint(ctx)
+			if err := s.core.store.ReleaseMemory(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("cannot free memory of the database", "error", err)
+			}
 		}
 	}
 }

@@ -33,13 +33,7 @@ func connected(t *testing.T, receiver *httptest.Server, numbers ...int) *route {
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: numbers[0]}}
 	var all []standing.Identity
 	for _, n := range numbers {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		testenv.Check(t, err)
-		template := &x509.Certificate{SerialNumber: big.NewInt(int64(n)), NotAfter: time.Now().Add(time.Hour)}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		testenv.Check(t, err)
-		all = append(all, standing.Identity{Generation: n,
-			Certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}})
+		all = append(all, standing.Identity{Generation: n, Certificate: selfSigned(t, int64(n))})
 		s.Rollover.Generations = append(s.Rollover.Generations, rollover.Generation{Number: n,
 			NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(1, 0, 0)})
 	}
@@ -48,6 +42,17 @@ func connected(t *testing.T, receiver *httptest.Server, numbers ...int) *route {
 	testenv.Check(t, err)
 	to.series = seriesOf("")
 	return to
+}
+
+// selfSigned returns a new certificate with a serial number.
+func selfSigned(t *testing.T, serial int64) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	testenv.Check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	testenv.Check(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // closes stands for an answer that is a closed connection.

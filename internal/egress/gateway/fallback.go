@@ -181,7 +181,13 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
 	var unsigned *attempt // the first one whose key does not sign
 	for i := 0; i < len(order); i++ {
-		a, again := m.tryOne(r, to, order[i])
+		var a attempt
+		var again bool
+		if i == 0 && tries == nil {
+			a, again, order = m.tryFirst(r, to, order)
+		} else {
+			a, again = m.tryOne(r, to, order[i])
+		}
 		compared := m.conclude(r, to, a)
 		tries = append(tries, compared...)
 		a = compared[len(compared)-1]
@@ -311,10 +317,10 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 		return a, false
 	}
 	var continued, reused atomic.Bool
-	q = q.WithContext(quiet(q.Context(), &httptrace.ClientTrace{
+	q = q.WithContext(m.dial.In(quiet(q.Context(), &httptrace.ClientTrace{
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { continued.Store(true) },
-	}))
+	})))
 	a = m.watched(r, q, to, generation)
 	a.reused = reused.Load()
 	ours := q.Header.Get("Expect") != "" && r.Header.Get("Expect") == ""
@@ -413,7 +419,9 @@ func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.R
 	if !m.kept.sendAs(q) {
 		return nil, false
 	}
-	if !outbound.IsGRPC(r.Header) && to.inDoubt(generation, r.ContentLength, m.gateway.now()) {
+	// A question would need another connection than a small body.
+	openOnly := m.dial == outbound.OpenOnly && r.ContentLength >= 0 && r.ContentLength <= smallBody
+	if !outbound.IsGRPC(r.Header) && !openOnly && to.inDoubt(generation, r.ContentLength, m.gateway.now()) {
 		q.Header.Set("Expect", "100-continue")
 	}
 	return q, true

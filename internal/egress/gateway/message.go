@@ -27,8 +27,9 @@ type message struct {
 	sent    time.Time // when the last attempt began; zero if there was none
 
 	attempts int
-	rounds   int // in which every generation was tried again
-	last     int // the generation of the last attempt
+	dial     outbound.Dialling // of the attempt that is made
+	rounds   int               // in which every generation was tried again
+	last     int               // the generation of the last attempt
 	status   int
 	outcome  outcome
 	kept     *kept

@@ -16,6 +16,9 @@ var (
 		[]string{"arrangement", "class"})
 	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total",
 		Help: "Messages that were tried more than once."}, []string{"arrangement"})
+	spreadTotal = prometheus.NewCounter(prometheus.CounterOpts{Name: "perennial_gateway_spread_messages_total",
+		Help: "Messages after a cut-over that were sent over an open connection with the previous generation, because " +
+			"their receiver had many new connections at that moment."})
 	messageSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "perennial_gateway_message_seconds",
 		Help:    "Time from the arrival of a message to the end of its answer.",
 		Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}})
@@ -33,7 +36,7 @@ func AloneCollectors() []prometheus.Collector { return []prometheus.Collector{co
 
 // Collectors are the gateway's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{messagesTotal, fallbacksTotal, messageSeconds, addedSeconds}
+	return []prometheus.Collector{messagesTotal, fallbacksTotal, spreadTotal, messageSeconds, addedSeconds}
 }
 
 // A series has the counters of one arrangement.

@@ -60,6 +60,8 @@ type Connections struct {
 	http1   atomic.Bool // the receiver speaks HTTP/1.1
 	http2   atomic.Bool // the receiver speaks HTTP/2
 	asked   atomic.Bool // the receiver asked for a certificate on a connection
+	// inTransport counts idle connections of the transport over HTTP/1.1, as [bounded] does.
+	inTransport atomic.Int32
 
 	mu     sync.Mutex
 	idle   []*conn // the one that was used last at the end
@@ -81,6 +83,14 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 		c.lanes = newLanes(1, func() *http.Transport { return c.transport })
 	}
 	return c
+}
+
+// Resemble assumes the receiver's version of HTTP from its connections with another generation, if nothing is known of
+// it yet. So the first messages with this generation need one new connection, and not one for each of the two ways.
+func (c *Connections) Resemble(other *Connections) {
+	if other.http1.Load() && !c.http2.Load() {
+		c.http1.Store(true)
+	}
 }
 
 // honour makes the transport close idle connections before the receiver does.
@@ -124,12 +134,16 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodHead && !c.http2.Load() {
 		r = last(r)
 	}
-	if c.isDirect(r) {
+	openOnly := dialOf(r.Context()) == OpenOnly
+	if c.isDirect(r) && (!openOnly || c.hasIdle()) {
 		select {
 		case c.places <- struct{}{}:
 			return c.direct(r)
 		default: // in the transport, messages can wait for a connection
 		}
+	}
+	if openOnly && !c.mayBeOpen(r) {
+		return nil, ErrNoConnection
 	}
 	res, err := c.transported(r)
 	if err == nil && res.ProtoMajor == 1 {
@@ -152,7 +166,7 @@ func (c *Connections) transported(r *http.Request) (*http.Response, error) {
 	if patient := c.patient.Load(); patient != nil {
 		transport = patient
 	}
-	res, err := Bounded(transport, r)
+	res, err := bounded(transport, r, &c.inTransport)
 	if err == nil && res.ProtoMajor == 1 && hasForbiddenBody(res) {
 		transport.CloseIdleConnections() // its connection is idle already, because such an answer ends at its head
 	}
@@ -168,6 +182,18 @@ func (c *Connections) isDirect(r *http.Request) bool {
 		return false
 	}
 	return r.ContentLength > 0 && r.ContentLength <= directBody || r.Body == nil || r.Body == http.NoBody
+}
+
+// hasIdle reports whether a connection for direct messages is idle.
+func (c *Connections) hasIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.idle) > 0
+}
+
+// mayBeOpen reports whether the transport has an open connection for a message, which does not have to wait there.
+func (c *Connections) mayBeOpen(r *http.Request) bool {
+	return c.http2.Load() && !needsLane(r) || c.http1.Load() && c.inTransport.Load() > 0
 }
 
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}

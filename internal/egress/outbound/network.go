@@ -58,6 +58,8 @@ type Network struct {
 	tenant  string
 	// proxies are the operator's, the default one first. Their addresses are not restricted.
 	proxies []*url.URL
+	// Handshakes limits new connections to each receiver; nil for no limit.
+	Handshakes *Handshakes
 	// Now is the clock for verification; nil for the system's.
 	Now func() time.Time
 	// Resolver looks up receivers' names; nil for the system's.
@@ -190,7 +192,7 @@ const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
 // Transport connects to a receiver with a configuration of [Network.TLS]. No session is resumed.
 func (n *Network) Transport(egress tenancy.Egress, config *tls.Config) *http.Transport {
 	t := &http.Transport{
-		DialContext: n.via(egress.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
+		DialContext: n.admitted(egress.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
 		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(),
 		MaxResponseHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{SendPingTimeout: silentHTTP2, PingTimeout: pingTimeout,
@@ -254,7 +256,7 @@ func KeyPin(c *x509.Certificate) string {
 
 // Dial opens a new TLS connection through the proxy of an arrangement, if it has one.
 func (n *Network) Dial(ctx context.Context, proxy, address, serverName string, config *tls.Config) (*tls.Conn, error) {
-	raw, err := n.via(proxy)(ctx, "tcp", address)
+	raw, err := n.admitted(proxy)(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type Options struct {
 	GatewayOpen     bool             `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
 	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies for connections to receivers, such as http://user:password@proxy.example.com:3128. The first one is the default, and an arrangement may name another one."`
 	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"Maximum time for a receiver to answer a parked message, whatever its arrangement allows."`
+	ReceiverDials   int              `name:"receiver-dials" default:"50" env:"PERENNIAL_RECEIVER_DIALS" placeholder:"N" help:"New connections per second to each receiver (host and port) after a cut-over, while its open connections can carry the messages. 0 sets no limit."`
 	Workloads       workload.Options `embed:""`
 	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges, besides public ones, in which receivers are allowed: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for one port, acme=10.20.0.5:8443 for one tenant and one port."`
 
@@ -47,7 +48,7 @@ func (o *Options) isOff() bool { return o.Gateway == "off" }
 
 // Network returns the network with the addresses that receivers may have.
 func (o *Options) Network() (*outbound.Network, error) {
-	n := &outbound.Network{}
+	n := &outbound.Network{Handshakes: outbound.NewHandshakes(o.ReceiverDials, time.Now)}
 	for _, s := range o.AllowTarget {
 		if err := n.AddTarget(s); err != nil {
 			return nil, fmt.Errorf("--allow-target: %w", err)
@@ -76,6 +77,9 @@ func (o *Options) Check(front Front) error {
 	switch {
 	case o.ParkedTimeout < 0:
 		return fmt.Errorf("--parked-timeout: %s is out of range: use a duration such as 5m", o.ParkedTimeout)
+	case o.ReceiverDials < 0:
+		return fmt.Errorf("--receiver-dials: %d is out of range: use a number such as 50, or 0 for no limit",
+			o.ReceiverDials)
 	case o.isOff(), strings.HasPrefix(o.Gateway, "unix:"):
 		return nil
 	case o.GatewayOpen && !loopback:

@@ -32,6 +32,15 @@ func TestAnOpenedGatewayTouchesNothingBeforeItStarts(t *testing.T) {
 	l.Close()
 }
 
+func TestALimitOfNewConnectionsIsNotNegative(t *testing.T) {
+	for dials, ok := range map[int]bool{-1: false, 0: true, 50: true} {
+		o := Options{Gateway: "127.0.0.1:0", ReceiverDials: dials}
+		if err := o.Check(Direct); (err == nil) != ok {
+			t.Errorf("%d: %v", dials, err)
+		}
+	}
+}
+
 func TestAnAddressIsShownWithoutItsPassword(t *testing.T) {
 	for address, want := range map[string]string{
 		"https://perennial.example.com":          "https://perennial.example.com",

@@ -76,7 +76,7 @@ func TestEveryMethodReportsADatabaseWithoutItsTables(t *testing.T) {
 				in[1] = reflect.ValueOf("00ff")
 			}
 			out := method.Call(in)
-			if out[last].IsNil() {
+			if out[last].IsNil() && kind.Name != "LockLinks" { // SQLite needs no lock
 				t.Errorf("%s: %s returns no error", name, kind.Name)
 			}
 			called++

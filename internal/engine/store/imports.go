@@ -8,6 +8,14 @@ import (
 
 const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error, runs"
 
+// selectImports counts what is done while that changes. To update the column for each page of tenants, SQLite would
+// copy the plan each time, which it keeps in the same row. So a whole import would cost the square of its size.
+const selectImports = "SELECT id, state, created_by, created_at, total, changing, " +
+	"CASE WHEN state IN ('applying', 'undoing') THEN " + importedItems + " ELSE done END, " +
+	"problems, last_error, runs FROM imports "
+
+const importedItems = "(SELECT count(*) FROM import_items WHERE import_id = imports.id)"
+
 func scanImport(s row) (i tenancy.Import, err error) {
 	err = s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems,
 		&i.LastError, document{&i.Runs})
@@ -16,11 +24,11 @@ func scanImport(s row) (i tenancy.Import, err error) {
 
 // ImportByID finds an import.
 func (r Reader) ImportByID(ctx context.Context, id string) (tenancy.Import, error) {
-	return one(ctx, r, "such import", scanImport, "SELECT "+importColumns+" FROM imports WHERE id = ?", id)
+	return one(ctx, r, "such import", scanImport, selectImports+"WHERE id = ?", id)
 }
 
 var importListing = listing[tenancy.Import]{
-	query: "SELECT " + importColumns + " FROM imports WHERE ",
+	query: selectImports + "WHERE ",
 	scan:  scanImport,
 	id:    "id", idOf: func(i tenancy.Import) string { return i.ID },
 	texts: []string{"created_by"},
@@ -59,7 +67,8 @@ func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, pl
 // MoveImport changes the state of an import. It returns [tenancy.ErrStale] if the import is not in the state from.
 func (t *Tx) MoveImport(ctx context.Context, id string, from, to tenancy.ImportState) error {
 	if to == tenancy.ImportApplied || to == tenancy.ImportUndone {
-		if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE id = ?", id); err != nil {
+		if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL, done = "+importedItems+" WHERE id = ?",
+			id); err != nil {
 			return err
 		}
 	}
@@ -75,20 +84,15 @@ var insertImported = bulkInsert("import_items", "import_id text", "tenant text",
 
 // AddImported records what an import created for tenants. It returns [tenancy.ErrConflict] if that is recorded already.
 func (t *Tx) AddImported(ctx context.Context, id string, items ...tenancy.Imported) error {
-	if _, err := insertImported.write(ctx, t, len(items), func(i int) []any {
+	_, err := insertImported.write(ctx, t, len(items), func(i int) []any {
 		return []any{id, items[i].Tenant, items[i].Made}
-	}); err != nil {
-		return err
-	}
-	return t.execOne(ctx, "UPDATE imports SET done = done + ? WHERE id = ?", len(items), id)
+	})
+	return err
 }
 
 // DropImported deletes the record of what an import created for a tenant, because it was undone.
 func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
-	if err := t.execOne(ctx, "DELETE FROM import_items WHERE import_id = ? AND tenant = ?", id, tenant); err != nil {
-		return err
-	}
-	return t.execOne(ctx, "UPDATE imports SET done = done - 1 WHERE id = ?", id)
+	return t.execOne(ctx, "DELETE FROM import_items WHERE import_id = ? AND tenant = ?", id, tenant)
 }
 
 // Imported lists what an import created, one entry per tenant, after the given tenant.

@@ -65,23 +65,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	}
 	r = ConsoleResult{Database: string(f.store.Engine()), Certificates: certificates, Arrangements: arrangements,
 		Renewed: run.Renewed}
-	now := func() time.Time { return runDate.Add(26 * time.Hour) }
-	log := slog.New(slog.DiscardHandler)
-	seal, err := keyring.Ephemeral()
-	if err != nil {
-		return r, err
-	}
-	service, err := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Seal: seal, Now: now,
-		Log: log})
-	if err != nil {
-		return r, err
-	}
-	accounts, err := identity.New(identity.Config{Store: f.store, Now: now, Log: log})
-	if err != nil {
-		return r, err
-	}
-	console, err := web.New(web.Config{API: service, Identity: accounts, News: f.store, Now: now, Ending: ctx, Log: log},
-		service)
+	console, now, err := f.console(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -99,16 +83,13 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 			first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new",
 			first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},
 	} {
-		cookie, err := signIn(ctx, f.store, console, who.role, now())
+		cookie, err := signIn(ctx, f.store, console, who.role, now)
 		if err != nil {
 			return r, err
 		}
 		if who.role == tenancy.RoleOperator {
 			started := time.Now()
-			for counting := true; counting; {
-				w := ask(console, cookie, "/")
-				counting = strings.Contains(w.Body.String(), "being counted")
-			}
+			countedFleet(console, cookie)
 			r.CountedAfter = time.Since(started).Seconds()
 		}
 		for _, page := range who.pages {
@@ -121,6 +102,35 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 		}
 	}
 	return r, nil
+}
+
+// console returns the console of the fleet on the day after the run, which it takes for now.
+func (f *fleet) console(ctx context.Context) (console http.Handler, at time.Time, err error) {
+	at = runDate.Add(26 * time.Hour)
+	now := func() time.Time { return at }
+	log := slog.New(slog.DiscardHandler)
+	seal, err := keyring.Ephemeral()
+	if err != nil {
+		return nil, at, err
+	}
+	service, err := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Seal: seal, Now: now,
+		Log: log})
+	if err != nil {
+		return nil, at, err
+	}
+	accounts, err := identity.New(identity.Config{Store: f.store, Now: now, Log: log})
+	if err != nil {
+		return nil, at, err
+	}
+	console, err = web.New(web.Config{API: service, Identity: accounts, News: f.store, Now: now, Ending: ctx, Log: log},
+		service)
+	return console, at, err
+}
+
+// countedFleet returns when the overview covers the whole fleet.
+func countedFleet(console http.Handler, operator *http.Cookie) {
+	for strings.Contains(ask(console, operator, "/").Body.String(), "being counted") {
+	}
 }
 
 // mUser adds the certificate of the M-user, which tenants of the fleet do not have.

@@ -20,6 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/lab/picture"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -262,47 +263,42 @@ func (c *comparison) picture(out io.Writer) error {
 	x := func(hour int) float64 { return left + float64(hour)*float64(width)/float64(hours) }
 	at := func(t time.Time) float64 { return x(int(t.Sub(c.from) / c.step)) }
 	height := top + len(c.parties)*(2*row+gap) + 40
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif"`+
-		` font-size="12" role="img" aria-labelledby="t d">
-<title id="t">One renewal with two strategies</title>
-<desc id="d">Hours with and without delivery for each receiver, with the strategies immediate and adaptive.</desc>
-<rect width="100%%" height="100%%" fill="#fff"/>
-<text x="20" y="26" font-size="17" font-weight="bold">One renewal with two strategies: delivery in each hour</text>
-<rect x="20" y="38" width="12" height="12" fill="#2e7d5b"/><text x="37" y="48">delivered</text>
+	p := picture.New(left+width+right, height, "One renewal with two strategies",
+		"One renewal with two strategies: delivery in each hour",
+		"Hours with and without delivery for each receiver, with the strategies immediate and adaptive.")
+	p.Draw(`<rect x="20" y="38" width="12" height="12" fill="#2e7d5b"/><text x="37" y="48">delivered</text>
 <rect x="110" y="38" width="12" height="12" fill="#c0392b"/><text x="127" y="48">refused with 401</text>
-`, left+width+right, height)
+`)
 	for _, mark := range []struct {
 		at   time.Time
 		text string
 	}{{c.renewal, "renewed " + day(c.renewal)}, {c.first.NotAfter, "the old one expires " + day(c.first.NotAfter)}} {
-		fmt.Fprintf(&b, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#333" stroke-dasharray="4 3"/><text`+
+		p.Draw(`<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#333" stroke-dasharray="4 3"/><text`+
 			` x="%[1]f" y="%[4]d" text-anchor="middle">%[5]s</text>`+"\n", at(mark.at), top-8, height-30, top-14, mark.text)
 	}
-	for i, p := range c.parties {
+	for i, one := range c.parties {
 		y := top + i*(2*row+gap)
-		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text>`+"\n", y+row+4, html.EscapeString(p.name))
+		p.Draw(`<text x="20" y="%d" font-weight="bold">%s</text>`+"\n", y+row+4, html.EscapeString(one.name))
 		for j, strategy := range compared {
-			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" font-size="10">%s</text>`, left-5, y+j*row+row-5, strategy)
+			p.Draw(`<text x="%d" y="%d" text-anchor="end" font-size="10">%s</text>`, left-5, y+j*row+row-5, strategy)
 			for from := 0; from < hours; {
 				to := from
-				good := p.hours[j][from] == http.StatusOK
-				for to < hours && (p.hours[j][to] == http.StatusOK) == good {
+				good := one.hours[j][from] == http.StatusOK
+				for to < hours && (one.hours[j][to] == http.StatusOK) == good {
 					to++
 				}
 				color := "#2e7d5b"
 				if !good {
 					color = "#c0392b"
 				}
-				fmt.Fprintf(&b, `<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="%s"/>`, x(from), y+j*row, x(to)-x(from),
+				p.Draw(`<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="%s"/>`, x(from), y+j*row, x(to)-x(from),
 					row-3, color)
 				from = to
 			}
-			fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="10">%d failed</text>`+"\n", left+width+8, y+j*row+row-5,
-				failures(p.hours[j]))
+			p.Draw(`<text x="%d" y="%d" font-size="10">%d failed</text>`+"\n", left+width+8, y+j*row+row-5,
+				failures(one.hours[j]))
 		}
 	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(out, b.String())
+	_, err := p.WriteTo(out)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/perennial-pki/perennial/internal/lab/picture"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -110,42 +111,35 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 	}
 	height := top + len(all)*(row+gap) + 40
 	x := func(month int) float64 { return left + float64(month)*float64(width)/float64(months) }
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif"`+
-		` font-size="12" role="img" aria-labelledby="t d">
-<title id="t">Failed messages by month</title>
-<desc id="d">%s</desc>
-<rect width="100%%" height="100%%" fill="#fff"/>
-<text x="20" y="28" font-size="17" font-weight="bold">Failed messages by month</text>
-<text x="20" y="48">%d tenants, %d arrangements, %s messages in each row; highest bar: %s messages</text>
-`, left+width+right, height, html.EscapeString(described(all)), all[0].Tenants, all[0].Arrangements,
-		grouped(all[0].Messages), grouped(most))
+	const title = "Failed messages by month"
+	p := picture.New(left+width+right, height, title, title, described(all))
+	p.Draw(`<text x="20" y="48">%d tenants, %d arrangements, %s messages in each row; highest bar: %s messages`+
+		`</text>`+"\n", all[0].Tenants, all[0].Arrangements, grouped(all[0].Messages), grouped(most))
 	for i, r := range all {
 		y := top + i*(row+gap)
-		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20"`+
+		p.Draw(`<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20"`+
 			` y="%d">%s certificates</text>`+"\n",
 			y+22, r.Strategy, y+40, html.EscapeString(r.Policy), y+58, r.Validity)
 		for m, n := range r.FailedByMonth {
 			if n > 0 {
 				h := max(1, float64(row)*float64(n)/float64(most))
-				fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#c0392b"><title>%s: %s failed`+
+				p.Draw(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#c0392b"><title>%s: %s failed`+
 					`</title>`+
 					`</rect>`+"\n", x(m)+1, float64(y+row)-h, x(1)-x(0)-2, h, c.Start.AddDate(0, m, 0).Format("January 2006"),
 					grouped(n))
 			}
 		}
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d"`+
+		p.Draw(`<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d"`+
 			` y="%[5]d" font-weight="bold">%[6]s failed</text><text x="%[4]d" y="%[7]d">%[8]s although accepted</text><text`+
 			` x="%[4]d" y="%[9]d">%[10]s hours of outage</text>`+"\n",
 			left, left+width, y+row, left+width+14, y+22, grouped(r.Failed), y+40, grouped(r.FailedWhileAccepted), y+58,
 			grouped(int64(r.OutageHours)))
 	}
 	for m := 0; m <= months; m += 12 {
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(m), height-18,
+		p.Draw(`<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(m), height-18,
 			c.Start.AddDate(0, m, 0).Format("2006-01"))
 	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(w, b.String())
+	_, err := p.WriteTo(w)
 	return err
 }
 
