@@ -12,7 +12,7 @@ BESIEGED ?= 1h
 P       ?= 4
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test tested race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -20,19 +20,28 @@ run: build ## the service, on SQLite, in this folder
 build:
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
-# SQLite is C that was made Go: its own memory is not what the race detector is for, and took it half of the time. "make lint" vets.
-RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
+# The race detector does not instrument what only computes, because it took half of the time: SQLite, which is C that was
+# made Go, and cryptography. A package that uses atomic values, sync.Map or sync.OnceValue must stay instrumented, because
+# the linker may choose its copy of their code for all packages. "make race" instruments all but SQLite. "make lint" vets.
+SQLITE := modernc.org/sqlite/lib modernc.org/libc
+FIPS := alias aes/... bigmod ecdh edwards25519/... hkdf hmac mlkem nistec/... rsa sha256 sha3 sha512 subtle tls13
+COMPUTING := $(SQLITE) $(FIPS:%=crypto/internal/fips140/%) math/big encoding/asn1 encoding/base64 encoding/hex encoding/pem hash/... compress/... regexp/... strconv unicode/... golang.org/x/crypto/...
+RACE := -race -vet=off -ldflags=-w $(COMPUTING:%=-gcflags='%=-race=false -d=checkptr=0')
+RACE_ALL := -race -vet=off -ldflags=-w $(SQLITE:%=-gcflags='%=-race=false -d=checkptr=0')
 PLAIN := -vet=off -ldflags=-w
 # What "make test" runs without the race detector, with which it would take twice as long, and what "make race" runs with
-# it: rollover and acceptance start no goroutine and visit a million states; sim plays years; web drives a browser, except
-# for its open connections; cmd/perennial, deploy and receivertest wait for programs. What these call has tests of its own
-# with the race detector. The longest come first.
-PLAIN_PACKAGES := ./cmd/perennial ./internal/front/web ./internal/testing/receivertest ./internal/lab/sim ./deploy ./rollover ./acceptance
+# it. web drives a browser, except for its open connections; cmd/perennial, deploy, receivertest, bench and demo wait for
+# programs; sim plays years; rollover and acceptance visit a million states; none of the others starts a goroutine. What
+# these call has tests of its own with the race detector. The longest come first.
+PLAIN_PACKAGES := ./cmd/perennial ./internal/front/web ./internal/testing/receivertest ./internal/lab/sim ./deploy ./internal/lab/bench ./internal/lab/demo ./rollover ./acceptance ./policy ./internal/engine/importing ./internal/engine/feeds ./internal/keys/certfile ./internal/front/words ./docs ./internal
 # Tests that live through years in one goroutine, and the packages that have them.
 YEARS := TestInvariant|TestEveryStepReports|TestEveryStepWithAToken|TestEveryAnswerReports|TestATransactionThatIsRepeated|TestNoTableGrows|TestTwoYearsPass
 YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 
 test: packages ## everything, against real servers, with the race detector where goroutines meet
+	@.ci/in-memory $(MAKE) --no-print-directory tested
+
+tested:
 	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
 	$(GO) test $(RACE) -p $(P) -timeout 20m ./internal/lab/sim ./internal/front/web -run 'OnAnyNumberOfCores|LivePartsStay|OpenPageIsRefreshed'
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m $(PLAIN_PACKAGES)
@@ -41,7 +50,7 @@ test: packages ## everything, against real servers, with the race detector where
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
 
 race: packages ## everything with the race detector, at night
-	$(GO) test $(RACE) -p $(P) -timeout 60m ./...
+	.ci/in-memory $(GO) test $(RACE_ALL) -p $(P) -timeout 60m ./...
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \
@@ -137,7 +146,7 @@ model: packages ## Spin explores the ledger and the roll-over, and must find wha
 	model/check
 
 faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; two at a time, about 20 s each)
-	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
+	.ci/in-memory $(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
 
 soak: packages ## messages, renewals, decisions, feeds and an open console for half an hour: nothing grows
 	$(GO) test ./cmd/perennial -count=1 -timeout 2h -run TestNothingGrows -v -args -soaked 30m

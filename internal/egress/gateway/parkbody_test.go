@@ -98,9 +98,10 @@ func peak() (stop func() uint64) {
 	}
 }
 
-// Three bodies of 100 MB are parked at the same time and delivered at the same time.
+// The bodies are parked at the same time and delivered at the same time. Together they have twice the memory that is
+// allowed.
 func TestLargeParkedBodiesNeedLittleMemoryAndLeaveNothingBehind(t *testing.T) {
-	const bodies, size = 3, 100 << 20
+	const bodies, size = 3, 40 << 20
 	f := setUp(t)
 	sums := &summing{sums: map[string]string{}}
 	url := f.serve(sums.ServeHTTP)
