@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/recent"
 )
 
 // A Learned is a certificate that was accepted as a successor, or held, for the first time.
@@ -62,7 +63,7 @@ type Guard struct {
 
 	partners atomic.Pointer[acceptance.Partners]
 	mu       sync.Mutex // serializes changes of partners
-	recent   recent
+	recent   *recent.Cache[chainKey, *verdict]
 }
 
 // New returns a guard for partners. The error names the partner that is not valid.
@@ -71,7 +72,7 @@ func New(partners []acceptance.Partner, o Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{now: o.Now, learned: o.Learned, decided: o.Decided}
+	g := &Guard{now: o.Now, learned: o.Learned, decided: o.Decided, recent: recent.New[chainKey, *verdict](mostRecent)}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -118,7 +119,7 @@ func (g *Guard) Decide(chain []*x509.Certificate) (d acceptance.Decision, accept
 func (g *Guard) verdict(chain []*x509.Certificate, now time.Time) *verdict {
 	key := keyOf(chain)
 	partners := g.partners.Load()
-	if v := g.recent.get(key); v != nil && v.holds(partners, now) {
+	if v, ok := g.recent.Get(key); ok && v.holds(partners, now) {
 		return v
 	}
 	d := partners.Decide(chain, now)
@@ -127,7 +128,7 @@ func (g *Guard) verdict(chain []*x509.Certificate, now time.Time) *verdict {
 	}
 	v := newVerdict(d, partners, chain, now)
 	if v.size <= maxPassedOn {
-		g.recent.put(key, v)
+		g.recent.Put(key, v)
 	}
 	return v
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
@@ -86,35 +85,4 @@ func keyOf(chain []*x509.Certificate) (key chainKey) {
 		h.Write(c.Raw)
 	}
 	return chainKey(h.Sum(key[:0]))
-}
-
-// recent keeps the latest verdicts. The older half is dropped when the newer one is full.
-type recent struct {
-	mu           sync.RWMutex // guards newer and older
-	newer, older map[chainKey]*verdict
-}
-
-func (r *recent) get(key chainKey) *verdict {
-	r.mu.RLock()
-	v, ok := r.newer[key]
-	if !ok {
-		v = r.older[key]
-	}
-	r.mu.RUnlock()
-	if !ok && v != nil {
-		r.put(key, v)
-	}
-	return v
-}
-
-func (r *recent) put(key chainKey, v *verdict) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.newer) >= mostRecent {
-		r.older, r.newer = r.newer, nil
-	}
-	if r.newer == nil {
-		r.newer = make(map[chainKey]*verdict)
-	}
-	r.newer[key] = v
 }

@@ -24,7 +24,8 @@ var layout = []struct {
 	{"rollover", nil},
 	{"acceptance", nil},
 	{"webhook", nil},
-	{"guard", nil},
+	{"internal/recent", nil},
+	{"guard", []string{"internal/recent"}},
 	{"client", nil},
 	{"docs", nil},
 	{"internal/yamlfile", nil},
@@ -68,7 +69,7 @@ var layout = []struct {
 	}},
 	{"internal/ingress/follow", []string{"internal/feed", "internal/keys/certfile"}},
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
-		"internal/engine/notify", "internal/keys/certfile", "internal/yamlfile"}},
+		"internal/engine/notify", "internal/keys/certfile", "internal/recent", "internal/yamlfile"}},
 
 	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks"}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",

@@ -58,7 +58,7 @@ func (s *Service) endpoint(d Decide) (http.Handler, error) {
 		return http.HandlerFunc(s.check), nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		chain, err := f.chain(r.Header)
+		chain, err := s.chain(f, r.Header)
 		call := s.decide(remoteOf(r), r.Header.Get("X-Forwarded-Host"), chain, err)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Perennial-Code", string(call.Decision.Code))
@@ -95,8 +95,40 @@ func remoteOf(r *http.Request) string {
 	return r.RemoteAddr
 }
 
+// A proxy passes on the same certificate with each request of a connection, and parsing it is most of a decision.
+const (
+	// mostParsed limits the parsed chains that are kept: at most twice as many.
+	mostParsed = 512
+	// maxParsed limits the header of a chain that is kept, in bytes, because strangers choose it.
+	maxParsed = 4 << 10
+)
+
+// passedOn is what a proxy passes on about a certificate.
+type passedOn struct{ header, values string }
+
 // chain returns the certificates in the headers; none if there is none.
-func (f form) chain(h http.Header) (chain []*x509.Certificate, err error) {
+func (s *Service) chain(f form, h http.Header) (chain []*x509.Certificate, err error) {
+	values, err := f.values(h)
+	if err != nil || len(values) == 0 {
+		return nil, err
+	}
+	return s.parse(f, values)
+}
+
+// parse parses the certificates in values, unless it did so a moment ago.
+func (s *Service) parse(f form, values []string) (chain []*x509.Certificate, err error) {
+	key := passedOn{f.header, strings.Join(values, "\x00")}
+	if chain, ok := s.parsed.Get(key); ok {
+		return chain, nil
+	}
+	if chain, err = f.parsed(values); err == nil && len(key.values) <= maxParsed {
+		s.parsed.Put(key, chain)
+	}
+	return chain, err
+}
+
+// values returns the values of the headers, the caller's certificate first; none if there is no certificate.
+func (f form) values(h http.Header) ([]string, error) {
 	values := h[http.CanonicalHeaderKey(f.header)]
 	switch {
 	case len(values) == 0, len(values) == 1 && values[0] == "":
@@ -107,7 +139,7 @@ func (f form) chain(h http.Header) (chain []*x509.Certificate, err error) {
 	if f.above != "" {
 		values = append(values, h[f.above]...)
 	}
-	return f.parsed(values)
+	return values, nil
 }
 
 // parsed parses the certificates in values.

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/recent"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
@@ -243,11 +245,37 @@ func FuzzPassedOn(f *testing.F) {
 		h := http.Header{}
 		h.Set(form.header, value)
 		h.Set("Client-Cert-Chain", chain)
-		all, err := form.chain(h)
+		values, err := form.values(h)
+		var all []*x509.Certificate
+		if err == nil && len(values) > 0 {
+			all, err = form.parsed(values)
+		}
 		if err == nil && len(all) == 0 && h.Get(form.header) != "" {
 			t.Error("a value without a certificate is accepted")
 		}
 	})
+}
+
+func TestACertificateIsParsedOnceAndALargeChainIsNotKept(t *testing.T) {
+	s := &Service{parsed: recent.New[passedOn, []*x509.Certificate](mostParsed)}
+	f := newFolder(t)
+	one := ":" + base64.StdEncoding.EncodeToString(f.tenant().Certificate[0]) + ":"
+	parse := func(values ...string) *x509.Certificate {
+		t.Helper()
+		chain, err := s.parse(forms["rfc9440"], values)
+		testenv.Check(t, err)
+		return chain[0]
+	}
+	if parse(one) != parse(one) {
+		t.Error("it is parsed again")
+	}
+	above := strings.TrimSuffix(strings.Repeat(one+", ", maxParsed/len(one)), ", ")
+	if parse(one, above) == parse(one, above) || s.parsed.Len() != 1 {
+		t.Errorf("a chain of %d bytes is kept: %d chains", len(one)+len(above), s.parsed.Len())
+	}
+	if _, err := s.parse(forms["rfc9440"], []string{one[:100]}); err == nil || s.parsed.Len() != 1 {
+		t.Errorf("the beginning of a certificate is kept: %v", err)
+	}
 }
 
 // snippet returns a code block of docs/guard.md.

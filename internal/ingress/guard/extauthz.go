@@ -60,7 +60,11 @@ func (s *Service) check(w http.ResponseWriter, r *http.Request) {
 		fail(invalidArgument, err.Error())
 		return
 	}
-	remote, host, chain, err := readCheck(message)
+	remote, host, certificate := readCheck(message)
+	var chain []*x509.Certificate
+	if certificate != "" {
+		chain, err = s.parse(peerCertificateForm, []string{certificate})
+	}
 	answer := checkAnswer(s.decide(remote, host, chain, err))
 	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(answer)))
 	w.Write(append(prefix, answer...)) // the proxy may have left
@@ -84,16 +88,16 @@ func readMessage(body io.Reader) ([]byte, error) {
 	return message, nil
 }
 
-// readCheck reads what a decision needs from a CheckRequest.
-func readCheck(message []byte) (remote, host string, chain []*x509.Certificate, err error) {
+// peerCertificateForm reads source.certificate.
+var peerCertificateForm = form{header: "source.certificate", read: escapedPEM}
+
+// readCheck reads what a decision needs from a CheckRequest. certificate is empty if there is none.
+func readCheck(message []byte) (remote, host, certificate string) {
 	context := field(message, attributes)
 	peer := field(context, source)
 	remote = string(field(field(field(peer, peerAddress), socketAddress), addressText))
 	host = string(field(field(field(context, request), httpRequest), httpHost))
-	if pem := field(peer, peerCertificate); len(pem) > 0 {
-		chain, err = form{header: "source.certificate", read: escapedPEM}.parsed([]string{string(pem)})
-	}
-	return remote, host, chain, err
+	return remote, host, string(field(peer, peerCertificate))
 }
 
 // field returns the last value of a field with a length; nil without one, or if the message is not well formed.

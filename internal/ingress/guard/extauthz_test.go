@@ -77,7 +77,8 @@ func TestEnvoyAsksTheGuardOverGRPC(t *testing.T) {
 func FuzzReadCheck(f *testing.F) {
 	f.Add([]byte{10, 4, 10, 2, 42, 0})
 	f.Fuzz(func(t *testing.T, message []byte) {
-		if _, _, chain, err := readCheck(message); err != nil && len(chain) > 0 {
+		_, _, certificate := readCheck(message)
+		if chain, err := peerCertificateForm.parsed([]string{certificate}); err != nil && len(chain) > 0 {
 			t.Error("certificates with an error")
 		}
 	})

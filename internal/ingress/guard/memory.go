@@ -96,7 +96,7 @@ func (s *Service) decided(c core.Call) {
 		return
 	}
 	s.mu.Lock()
-	first := s.shown.add(c.Chain[0])
+	first := s.isFirst(c.Chain[0])
 	full := foreign && s.foreign >= mostForeignWaiting
 	if first && !full && foreign {
 		s.foreign++
@@ -107,26 +107,15 @@ func (s *Service) decided(c core.Call) {
 	}
 }
 
-// seen remembers the latest certificates, in memory that does not grow.
-type seen struct{ newer, older map[[sha256.Size]byte]bool }
+// mostReported limits the certificates that are remembered as reported: at most twice as many.
+const mostReported = 1024
 
-// mostSeen limits the certificates that are remembered: at most twice as many.
-const mostSeen = 1024
-
-// add reports whether a certificate is not remembered, and remembers it.
-func (s *seen) add(c *x509.Certificate) (first bool) {
+// isFirst reports whether a certificate was not reported lately, and remembers it. The caller holds the lock.
+func (s *Service) isFirst(c *x509.Certificate) bool {
 	key := sha256.Sum256(c.Raw)
-	if s.newer[key] || s.older[key] {
-		return false
-	}
-	if len(s.newer) >= mostSeen {
-		s.newer, s.older = nil, s.newer
-	}
-	if s.newer == nil {
-		s.newer = map[[sha256.Size]byte]bool{}
-	}
-	s.newer[key] = true
-	return true
+	_, shown := s.shown.Get(key)
+	s.shown.Put(key, struct{}{})
+	return !shown
 }
 
 func (s *Service) queue(v Sighting) {

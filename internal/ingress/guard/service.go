@@ -2,7 +2,9 @@ package guard
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/recent"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -73,8 +76,10 @@ type Service struct {
 	config  Config
 	waiting []Sighting // that are not stored yet
 	foreign int        // of another CA among them
-	shown   seen       // certificates of the rule authority that were reported
 	wake    chan struct{}
+
+	shown  *recent.Cache[[sha256.Size]byte, struct{}] // certificates of the rule authority that were reported
+	parsed *recent.Cache[passedOn, []*x509.Certificate]
 }
 
 // Open reads a configuration, opens the state and listens. The caller ends the guard with [Service.Close].
@@ -87,7 +92,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 		return nil, fmt.Errorf("%s: there is nothing to listen at: set listen and upstream, or decide", path)
 	}
 	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
-		wake: make(chan struct{}, 1)}
+		wake: make(chan struct{}, 1), shown: recent.New[[sha256.Size]byte, struct{}](mostReported),
+		parsed: recent.New[passedOn, []*x509.Certificate](mostParsed)}
 	s.logs = newCallLogs(s.log, s.metrics)
 	if s.lock, err = lockState(config.State); err != nil {
 		return nil, err
