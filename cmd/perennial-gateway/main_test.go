@@ -62,16 +62,24 @@ func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	if res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "acme/bank") {
 		t.Errorf("answered %d: %s", res.StatusCode, body)
 	}
-	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+	get := func(path string) (status int, body string) {
 		res, err := http.Get(strings.TrimSuffix(metrics, "/metrics") + path)
 		check(t, err)
-		body, err := io.ReadAll(res.Body)
+		defer res.Body.Close()
+		content, err := io.ReadAll(res.Body)
 		check(t, err)
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK || path == "/metrics" && !strings.Contains(string(body), "go_goroutines ") {
-			t.Errorf("%s: %d", path, res.StatusCode)
-		}
+		return res.StatusCode, string(content)
 	}
+	if status, body := get("/metrics"); status != http.StatusOK || !strings.Contains(body, "go_goroutines ") {
+		t.Errorf("/metrics: %d", status)
+	}
+	if status, _ := get("/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d", status)
+	}
+	testenv.Eventually(t, func() bool { // when it is notified of changes
+		status, _ := get("/readyz")
+		return status == http.StatusOK
+	})
 	cancel()
 	if code := <-ended; code != 0 {
 		t.Errorf("ended with %d", code)
