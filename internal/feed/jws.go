@@ -11,7 +11,7 @@ import (
 
 // errOtherFeed is returned for a document of the right key at the wrong address.
 var errOtherFeed = errors.New("the document is that of another feed with the same key, so it is not used: check the " +
-	"address, and what lies between")
+	"address and the proxies in between")
 
 // sign returns a value as a JWS of a type.
 func sign(v any, kind string, key ed25519.PrivateKey) (string, error) {

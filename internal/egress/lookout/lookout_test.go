@@ -234,6 +234,8 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		"a pipe":          {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/pipe.pem"}, "neither a folder"},
 		"many files":      {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: many}, "more than 500"},
 		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: closed.Addr().String()}, "refused"},
+		"no name":         {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "none.invalid:1"}, ".invalid: "},
+		"no name of URL":  {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://none.invalid"}, ".invalid: "},
 		"metadata":        {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "169.254.169.254:443"}, "not allowed"},
 		"private":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://10.0.0.1/x"}, "not allowed"},
 		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none?secret=1"}, "404 Not Found"},

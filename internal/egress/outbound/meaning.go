@@ -132,6 +132,22 @@ func Unresolved(err *net.DNSError) string {
 	return "lookup " + err.Name + ": " + why
 }
 
+// WithoutAddresses returns an error of a connection without the addresses of this machine, of its DNS server and of the
+// peer: whoever chooses the name of a peer must not learn to which address it resolves inside.
+func WithoutAddresses(err error) error {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return errors.New(Unresolved(dns))
+	case errors.Is(err, ErrForbiddenAddress):
+		return ErrForbiddenAddress
+	}
+	for op := (*net.OpError)(nil); errors.As(err, &op); {
+		err = op.Err
+	}
+	return err
+}
+
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
 // (TLS 1.3). net/http passes on both, and a remote alert is not a [tls.AlertError] but a [net.OpError].
 func OfError(err error) Reading {

@@ -3,12 +3,17 @@ package poster
 import (
 	"bytes"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,6 +120,21 @@ func TestAnErrorContainsNothingOfTheURL(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "T0KEN") || strings.Contains(err.Error(), "SECRET") ||
 			strings.Contains(err.Error(), ":53") {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestAnErrorContainsNoAddressOfTheNetwork(t *testing.T) {
+	from, to := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 50000}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 8), Port: 443}
+	for want, err := range map[string]error{
+		"no route to host": &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: os.NewSyscallError("connect",
+			syscall.EHOSTUNREACH)},
+		"broken pipe": fmt.Errorf("send: %w", &net.OpError{Op: "write", Net: "tcp", Source: from, Addr: to,
+			Err: os.NewSyscallError("write", syscall.EPIPE)}),
+	} {
+		got := withoutURL(&url.Error{Op: "Post", URL: "https://endpoint.example.com", Err: err}).Error()
+		if !strings.Contains(got, want) || strings.Contains(got, "10.0.0.") {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -115,7 +115,7 @@ func presented(s standing.Standing, now time.Time) int {
 }
 
 // publishedOf returns what [store.Reader.Published] lists, from the generations of all credentials of the tenant, the
-// oldest first.
+// oldest first. An index reads those of many tenants at once.
 func publishedOf(s standing.Standing, all []tenancy.Certificate, now time.Time) []tenancy.Certificate {
 	presents := presented(s, now)
 	rank := func(c tenancy.Certificate) int {

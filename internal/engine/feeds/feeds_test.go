@@ -285,6 +285,13 @@ func TestAFeedIsBounded(t *testing.T) {
 		d.Certificates[1].Generation != 11 || p.Newest() != 41 {
 		t.Errorf("%s, %v", lists(d), err)
 	}
+	// The index of a counterparty's feed leaves out the same ones.
+	_, party := w.bank()
+	digest, err := d.Digest()
+	check(t, err)
+	if entries, _ := w.index(w.feeds, party, start.Add(time.Minute)); len(entries) != 1 || entries[0].Digest != digest {
+		t.Errorf("the index has %+v, want the digest %s", entries, digest)
+	}
 }
 
 // Followers refuse a document that is too large. What is least likely to be accepted is left out instead.

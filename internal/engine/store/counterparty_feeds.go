@@ -82,9 +82,9 @@ func (t *Tx) RecordCounterpartyFetch(ctx context.Context, counterpartyID, progra
 	if err != nil {
 		return false, err
 	}
-	_, err = t.exec(ctx, "UPDATE counterparty_feeds SET fetched_at = ?, fetched_by = ? WHERE counterparty_id = ? AND "+
-		"fetched_at <= ?", micros(now), storable(program), counterpartyID, micros(before))
-	return f.FetchedAt.IsZero(), err
+	stored, err := t.exec(ctx, "UPDATE counterparty_feeds SET fetched_at = ?, fetched_by = ? WHERE counterparty_id = ? "+
+		"AND fetched_at <= ?", micros(now), storable(program), counterpartyID, micros(before))
+	return stored > 0 && f.FetchedAt.IsZero(), err // another transaction may have stored one since f was read
 }
 
 // RecordCounterpartyInstalled stores the latest report of a follower, unless one was stored since the instant before.

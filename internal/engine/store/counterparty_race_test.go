@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// untilWaiting waits until a transaction has ended, or waits for an advisory lock.
+// untilWaiting waits until a transaction has ended, or waits for a lock.
 func untilWaiting(ctx context.Context, s *Store, ended <-chan error) (err error, done bool) {
 	deadline := time.After(30 * time.Second)
 	for {
@@ -20,8 +20,8 @@ func untilWaiting(ctx context.Context, s *Store, ended <-chan error) (err error,
 			return errors.New("the other transaction neither ends nor waits"), false
 		case <-time.After(5 * time.Millisecond):
 		}
-		waiting, err := one(ctx, s.Reader, "lock", scanOne[int], "SELECT count(*) FROM pg_locks WHERE NOT granted AND "+
-			"locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+		waiting, err := one(ctx, s.Reader, "lock", scanOne[int], "SELECT count(*) FROM pg_stat_activity WHERE "+
+			"wait_event_type = 'Lock' AND datname = current_database()")
 		if err != nil || waiting > 0 {
 			return err, false
 		}
@@ -89,6 +89,42 @@ func TestAnArrangementThatIsWrittenWhileItsHostIsAcceptedIsLinkedOrProposed(t *t
 			if stored.CounterpartyID == "" && !open {
 				t.Errorf("%s: the arrangement is neither linked nor proposed", name)
 			}
+		}
+	})
+}
+
+func TestOneOfTwoReplicasRecordsTheFirstFetchOfAFeed(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		if r.engine != Postgres {
+			return // transactions on SQLite write one after the other
+		}
+		r.party("bank", "bank.example")
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return tx.CreateCounterpartyFeed(ctx, tenancy.CounterpartyFeed{CounterpartyID: "bank", CreatedBy: "olga",
+				CreatedAt: now}, "hash")
+		})
+		var first [2]bool
+		fetch := func(replica int) func(tx *Tx) error {
+			return func(tx *Tx) (err error) {
+				first[replica], err = tx.RecordCounterpartyFetch(ctx, "bank", "follow", now.Add(-time.Hour), now)
+				return err
+			}
+		}
+		ended := make(chan error, 1)
+		over := false
+		must(t, r.InTx(ctx, func(tx *Tx) (err error) {
+			if err := fetch(0)(tx); err != nil {
+				return err
+			}
+			go func() { ended <- r.InTx(ctx, fetch(1)) }()
+			err, over = untilWaiting(ctx, r.Store, ended)
+			return err
+		}))
+		if !over {
+			must(t, <-ended)
+		}
+		if first != [2]bool{true, false} {
+			t.Errorf("the first fetch is that of the replicas %v", first)
 		}
 	})
 }

@@ -113,3 +113,16 @@ func TestAPlaceInAListStaysValidWhenRowsComeAndGo(t *testing.T) {
 		}
 	})
 }
+
+// PostgreSQL accepts neither NUL nor bytes that are not UTF-8, and anyone can send them.
+func TestATextThatCannotBeStoredIsInvalid(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		for name, p := range map[string]Page{"text": {Text: "\x00"}, "name": {Sort: "name", After: Place{Key: "\xff"}},
+			"ID": {After: Place{ID: "\x00"}}} {
+			p.Limit = 10
+			if _, _, err := r.KeyUsers(ctx, "a", p); err != nil && !errors.Is(err, tenancy.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

@@ -33,6 +33,8 @@ func (r Reader) explain(err error) error {
 			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case "23503":
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
+		case "22021": // character_not_in_repertoire
+			return tenancy.Errorf(tenancy.ErrInvalid, "a text contains a NUL character or is not valid UTF-8")
 		}
 	case errors.As(err, &lite):
 		switch lite.Code() {

@@ -147,7 +147,8 @@ func (s *Store) ReleaseMemory(ctx context.Context) error {
 	for _, db := range []*sql.DB{s.writer, s.reader} {
 		var held []*sql.Conn // so that the pool returns another one each time
 		var err error
-		for i := db.Stats().Idle; i > 0 && err == nil; i-- {
+		// The number is read each time, because waiting for a connection in use would block those that are held.
+		for err == nil && db.Stats().Idle > 0 {
 			var conn *sql.Conn
 			if conn, err = db.Conn(ctx); err == nil {
 				held = append(held, conn)

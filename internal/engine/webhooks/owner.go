@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/webhook"
 )
 
-// An Owner is whose webhooks a call is about: a tenant, a counterparty, or the installation, which is the zero value.
+// An Owner has webhooks: a tenant, a counterparty, or the installation, which is the zero value.
 type Owner struct {
 	tenant       tenancy.Tenant
 	counterparty tenancy.Counterparty
@@ -60,7 +60,10 @@ func about(d webhook.Data) (arrangement, credential *string) {
 }
 
 // links are the arrangements of some tenants that are linked to counterparties at the moment.
-type links []store.LinkedArrangement
+type links map[link][]store.LinkedArrangement
+
+// A link is that of a tenant to a counterparty.
+type link struct{ counterpartyID, tenant string }
 
 // linksFor reads the links that decide which of the webhooks get an event; none if no counterparty has one of them.
 func linksFor(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, tenants []string) (links, error) {
@@ -73,15 +76,20 @@ func linksFor(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, tenant
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return tx.LinkedTo(ctx, ids, tenants)
+	all, err := tx.LinkedTo(ctx, ids, tenants)
+	linked := links{}
+	for _, a := range all {
+		of := link{a.CounterpartyID, a.Tenant}
+		linked[of] = append(linked[of], a)
+	}
+	return linked, err
 }
 
 // reach reports whether a counterparty gets an event: it is about an arrangement that is linked to it, or about a
 // certificate that such an arrangement presents.
 func (l links) reach(counterpartyID string, e webhook.Event) bool {
 	arrangement, credential := about(e.Data)
-	return slices.ContainsFunc(l, func(a store.LinkedArrangement) bool {
-		return a.CounterpartyID == counterpartyID && a.Tenant == e.Common().Tenant &&
-			(arrangement != nil && a.Arrangement == *arrangement || credential != nil && a.Credential == *credential)
+	return slices.ContainsFunc(l[link{counterpartyID, e.Common().Tenant}], func(a store.LinkedArrangement) bool {
+		return arrangement != nil && a.Arrangement == *arrangement || credential != nil && a.Credential == *credential
 	})
 }

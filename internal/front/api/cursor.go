@@ -13,7 +13,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// This file is the home of cursors: no other reads or writes their text. Clients must not read it either.
+// Cursors are made and read in this file, except those that are an ID or a sequence number. Clients must not interpret
+// them.
 
 // Paged holds the parameters of a page.
 type Paged struct {
@@ -147,7 +148,7 @@ func (p Paged) offset() (int, error) {
 	return n, nil
 }
 
-// instant returns the instant behind which a page begins; the zero time for the first page.
+// instant returns the instant after which a page begins; the zero time for the first page.
 func (p Paged) instant() (at time.Time, err error) {
 	if p.Cursor == "" {
 		return at, nil
@@ -160,7 +161,7 @@ func (p Paged) instant() (at time.Time, err error) {
 
 func instantCursor(at time.Time) string { return at.Format(time.RFC3339) }
 
-// position returns the place of a certificate behind which a page begins, or first for the first page.
+// position returns the place of a certificate after which a page begins, or first for the first page.
 func (p Paged) position(first store.Position) (store.Position, error) {
 	if p.Cursor == "" {
 		return first, nil

@@ -275,7 +275,7 @@ func (c *console) askFeed(v *view, title, verb string) (*question, error) {
 		facts: v.endOfFeed(f.FetchedAt, f.FetchedBy)}, nil
 }
 
-// endOfFeed states what the end of a feed's address means. fetchedAt is zero if it was never fetched.
+// endOfFeed states the effect of ending the address of a feed. fetchedAt is zero if it was never fetched.
 func (v *view) endOfFeed(fetchedAt time.Time, by string) []string {
 	if fetchedAt.IsZero() {
 		return []string{v.T("The present address was never fetched.")}

@@ -150,7 +150,7 @@ func (v *view) noneMailedText(name string) string {
 		"contact.", name)
 }
 
-// stoppedNext returns what an operator can do about a contact that gets no mails.
+// stoppedNext returns the next step for an operator if a contact gets no mails.
 func (v *view) stoppedNext(c client.CounterpartyContact) string {
 	switch c.StoppedFor {
 	case "bounced":

@@ -47,6 +47,7 @@ var formPages = map[string]string{
 	"POST " + tenantPages + "/watched":                        tenantPages + "/watched",
 	"POST " + tenantPages + "/webhooks":                       tenantPages + "/webhooks",
 	"POST " + partyPages + "/webhooks":                        partyPages + "/webhooks",
+	"POST " + partyPages + "/webhooks/{webhook}":              partyPages + "/webhooks/{webhook}",
 	"POST " + tenantPages + "/watched/{watched}/certificates": tenantPages + "/watched/{watched}",
 }
 

@@ -26,7 +26,7 @@ func (v *view) listPath(path string, filters ...string) string {
 	return path + "?" + query.Encode()
 }
 
-// chosen reports whether the list of the page is limited or begins behind its first row.
+// chosen reports whether the list of the page is limited or does not begin with its first row.
 func (v *view) chosen() bool { return v.r.URL.RawQuery != "" }
 
 // with returns the address of the first page of the list with one parameter changed. An empty value removes it.

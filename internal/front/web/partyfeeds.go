@@ -6,7 +6,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-// partyFeedOffer states what the feed of a counterparty is good for.
+// partyFeedOffer states the use of a feed for a counterparty.
 func (v *view) partyFeedOffer() string {
 	return v.T("With a feed, one program fetches the certificates of all tenants before they are used, and writes them " +
 		"where the systems read them. No certificate is installed by hand.")

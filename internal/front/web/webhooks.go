@@ -19,6 +19,11 @@ func (v *view) hookPath(parts ...string) string {
 	return client.WebhooksPath(v.tenantName(), parts...)
 }
 
+// hookObject returns the object of a webhook in the audit log.
+func (v *view) hookObject(name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(v.hookPath(name), "/"), "tenants/")
+}
+
 // partyName returns the name of the counterparty that a page for operators is about; empty if it is about none.
 func (v *view) partyName() string { return v.r.PathValue("counterparty") }
 

@@ -6,6 +6,7 @@ import (
 	"html"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,6 +31,18 @@ func (c *console) newWebhook(client *http.Client, at, name string) string {
 		c.t.Fatalf("create a webhook: %d %s", status, page)
 	}
 	return page
+}
+
+var etagField = regexp.MustCompile(`name="etag" value="([^"]*)"`)
+
+// version returns the version in the form of a page.
+func (c *console) version(page string) string {
+	c.t.Helper()
+	found := etagField.FindStringSubmatch(page)
+	if found == nil {
+		c.t.Fatal("the page has no form with a version")
+	}
+	return html.UnescapeString(found[1])
 }
 
 func TestAPersonCreatesTestsAndDeletesAWebhook(t *testing.T) {
@@ -74,25 +87,37 @@ func TestAPersonCreatesTestsAndDeletesAWebhook(t *testing.T) {
 	}
 }
 
+// The webhook of a counterparty has the name of one of the installation.
+func TestTheWebhookOfACounterpartyIsChangedOnItsOwnPage(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	c.post(olga, "/counterparties", "name", "bank", "display_name", "Bank", "hosts", "bank.example")
+	for _, at := range []string{"/webhooks", "/counterparties/bank/webhooks"} {
+		c.newWebhook(olga, at, "crm")
+		_, page := c.get(olga, at+"/crm")
+		status, page := c.post(olga, at+"/crm", "etag", c.version(page), "url", "http://plain.example.com/")
+		if status != 422 || !strings.Contains(page, `action="`+at+`/crm"`) ||
+			!strings.Contains(page, "http://plain.example.com/") {
+			t.Errorf("%s: a refused change does not show the form again: %d", at, status)
+		}
+		log := "/log?own=true&amp;object=" + url.QueryEscape(strings.TrimPrefix(at+"/crm", "/"))
+		if !strings.Contains(page, log) {
+			t.Errorf("%s: the page does not lead to its entries %s", at, log)
+		}
+	}
+}
+
 func TestAWebhookIsMovedInTheConsoleWithoutItsCredentials(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	const at, one = "/tenants/acme/webhooks", "/tenants/acme/webhooks/crm"
-	etag := regexp.MustCompile(`name="etag" value="([^"]*)"`)
-	version := func(page string) string {
-		found := etag.FindStringSubmatch(page)
-		if found == nil {
-			t.Fatal("the page has no form with a version")
-		}
-		return html.UnescapeString(found[1])
-	}
 	c.post(alice, at, "name", "crm", "format", "cloudevents", "url", "https://a.example.com/x", "authorization",
 		"Bearer T0KEN", "type", "rollover.refused")
 	_, page := c.get(alice, one)
 	if !strings.Contains(page, `value="rollover.refused" checked`) || strings.Contains(page, "T0KEN") {
 		t.Error("the form does not show the events, or shows a credential")
 	}
-	first := version(page)
+	first := c.version(page)
 	if _, page := c.post(alice, one, "etag", first, "type", "rollover.accepted"); !strings.Contains(page, "Saved.") ||
 		!strings.Contains(page, `value="rollover.accepted" checked`) ||
 		strings.Contains(page, `value="rollover.refused" checked`) {
@@ -102,7 +127,7 @@ func TestAWebhookIsMovedInTheConsoleWithoutItsCredentials(t *testing.T) {
 		t.Errorf("a change on top of one that was not seen: %d", status)
 	}
 	_, page = c.get(alice, one)
-	moved := []string{"etag", version(page), "type", "rollover.refused", "url", "https://b.example.com/y"}
+	moved := []string{"etag", c.version(page), "type", "rollover.refused", "url", "https://b.example.com/y"}
 	if status, page := c.post(alice, one, moved...); status != 422 ||
 		!strings.Contains(page, "was set for a.example.com: set it again for another host") {
 		t.Errorf("the credentials of one host are sent to another: %d", status)

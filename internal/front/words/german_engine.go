@@ -82,6 +82,10 @@ var germanEngine = []translation{
 	{"it already exists", "Das gibt es schon"},
 	{"it is still in use", "Es wird noch verwendet"},
 	{
+		"a text contains a NUL character or is not valid UTF-8",
+		"Ein Text enthält ein NUL-Zeichen oder ist kein gültiges UTF-8",
+	},
+	{
 		"it was changed or deleted in the meantime: read it again",
 		"Es wurde inzwischen geändert oder gelöscht: Lesen Sie es erneut",
 	},

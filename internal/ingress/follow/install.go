@@ -69,6 +69,15 @@ func (f *Follower) changed(rendered [][]byte) bool {
 	return false
 }
 
+// filled reports whether there is something already that rendered certificates would replace. It assumes so for
+// ConfigMaps, which are not read.
+func (f *Follower) filled() bool {
+	return slices.ContainsFunc(f.outputs, func(o Output) bool {
+		info, err := os.Stat(o.Target.Path)
+		return o.Target.ConfigMap != "" || err == nil && info.Size() > 0
+	})
+}
+
 // digest identifies the content of the ConfigMaps; it is empty if there are none.
 func (f *Follower) digest(rendered [][]byte) string {
 	sum := sha256.New()

@@ -23,8 +23,8 @@ const (
 	mostWait = 2 * time.Minute
 	// indexTries limits the attempts to read an index that changes while it is read.
 	indexTries = 3
-	// If more than fewGone entries, and more than half of them, leave the index at once, they are kept. Someone at the
-	// sender may have ended their links by mistake.
+	// If more than fewGone entries, and more than half of them, leave the index at once, they are kept. An operator at
+	// the sender may have ended their links by mistake.
 	fewGone = 10
 )
 
@@ -95,8 +95,13 @@ func (f *Follower) refreshIndex(ctx context.Context, s *state, got fetched) erro
 }
 
 // adopt stores the entries of an index. The ETag is left out if something is missing, so that the next round tries
-// again.
+// again. If no earlier documents are known either, such as after a change of the address, incomplete entries are
+// refused. They would remove certificates from files that have them already.
 func (f *Follower) adopt(s *state, got fetched, index feed.Index, next *entries) error {
+	if next.missing != nil && s.entries == nil && f.filled() {
+		return fmt.Errorf("no earlier documents are known, so the files stay as they are until all documents can be read: %w",
+			next.missing)
+	}
 	if err := f.saveEntries(next); err != nil {
 		return err
 	}

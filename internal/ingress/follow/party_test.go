@@ -368,6 +368,42 @@ func TestADamagedFileOfDocumentsIsFetchedAgain(t *testing.T) {
 	r.lists(b, "tenant-0000 1", "tenant-0001 1", "tenant-0002 1")
 }
 
+// Without earlier documents, such as after a change of the address, an incomplete round would remove certificates.
+func TestAnIncompleteRoundWithoutEarlierDocumentsLeavesTheFile(t *testing.T) {
+	b := newBank(t, 3)
+	partly := func(w http.ResponseWriter, below string) bool {
+		if below != "documents" {
+			return false
+		}
+		testenv.Check(t, json.NewEncoder(w).Encode(feed.SignedDocuments{Documents: []feed.SignedDocument{
+			{ID: tenant(0), Document: b.signed(tenant(0))}}}))
+		return true
+	}
+	for name, lose := range map[string]func(r *receiver) error{
+		"the documents": func(r *receiver) error { return os.Remove(r.follower().entriesFile()) },
+		"the state":     func(r *receiver) error { return os.Remove(r.follower().state) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := newBankReceiver(t, b, "haproxy")
+			b.answers(nil)
+			r.works()
+			testenv.Check(t, lose(r))
+			b.answers(partly)
+			r.refuses("2 of 3 documents are not up to date")
+			b.answers(nil)
+			r.works()
+			r.lists(b, "tenant-0000 1", "tenant-0001 1", "tenant-0002 1")
+		})
+	}
+	r, _ := newBankReceiver(t, b, "haproxy")
+	testenv.Check(t, os.WriteFile(r.path, nil, 0o600)) // for nginx, the file has to be there before the first round
+	b.answers(partly)
+	if err := r.once(); err == nil {
+		t.Error("an incomplete round reports no error")
+	}
+	r.lists(b, "tenant-0000 1")
+}
+
 func FuzzParseEntries(f *testing.F) {
 	f.Add([]byte(`{"pages":{},"entries":[{"id":"a","document":{"certificates":[]},"cas":[0]}]}`))
 	f.Add([]byte(`{"cas":["AA=="],"entries":[{"cas":[0,1]}]}`))

@@ -127,7 +127,7 @@ func (f *fleet) console(ctx context.Context) (console http.Handler, at time.Time
 	return console, at, err
 }
 
-// countedFleet returns when the overview covers the whole fleet.
+// countedFleet waits until the overview covers the whole fleet.
 func countedFleet(console http.Handler, operator *http.Cookie) {
 	for strings.Contains(ask(console, operator, "/").Body.String(), "being counted") {
 	}

@@ -19,7 +19,7 @@ var growthPicture = flag.String("growth", "", "measure how costs grow, and write
 // docs/performance.md.
 const mostExponent = 1.1
 
-// A growth is how a cost depends on one size of an installation, while everything else stays the same.
+// A growth records how a cost depends on one size of an installation, while everything else stays the same.
 type growth struct {
 	work    string // what is done
 	of      string // what is counted by sizes

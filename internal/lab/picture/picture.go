@@ -1,5 +1,5 @@
-// Package picture writes what the pictures of the lab have in common: SVG with a title, a text alternative and a
-// heading. It promises well-formed SVG for any texts.
+// Package picture writes the common parts of the lab's pictures: SVG with a title, a text alternative and a heading. It
+// promises well-formed SVG for any texts.
 package picture
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Left and Baseline are the position of the heading, and so of what is aligned with it.
+// Left and Baseline are the position of the heading, and of elements that are aligned with it.
 const Left, Baseline = 20, 28
 
 // A Picture is drawn from its beginning to [Picture.WriteTo].
