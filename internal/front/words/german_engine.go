@@ -40,6 +40,10 @@ var germanEngine = []translation{
 	{"%s/%s has no generation %d that can be presented", "%s/%s hat keine Generation %d, die vorgelegt werden kann"},
 	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
 	{"a parked body has %d bytes", "Ein geparkter Inhalt hat %d Bytes"},
+	{
+		"a text contains NUL or is not valid UTF-8: correct it",
+		"Ein Text enthält NUL oder ist kein gültiges UTF-8: Korrigieren Sie ihn",
+	},
 	{"a tenant %s already exists", "Einen Mandanten %s gibt es schon"},
 	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde eine Vereinbarung %s bei %s hinzugefügt"},
 	{
