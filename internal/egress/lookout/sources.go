@@ -185,9 +185,10 @@ func withoutURL(err error) error {
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return outbound.ErrForbiddenAddress // without the address
 	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, context.Canceled),
-		errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record),
-		errors.As(err, &network):
+		errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record):
 		return err
+	case errors.As(err, &network):
+		return errors.New(outbound.Text(err))
 	}
 	return errAnswer
 }
@@ -202,7 +203,7 @@ func (l *Lookout) readServer(ctx context.Context, tenant, address string) (chain
 	if errors.Is(err, outbound.ErrForbiddenAddress) {
 		return nil, outbound.ErrForbiddenAddress // without the address
 	} else if err != nil {
-		return nil, err
+		return nil, errors.New(outbound.Text(err))
 	}
 	for _, c := range shown {
 		chain = append(chain, c.Raw)
