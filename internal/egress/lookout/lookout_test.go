@@ -204,6 +204,7 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	testenv.Check(t, err)
 	closed.Close()
+	nowhere := closed.Addr().String()
 	page := w.https(func(rw http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/large":
@@ -233,7 +234,8 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		"no certificate":  {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir}, "no file in"},
 		"a pipe":          {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/pipe.pem"}, "neither a folder"},
 		"many files":      {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: many}, "more than 500"},
-		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: closed.Addr().String()}, "refused"},
+		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: nowhere}, "refused"},
+		"no page":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://" + nowhere}, "refused"},
 		"no name":         {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "none.invalid:1"}, ".invalid: "},
 		"no name of URL":  {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://none.invalid"}, ".invalid: "},
 		"metadata":        {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "169.254.169.254:443"}, "not allowed"},
@@ -253,7 +255,7 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		w.tick(begin.Add(23 * time.Hour))
 		v, seen := w.watched(id)
 		if !strings.Contains(v.LookError, c.want) || strings.Contains(v.LookError, "secret") || len(seen) != 1 ||
-			!v.FailingSince.Equal(w.clock) {
+			strings.Contains(v.LookError, "127.0.0.1:") || !v.FailingSince.Equal(w.clock) {
 			t.Errorf("%s: %q, since %s", name, v.LookError, v.FailingSince)
 		}
 		_, err := w.Look(t.Context(), w.acme, v, "operator")

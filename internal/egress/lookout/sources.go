@@ -182,10 +182,13 @@ func withoutURL(err error) error {
 	var unverified *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, outbound.ErrForbiddenAddress),
-		errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record),
-		errors.As(err, &network):
-		return outbound.WithoutAddresses(err)
+	case errors.Is(err, outbound.ErrForbiddenAddress):
+		return outbound.ErrForbiddenAddress // without the address
+	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, context.Canceled),
+		errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record):
+		return err
+	case errors.As(err, &network):
+		return errors.New(outbound.Text(err))
 	}
 	return errAnswer
 }
@@ -197,8 +200,10 @@ func (l *Lookout) readServer(ctx context.Context, tenant, address string) (chain
 		return nil, err
 	}
 	shown, err := outbound.Meet(ctx, l.network.For(tenant), "", endpoint)
-	if err != nil {
-		return nil, outbound.WithoutAddresses(err)
+	if errors.Is(err, outbound.ErrForbiddenAddress) {
+		return nil, outbound.ErrForbiddenAddress // without the address
+	} else if err != nil {
+		return nil, errors.New(outbound.Text(err))
 	}
 	for _, c := range shown {
 		chain = append(chain, c.Raw)

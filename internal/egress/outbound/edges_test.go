@@ -324,7 +324,7 @@ func TestTheAddressOfAProxyThatAnArrangementNamesIsChecked(t *testing.T) {
 	}
 	u, err := url.Parse(proxy)
 	testenv.Check(t, err)
-	_, err = closed.through(u, &net.Dialer{})(t.Context(), "tcp", "127.0.0.1:443")
+	_, err = closed.through(u, "x", &net.Dialer{})(t.Context(), "tcp", "127.0.0.1:443")
 	if !errors.Is(err, ErrForbiddenAddress) {
 		t.Errorf("a receiver that is not allowed, behind a proxy: %v", err)
 	}

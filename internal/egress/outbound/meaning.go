@@ -132,26 +132,29 @@ func Unresolved(err *net.DNSError) string {
 	return "lookup " + err.Name + ": " + why
 }
 
-// WithoutAddresses returns an error of a connection without the addresses of this machine, of its DNS server and of the
-// peer: whoever chooses the name of a peer must not learn to which address it resolves inside.
-func WithoutAddresses(err error) error {
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns):
-		return errors.New(Unresolved(dns))
-	case errors.Is(err, ErrForbiddenAddress):
-		return ErrForbiddenAddress
+// Text returns the text of the error of a connection for tenants. It does not contain the addresses that the network
+// adds: those of this machine, of its DNS server, of a proxy, and that of a name.
+func Text(err error) string {
+	text := err.Error()
+	for at := err; ; {
+		var op *net.OpError
+		var dns *net.DNSError
+		switch {
+		case errors.As(at, &op):
+			bare := net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
+			text, at = strings.Replace(text, op.Error(), bare.Error(), 1), op.Err
+		case errors.As(at, &dns):
+			return strings.Replace(text, dns.Error(), Unresolved(dns), 1)
+		default:
+			return text
+		}
 	}
-	for op := (*net.OpError)(nil); errors.As(err, &op); {
-		err = op.Err
-	}
-	return err
 }
 
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
 // (TLS 1.3). net/http passes on both, and a remote alert is not a [tls.AlertError] but a [net.OpError].
 func OfError(err error) Reading {
-	r := Reading{Detail: err.Error()}
+	r := Reading{Detail: Text(err)}
 	var op *net.OpError
 	var dns *net.DNSError
 	var late interface{ Timeout() bool }

@@ -37,7 +37,7 @@ func (n *Network) via(proxy string) dial {
 		return n.dialer().DialContext
 	}
 	if proxy == "" {
-		return n.through(n.proxies[0], operators())
+		return n.through(n.proxies[0], "of the service", operators()) // tenants need not know its address
 	}
 	named, err := url.Parse(proxy)
 	if err != nil {
@@ -45,10 +45,10 @@ func (n *Network) via(proxy string) dial {
 	}
 	for _, known := range n.proxies {
 		if known.Host == named.Host {
-			return n.through(known, operators())
+			return n.through(known, known.Host, operators())
 		}
 	}
-	return n.through(named, n.dialer())
+	return n.through(named, named.Host, n.dialer())
 }
 
 // operators returns the dialer for addresses that an operator set.
@@ -56,18 +56,19 @@ func operators() *net.Dialer { return &net.Dialer{Timeout: dialTimeout, KeepAliv
 
 // through returns connections through a proxy (RFC 9110, section 9.3.6). The receiver's addresses are checked before
 // the proxy is used, because it may reach addresses that are not allowed. The proxy resolves the name itself.
-func (n *Network) through(proxy *url.URL, d *net.Dialer) dial {
+// which is the name of the proxy in errors.
+func (n *Network) through(proxy *url.URL, which string, d *net.Dialer) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if err := n.checkName(ctx, address); err != nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
 		conn, err := d.DialContext(ctx, network, proxy.Host)
 		if err != nil {
-			return nil, fmt.Errorf("the proxy %s: %w", proxy.Host, err)
+			return nil, fmt.Errorf("the proxy %s: %w", which, err)
 		}
 		if err := requestTunnel(ctx, conn, proxy, address); err != nil {
 			conn.Close()
-			return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("the proxy %s: %w", proxy.Host, err)}
+			return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("the proxy %s: %w", which, err)}
 		}
 		return conn, nil
 	}

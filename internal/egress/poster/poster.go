@@ -153,7 +153,7 @@ func withoutURL(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &network):
-		return tenancy.Failure("the connection to the endpoint failed: %v", outbound.WithoutAddresses(err))
+		return tenancy.Failure("the connection to the endpoint failed: %v", outbound.Text(err))
 	}
 	return errAnswer
 }

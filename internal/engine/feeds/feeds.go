@@ -4,8 +4,8 @@
 // neither expired nor revoked, from the moment it is stored. The sequence number grows with every change, on all
 // replicas and after a restored backup. An address that was replaced or revoked reads nothing. What is fetched or
 // reported through an address is recorded as a claim, and never proves anything. A fetch writes to the database at most
-// once an hour and once for each generation, so that the holder of an address cannot load it. Time is an argument
-// everywhere.
+// once an hour and once for each generation, so that the holder of an address cannot load it. Many entries of a
+// counterparty's feed are read for one request at a time on a replica. Time is an argument everywhere.
 //
 // The feed of a counterparty is an index with one entry for each arrangement that presents a client certificate to a
 // receiver linked to it. It promises: the index names the digest of the document that the entry publishes at that time,
@@ -54,9 +54,10 @@ type Feeds struct {
 	seal      Sealer
 	log       *slog.Logger
 
-	mu      sync.Mutex            // guards the fields below
-	signer  signer                // the zero value until it is read
-	indexes map[string]*keptIndex // by the ID of the counterparty
+	mu      sync.Mutex               // guards the fields below
+	signer  signer                   // the zero value until it is read
+	indexes map[string]*keptIndex    // by the ID of the counterparty
+	turns   map[string]chan struct{} // by the ID of the counterparty; full while a request has its turn
 }
 
 // New returns the feeds in a database. Each argument is required.
@@ -64,7 +65,8 @@ func New(s *store.Store, r *rollovers.Rollovers, seal Sealer, log *slog.Logger) 
 	if s == nil || r == nil || seal == nil || log == nil {
 		return nil, errors.New("feeds: a store, the roll-overs, a sealer or a logger is missing")
 	}
-	return &Feeds{store: s, rollovers: r, seal: seal, log: log, indexes: map[string]*keptIndex{}}, nil
+	return &Feeds{store: s, rollovers: r, seal: seal, log: log, indexes: map[string]*keptIndex{},
+		turns: map[string]chan struct{}{}}, nil
 }
 
 // An Address is the variable part of a feed's address. It is known only when it is created.

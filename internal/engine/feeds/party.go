@@ -95,6 +95,11 @@ func (f *Feeds) ReadEntries(ctx context.Context, a Address, ids []string, now ti
 	if err != nil {
 		return nil, err
 	}
+	done, err := f.turn(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	entries, err := f.entries(ctx, a, c, s, ids)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,24 @@ func (f *Feeds) ReadEntries(ctx context.Context, a Address, ids []string, now ti
 		}
 	}
 	return all, nil
+}
+
+// turn waits until no other request reads many entries of a counterparty. A request reads up to 500 documents, so whoever
+// has found the address of a feed could otherwise load the database with a few of them. done ends the turn.
+func (f *Feeds) turn(ctx context.Context, counterpartyID string) (done func(), err error) {
+	f.mu.Lock()
+	busy := f.turns[counterpartyID]
+	if busy == nil {
+		busy = make(chan struct{}, 1)
+		f.turns[counterpartyID] = busy
+	}
+	f.mu.Unlock()
+	select {
+	case busy <- struct{}{}:
+		return func() { <-busy }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // ReadEntry is [Feeds.ReadEntries] for one arrangement. It returns [tenancy.ErrNotFound] if the arrangement is not

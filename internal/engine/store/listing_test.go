@@ -114,14 +114,17 @@ func TestAPlaceInAListStaysValidWhenRowsComeAndGo(t *testing.T) {
 	})
 }
 
-// PostgreSQL accepts neither NUL nor bytes that are not UTF-8, and anyone can send them.
-func TestATextThatCannotBeStoredIsInvalid(t *testing.T) {
-	eachRows(t, func(r rows, ctx context.Context) {
-		for name, p := range map[string]Page{"text": {Text: "\x00"}, "name": {Sort: "name", After: Place{Key: "\xff"}},
-			"ID": {After: Place{ID: "\x00"}}} {
-			p.Limit = 10
-			if _, _, err := r.KeyUsers(ctx, "a", p); err != nil && !errors.Is(err, tenancy.ErrInvalid) {
-				t.Errorf("%s: %v", name, err)
+func TestATextThatTheDatabaseDoesNotTakeIsTheErrorOfItsCaller(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		for _, p := range []Page{{Limit: 1, Text: "a\x00b"}, {Limit: 1, After: Place{ID: "\x00"}},
+			{Limit: 1, After: Place{ID: "\xff"}}, {Limit: 1, Sort: "name", After: Place{Key: "\x00", ID: "x"}}} {
+			_, _, err1 := s.Receivers(t.Context(), "t", p)
+			_, _, err2 := s.Accounts(t.Context(), p)
+			_, _, err3 := s.SearchEvents(t.Context(), EventChoice{Actor: p.After.ID, Texts: []string{p.Text}}, 0, 1)
+			for _, err := range []error{err1, err2, err3} {
+				if err != nil && !errors.Is(err, tenancy.ErrInvalid) {
+					t.Errorf("%+v: %v", p, err)
+				}
 			}
 		}
 	})

@@ -17,6 +17,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
+// errUnstorable is returned for a text of a caller that PostgreSQL does not take, such as a search for NUL.
+var errUnstorable = tenancy.Errorf(tenancy.ErrInvalid, "a text contains NUL or is not valid UTF-8: correct it")
+
 // explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. If an
 // administrator can fix another error, it adds the fix.
 func (r Reader) explain(err error) error {
@@ -33,8 +36,8 @@ func (r Reader) explain(err error) error {
 			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case "23503":
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
-		case "22021": // character_not_in_repertoire
-			return tenancy.Errorf(tenancy.ErrInvalid, "a text contains a NUL character or is not valid UTF-8")
+		case "22021":
+			return errUnstorable
 		}
 	case errors.As(err, &lite):
 		switch lite.Code() {

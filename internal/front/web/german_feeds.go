@@ -39,6 +39,12 @@ var germanFeeds = []translation{
 	},
 	{"by %s", "von %s"},
 	{
+		"The feed keeps its address, which was created by %s. Give it a new one too if someone else may have the address " +
+			"of the page.",
+		"Der Feed behält seine Adresse, erstellt von %s. Geben Sie auch ihm eine neue, wenn jemand anderes die Adresse der " +
+			"Seite haben könnte.",
+	},
+	{
 		"%s has one feed for all tenants, with this arrangement, and has not fetched it for more than 7 days.",
 		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung, und hat ihn seit mehr als 7 Tagen nicht " +
 			"abgerufen.",

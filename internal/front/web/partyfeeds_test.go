@@ -36,6 +36,12 @@ func TestTheFeedOfABankIsCreatedByItsOperatorsOrItsAdministrators(t *testing.T) 
 		"House Bank has one feed for all tenants, with this arrangement. It was not fetched yet.") {
 		t.Error("the key user does not see that the bank has a feed")
 	}
+	for _, ends := range []string{"/link", "/link/revoke"} {
+		if question := c.posted(olga, bankSheet+ends); !strings.Contains(question,
+			"The feed keeps its address, which was created by page of bank.") {
+			t.Errorf("the question of %s lacks that the feed keeps its address", ends)
+		}
+	}
 	question := c.posted(olga, bankSheet+"/feed/address")
 	for _, want := range []string{"Give the feed of bank a new address?", "The present address was last fetched",
 		"Tenants in the feed: 3."} {

@@ -78,9 +78,14 @@ func (c *console) askEndPartyLink(v *view, verb string) (*question, error) {
 	if err != nil || p.LinkedAt.IsZero() {
 		return nil, err
 	}
-	return &question{title: v.T("End the present address of the page for %s?", p.DisplayName), verb: verb,
+	q := &question{title: v.T("End the present address of the page for %s?", p.DisplayName), verb: verb,
 		back: partyAt(name), undo: v.final(), facts: []string{v.visited(p),
-			v.T("The addresses of its contacts end too. Its calendars get no further deadlines.")}}, nil
+			v.T("The addresses of its contacts end too. Its calendars get no further deadlines.")}}
+	if p.Feed != nil { // someone who has found the address of the page may have created it
+		q.facts = append(q.facts, v.T("The feed keeps its address, which was created by %s. Give it a new one too if "+
+			"someone else may have the address of the page.", p.Feed.CreatedBy))
+	}
+	return q, nil
 }
 
 func (c *console) askRemovePartyContact(v *view) (*question, error) {

@@ -40,6 +40,10 @@ var germanEngine = []translation{
 	{"%s/%s has no generation %d that can be presented", "%s/%s hat keine Generation %d, die vorgelegt werden kann"},
 	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
 	{"a parked body has %d bytes", "Ein geparkter Inhalt hat %d Bytes"},
+	{
+		"a text contains NUL or is not valid UTF-8: correct it",
+		"Ein Text enthält NUL oder ist kein gültiges UTF-8: Korrigieren Sie ihn",
+	},
 	{"a tenant %s already exists", "Einen Mandanten %s gibt es schon"},
 	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde eine Vereinbarung %s bei %s hinzugefügt"},
 	{
@@ -81,10 +85,6 @@ var germanEngine = []translation{
 	{"is not a valid URL: %v", "ist keine gültige URL: %v"},
 	{"it already exists", "Das gibt es schon"},
 	{"it is still in use", "Es wird noch verwendet"},
-	{
-		"a text contains a NUL character or is not valid UTF-8",
-		"Ein Text enthält ein NUL-Zeichen oder ist kein gültiges UTF-8",
-	},
 	{
 		"it was changed or deleted in the meantime: read it again",
 		"Es wurde inzwischen geändert oder gelöscht: Lesen Sie es erneut",

@@ -15,8 +15,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/feed"
 )
 
-// maxOutput limits what a template may write. The certificates of 10,000 tenants in two generations have about 30 MB as
-// PEM.
+// maxOutput limits what a format may write, and the files that a follower replaces and keeps until its product has
+// checked the new ones. The certificates of 10,000 tenants in two generations have about 30 MB as PEM.
 const maxOutput = 64 << 20
 
 // A Format writes a view for a product.
@@ -200,6 +200,10 @@ func (f Format) Render(v View) ([]byte, error) {
 	out, err := f.render(v)
 	if err != nil {
 		return nil, fmt.Errorf("write the certificates as %s: %w", f.name, err)
+	}
+	if len(out) > maxOutput { // the next round could not replace it
+		return nil, fmt.Errorf("write the certificates as %s: the output is larger than %d MiB: use a format with "+
+			"fingerprints", f.name, maxOutput>>20)
 	}
 	if len(bytes.TrimSpace(out)) == 0 {
 		return nil, fmt.Errorf("write the certificates as %s: the result is empty", f.name)

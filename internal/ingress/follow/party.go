@@ -115,8 +115,9 @@ func (f *Follower) adopt(s *state, got fetched, index feed.Index, next *entries)
 
 // entriesOf returns the entries of an index. Pages and documents that have not changed are taken from the old ones.
 func (f *Follower) entriesOf(ctx context.Context, old *entries, index feed.Index, pace *pacer) (*entries, error) {
-	next := &entries{Pages: map[string]string{}, of: map[string]entry{}}
+	next := newEntries()
 	var listed []feed.Entry
+	size := 0
 	for n, digest := range index.Pages {
 		text, known := old.page(digest)
 		if !known {
@@ -137,6 +138,10 @@ func (f *Follower) entriesOf(ctx context.Context, old *entries, index feed.Index
 			return nil, fmt.Errorf("the feed at %s: %w", f.address.host(), errMoved)
 		} else if err != nil {
 			return nil, fmt.Errorf("the feed at %s: %w", f.address.host(), err)
+		}
+		if size += len(text); size > maxPages || len(listed)+len(part) > index.Entries {
+			return nil, fmt.Errorf("the feed at %s: the pages of the index have more than %d MiB, or more than its %d entries",
+				f.address.host(), maxPages>>20, index.Entries)
 		}
 		next.Pages[digest] = text
 		listed = append(listed, part...)
@@ -162,7 +167,9 @@ func (f *Follower) documentsOf(ctx context.Context, old, next *entries, listed [
 	for _, e := range listed {
 		last, known := old.entry(e.ID)
 		if known {
-			next.of[e.ID] = last
+			if err := next.put(e.ID, last); err != nil {
+				return err
+			}
 		}
 		if e.Digest != "" && (!known || last.Digest != e.Digest) {
 			wanted[e.ID], ids = e, append(ids, e.ID)
@@ -218,8 +225,7 @@ func (f *Follower) accept(next *entries, e feed.Entry, signed string) error {
 	case d.Sequence < last.Document.Sequence:
 		return OlderError(d.Sequence, last.Document.Sequence)
 	default:
-		next.of[e.ID] = entry{Digest: digest, Document: d, Reported: last.Reported}
-		return nil
+		return next.put(e.ID, entry{Digest: digest, Document: d, Reported: last.Reported})
 	}
 }
 
@@ -249,7 +255,9 @@ func (f *Follower) missing(old, next *entries, listed []feed.Entry, failed error
 	}
 	if before := len(old.all()); len(gone) > fewGone && 2*len(gone) > before && !f.shrink {
 		for _, id := range gone {
-			next.of[id] = old.of[id]
+			if err := next.put(id, old.of[id]); err != nil {
+				all = append(all, fmt.Errorf("the feed at %s: an entry that left cannot be kept: %w", f.address.host(), err))
+			}
 		}
 		all = append(all, fmt.Errorf("the feed at %s: %d of %d entries have left the index at once, so their certificates "+
 			"are kept: ask the sender whether that is right, and then run this once with --shrink", f.address.host(), len(gone),

@@ -404,6 +404,52 @@ func TestAnIncompleteRoundWithoutEarlierDocumentsLeavesTheFile(t *testing.T) {
 	r.lists(b, "tenant-0000 1")
 }
 
+// The sender chooses how much it publishes, and a follower must not run out of memory, nor write what it cannot read.
+func TestWhatASenderPublishesIsBounded(t *testing.T) {
+	b := newBank(t, 1)
+	r, _ := newBankReceiver(t, b, "pem")
+	r.works()
+	page := []byte(`{"entries":[]` + strings.Repeat(" ", feed.MaxPage-20) + "}")
+	sum := sha256.Sum256(page)
+	index := feed.Index{Feed: feed.ID("unguessable"), Sequence: 9, Entries: 1,
+		Pages: slices.Repeat([]string{hex.EncodeToString(sum[:])}, feed.MaxPages)}
+	signed, err := feed.SignIndex(index, b.secret)
+	testenv.Check(t, err)
+	pages := 0
+	b.answers(func(w http.ResponseWriter, below string) bool {
+		switch {
+		case below == documentName:
+			fmt.Fprint(w, signed)
+		case strings.HasPrefix(below, "pages/"):
+			pages++
+			w.Write(page)
+		}
+		return true
+	})
+	r.refuses("more than 64 MiB")
+	if pages > 65 {
+		t.Errorf("%d pages were fetched", pages)
+	}
+
+	e := newEntries()
+	large := feed.Document{Certificates: []feed.Certificate{{DER: make([]byte, 1<<20)}},
+		CAs: [][]byte{make([]byte, 1<<19), make([]byte, 1<<19)}} // one CA, twice
+	for i := range 255 {
+		testenv.Check(t, e.put(tenant(i), entry{Document: large}))
+		testenv.Check(t, e.put(tenant(i), entry{Document: large})) // the same one needs no room
+	}
+	if err := e.put(tenant(255), entry{Document: large}); err == nil || len(e.of) != 255 {
+		t.Errorf("%d entries are kept: %v", len(e.of), err)
+	}
+}
+
+func TestAFileThatCouldNotBeReplacedIsNotWritten(t *testing.T) {
+	large := Format{name: "pem", render: func(View) ([]byte, error) { return make([]byte, maxOutput+1), nil }}
+	if _, err := large.Render(View{}); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
+		t.Errorf("a file of more than 64 MiB: %v", err)
+	}
+}
+
 func FuzzParseEntries(f *testing.F) {
 	f.Add([]byte(`{"pages":{},"entries":[{"id":"a","document":{"certificates":[]},"cas":[0]}]}`))
 	f.Add([]byte(`{"cas":["AA=="],"entries":[{"cas":[0,1]}]}`))
