@@ -159,7 +159,7 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.answered(r.ProtoMajor == 2)
 		a.response.Header.Del(ours)
 	case a.err != nil && m.outcome.kind == sentOnce:
-		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: a.err.Error()}
+		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Detail}
 	}
 	return a.response, a.err
 }
@@ -185,7 +185,7 @@ func (m *message) deliver(r *http.Request) attempt {
 // failed answers a message that got no answer from the receiver, or none that can be forwarded.
 func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if m.outcome.kind == sentOnce {
-		m.outcome = outcome{kind: unanswered, detail: err.Error()}
+		m.outcome = outcome{kind: unanswered, detail: outbound.OfError(err).Detail}
 	}
 	var text string
 	m.status, text = m.answerTo(err)
@@ -231,7 +231,7 @@ const statusSenderGone = 499
 
 // answerTo returns the gateway's own answer to a message that failed.
 func (m *message) answerTo(err error) (status int, text string) {
-	name := m.route.name()
+	name, reading := m.route.name(), outbound.OfError(err)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -239,15 +239,15 @@ func (m *message) answerTo(err error) (status int, text string) {
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name,
 			outbound.ErrForbiddenAddress)
-	case outbound.OfError(err).Reason == outbound.NoSignature:
+	case reading.Reason == outbound.NoSignature:
 		return http.StatusServiceUnavailable, fmt.Sprintf("the message to %s was not sent, because %v: try again", name,
 			standing.ErrNoSignature)
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, err.Error()
 	case isTimeout(err):
-		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %v", name, err)
+		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %s", name, reading.Detail)
 	}
-	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %v", name, err)
+	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %s", name, reading.Detail)
 }
 
 func isTimeout(err error) bool {
