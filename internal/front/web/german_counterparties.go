@@ -139,6 +139,11 @@ var germanCounterparties = []translation{
 		"Part of URLs: lowercase letters, digits and -, for example bank",
 		"Teil von URLs: Kleinbuchstaben, Ziffern und -, zum Beispiel bank",
 	},
+	{"Accepted since the test on %s", "Seit dem Test am %s akzeptiert"},
+	{
+		"A system refuses a new certificate. Install the certificate there, and test again.",
+		"Ein System lehnt ein neues Zertifikat ab. Installieren Sie das Zertifikat dort, und testen Sie erneut.",
+	},
 	{
 		"Perhaps you need not do anything: many systems accept a new certificate without a change. Test now.",
 		"Vielleicht müssen Sie nichts tun: Viele Systeme akzeptieren ein neues Zertifikat ohne Änderung. Testen " +

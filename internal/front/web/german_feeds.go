@@ -3,6 +3,10 @@ package web
 // germanFeeds holds the German texts about feeds.
 var germanFeeds = []translation{
 	{
+		"This arrangement needs a feed of its own only for another program.",
+		"Einen eigenen Feed braucht diese Vereinbarung nur für ein anderes Programm.",
+	},
+	{
 		"A receiver that follows a feed fetches each new certificate before it is used, and need not be changed by hand. " +
 			"Create the feed and give its address to the receiver's administrator.",
 		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird, und muss nicht von Hand " +
