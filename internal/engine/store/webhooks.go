@@ -42,7 +42,8 @@ var webhookListing = listing[tenancy.Webhook]{
 	texts: []string{"name", "host"},
 }
 
-// Webhooks returns a page of the webhooks of a tenant or a counterparty; of the installation if the owner's ID is empty.
+// Webhooks returns a page of the webhooks of a tenant or a counterparty, or of the installation if the owner's ID is
+// empty.
 // They are in the order of creation, of their names, or of the hosts of their endpoints. A text is looked for in name
 // and host.
 func (r Reader) Webhooks(ctx context.Context, ownerID string, p Page) ([]tenancy.Webhook, Place, error) {

@@ -33,7 +33,8 @@ func TestATestThatALaterProofContradictsIsNotTheLastWord(t *testing.T) {
 		{"done", "accepted", "Test on 20 November 2026, 00:00 UTC: accepted"},
 		{"needed", "", "Test on 20 November 2026, 00:00 UTC: not possible at the moment"},
 	} {
-		got := v.testResult(client.CounterpartyConnection{State: c.state, Result: c.result, TestedAt: renewedAt, Answer: "401"})
+		got := v.testResult(client.CounterpartyConnection{State: c.state, Result: c.result, TestedAt: renewedAt,
+			Answer: "401"})
 		if got != c.want {
 			t.Errorf("%s, %s: %q, want %q", c.state, c.result, got, c.want)
 		}

@@ -189,7 +189,8 @@ func actionOf(call *ast.CallExpr) ast.Expr {
 // codeForm is the form of the code of an event in the audit log.
 var codeForm = regexp.MustCompile(`^[a-z-]+\.[a-z-]+$`)
 
-// recordsEvents reports whether a file is part of a package that writes the audit log. The types of webhooks look alike.
+// recordsEvents reports whether a file is part of a package that writes the audit log. The types of webhooks have the
+// same form.
 func recordsEvents(path string) bool {
 	return (strings.Contains(path, "/internal/engine/") || strings.Contains(path, "/internal/front/api/")) &&
 		!strings.Contains(path, "/engine/webhooks/")
