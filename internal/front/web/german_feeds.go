@@ -19,10 +19,11 @@ var germanFeeds = []translation{
 	{"Install them automatically", "Automatisch installieren"},
 	{
 		"It lists the certificates of all tenants that are used now and next. Whoever has the address can read them and " +
-			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run:",
+			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run, for " +
+			"example for nginx:",
 		"Er enthält die Zertifikate aller Mandanten, die jetzt und als Nächstes verwendet werden. Wer die Adresse hat, " +
 			"kann sie lesen und als installiert melden. Setzen Sie sie auf dem System, das Zertifikate prüft, als " +
-			"PERENNIAL_FEED, und starten Sie:",
+			"PERENNIAL_FEED, und starten Sie, zum Beispiel für nginx:",
 	},
 	{
 		"The address was shown only once. If it is lost, ask the operators of the platform for a new one.",
