@@ -194,7 +194,7 @@ bench-peers: build packages ## the table of docs/performance.md, into bin/peers.
 bench-guard: build packages ## the guard's table of docs/performance.md, into bin/guard.md: against nginx (3 minutes)
 	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGuard -v -args -guard $(CURDIR)/bin/guard.md -service $(CURDIR)/bin/perennial
 
-bench-growth: build packages ## docs/growth.svg, and the table for docs/performance.md: costs at 1x, 10x and 100x of each size (4 minutes)
+bench-growth: build packages ## docs/growth.svg, and the table for docs/performance.md: costs at 1x, 10x and 100x of each size (5 minutes)
 	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGrowth -v -args -growth $(CURDIR)/docs/growth.svg -service $(CURDIR)/bin/perennial
 
 bench-issuers: packages ## renewals from each kind of issuer, into bin/issuers.md: against the issuer alone (3 minutes)

@@ -12,7 +12,7 @@ import (
 
 type tenantCmd struct {
 	Create tenantCreateCmd `cmd:"" help:"Create a tenant with its first certificates."`
-	List   tenantListCmd   `cmd:"" help:"List tenants."`
+	List   tenantListCmd   `cmd:"" help:"List tenants. perennial worklist searches and sorts them."`
 	Show   tenantShowCmd   `cmd:"" help:"Show a tenant."`
 	Set    tenantSetCmd    `cmd:"" help:"Change a tenant."`
 }

@@ -30,7 +30,7 @@ type webhookCmd struct {
 // ofOwner holds the flag that selects whose webhooks a command is about.
 type ofOwner struct {
 	Tenant       string `env:"PERENNIAL_TENANT" placeholder:"NAME" help:"The tenant whose webhook it is (default: the installation, for operators)."`
-	Counterparty string `placeholder:"NAME" help:"The counterparty whose webhook it is, for operators."`
+	Counterparty string `placeholder:"NAME" help:"The counterparty whose webhook it is, for operators. Then --tenant is ignored."`
 }
 
 // hooks returns the path of the owner's webhooks, or of something below them.

@@ -231,7 +231,7 @@ const statusSenderGone = 499
 
 // answerTo returns the gateway's own answer to a message that failed.
 func (m *message) answerTo(err error) (status int, text string) {
-	name := m.route.name()
+	name, reading := m.route.name(), outbound.OfError(err)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -239,7 +239,7 @@ func (m *message) answerTo(err error) (status int, text string) {
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name,
 			outbound.ErrForbiddenAddress)
-	case outbound.OfError(err).Reason == outbound.NoSignature:
+	case reading.Reason == outbound.NoSignature:
 		return http.StatusServiceUnavailable, fmt.Sprintf("the message to %s was not sent, because %v: try again", name,
 			standing.ErrNoSignature)
 	case errors.As(err, &tooLarge):
@@ -247,8 +247,7 @@ func (m *message) answerTo(err error) (status int, text string) {
 	case isTimeout(err):
 		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %s", name, outbound.Text(err))
 	}
-	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %s", name,
-		outbound.Text(err))
+	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %s", name, outbound.Text(err))
 }
 
 func isTimeout(err error) bool {

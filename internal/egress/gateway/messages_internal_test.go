@@ -109,7 +109,8 @@ func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
 		statusOf   int // of the log
 		unanswered string
 	}{
-		{"a broken connection", io.EOF, 1, nil, 502, "did not answer: EOF", false, 502, "EOF"},
+		{"a broken connection", io.EOF, 1, nil, 502, "did not answer: the connection was closed: EOF", false, 502,
+			"the connection was closed: EOF"},
 		{"no answer in time", context.DeadlineExceeded, 1, nil, 504, "took too long", false, 504,
 			"context deadline exceeded"},
 		{"a sender that went away", context.Canceled, 1, nil, 502, "", false, 499, "context canceled"},

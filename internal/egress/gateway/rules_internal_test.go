@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -178,7 +179,8 @@ func TestRetriesOfParkedMessages(t *testing.T) {
 			t.Errorf("%d is temporary: %v", status, !want)
 		}
 	}
-	if a, b := answerOf(404, nil), answerOf(0, errors.New("EOF")); a != "404 Not Found" || b != "EOF" {
+	if a, b := answerOf(404, nil), answerOf(0, errors.New("EOF")); a != "404 Not Found" ||
+		b != "the connection was closed: EOF" {
 		t.Errorf("%q, %q", a, b)
 	}
 }
@@ -346,6 +348,22 @@ func TestLateArrangementsShareTheirSeries(t *testing.T) {
 	}
 }
 
+// Senders, key users and administrators read why a message failed.
+func TestAFailedMessageDoesNotShowTheDNSServer(t *testing.T) {
+	err := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "a.example", Server: "10.0.0.53:53",
+		Err: "no such host", IsNotFound: true}}
+	const want = "lookup a.example: no such host"
+	m := newMessage(&Gateway{}, &route{address: address{"acme", "bank"}}, "GET", "/")
+	w := httptest.NewRecorder()
+	m.failed(w, nil, err)
+	for name, got := range map[string]string{"answer": w.Body.String(), "message log": m.outcome.String(),
+		"parked message": answerOf(0, err)} {
+		if !strings.Contains(got, want) || strings.Contains(got, "10.0.0.53") {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestFailuresHaveTheirStatus(t *testing.T) {
 	m := newMessage(&Gateway{}, &route{address: address{"acme", "bank"}}, "GET", "/")
 	for _, c := range []struct {
@@ -356,13 +374,13 @@ func TestFailuresHaveTheirStatus(t *testing.T) {
 		{outbound.ErrForbiddenAddress, 403, "the endpoint of acme/bank cannot be used"},
 		{&http.MaxBytesError{Limit: 5}, 413, "too large"},
 		{stalledError{time.Second}, 504, "the receiver of acme/bank took too long"},
-		{errors.New("EOF"), 502, "the receiver of acme/bank did not answer: EOF"},
+		{errors.New("EOF"), 502, "the receiver of acme/bank did not answer: the connection was closed: EOF"},
 	} {
 		w := httptest.NewRecorder()
 		m.outcome = outcome{}
 		m.failed(w, nil, c.err)
 		if w.Code != c.status || m.status != c.status || !strings.Contains(w.Body.String(), c.text) ||
-			w.Header().Get(ours) != "1" || m.outcome.String() != c.err.Error() {
+			w.Header().Get(ours) != "1" || m.outcome.String() != outbound.OfError(c.err).Detail {
 			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}
 	}

@@ -79,7 +79,11 @@ func (p *Prober) answer(ctx context.Context, q tenancy.CounterpartyQuestion) (re
 	if err != nil {
 		return "", "", err
 	}
-	const actor = "the counterparty"
+	parties, err := p.store.CounterpartiesByID(ctx, []string{q.CounterpartyID})
+	if err != nil {
+		return "", "", err
+	}
+	actor := "counterparty " + parties[q.CounterpartyID].Name
 	var answers outbound.Answers
 	if _, known := s.Certificate(q.Generation); q.Claimed && known {
 		var claim Claim

@@ -2,6 +2,7 @@ package prober_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,5 +71,24 @@ func TestWhatACounterpartyReportsIsTestedAndIsNeverProof(t *testing.T) {
 				t.Errorf("it is asked again: %v", err)
 			}
 		})
+	}
+}
+
+// A tenant's receivers can belong to several counterparties, and its audit log names the one.
+func TestTheEvidenceThatACounterpartyAskedForNamesIt(t *testing.T) {
+	w := newRolling(t, receiver.Options{Refuse: http.StatusUnauthorized}, tenancy.Arrangement{Egress: question})
+	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateCounterparty(t.Context(), tenancy.Counterparty{ID: "bank", Name: "house-bank"})
+	}))
+	w.accepts(1)
+	w.want(false, w.arrangement.ID)
+	_, err := w.prober.AskCounterparty(t.Context(), "bank")
+	check(t, err)
+	events, err := w.engine.Store.Events(t.Context(), "acme", 0, 100)
+	check(t, err)
+	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
+		return e.Action == "arrangement.refused" && e.Actor == "counterparty house-bank"
+	}) {
+		t.Errorf("recorded %+v", events)
 	}
 }

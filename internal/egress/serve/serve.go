@@ -36,7 +36,7 @@ type Options struct {
 	GatewayOpen     bool             `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
 	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies for connections to receivers, such as http://user:password@proxy.example.com:3128. The first one is the default, and an arrangement may name another one."`
 	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"Maximum time for a receiver to answer a parked message, whatever its arrangement allows."`
-	ReceiverDials   int              `name:"receiver-dials" default:"50" env:"PERENNIAL_RECEIVER_DIALS" placeholder:"N" help:"New connections per second to each receiver (host and port) after a cut-over, while its open connections can carry the messages. 0 sets no limit."`
+	ReceiverDials   int              `name:"receiver-dials" default:"50" env:"PERENNIAL_RECEIVER_DIALS" help:"Maximum number of new connections per second to each receiver (host and port) after a cut-over, while its open connections can carry the messages. 0 sets no limit."`
 	Workloads       workload.Options `embed:""`
 	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges, besides public ones, in which receivers are allowed: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for one port, acme=10.20.0.5:8443 for one tenant and one port."`
 

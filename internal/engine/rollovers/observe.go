@@ -65,11 +65,18 @@ func observe(ctx context.Context, tx *store.Tx, s *standing.Standing, seen stand
 	return nil
 }
 
+// verdictEvents names the audit events of new verdicts.
+var verdictEvents = map[rollover.Verdict]string{
+	rollover.Accepted: "arrangement.accepted",
+	rollover.Refused:  "arrangement.refused",
+	rollover.Unclear:  "arrangement.unclear",
+}
+
 // eventOf names the audit event of new evidence; empty if it only confirms what is recorded.
 func eventOf(before, after rollover.Generation) string {
 	switch {
 	case after.Verdict != before.Verdict && after.Verdict != rollover.Unknown:
-		return "arrangement." + string(after.Verdict)
+		return verdictEvents[after.Verdict]
 	case after.ClaimedAt != before.ClaimedAt && after.ClaimedBy == rollover.Person:
 		return "arrangement.claimed"
 	}

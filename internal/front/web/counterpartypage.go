@@ -190,6 +190,14 @@ func (v *view) partySentence(n client.CounterpartyCounts) string {
 	case n.Open() == 0:
 		return v.T("There is nothing to do. Your systems accept every new certificate. Thank you.")
 	}
+	return v.firstStep(n.Refused > 0)
+}
+
+// firstStep states what the administrators of receivers do first.
+func (v *view) firstStep(refused bool) string {
+	if refused {
+		return v.T("A system refuses a new certificate. Install the certificate there, and test again.")
+	}
 	return v.T("Perhaps you need not do anything: many systems accept a new certificate without a change. Test now.")
 }
 
@@ -229,6 +237,8 @@ func (v *view) testResult(c client.CounterpartyConnection) string {
 		return ""
 	case c.Result == "accepted":
 		return v.T("Test on %s: accepted", v.When(c.TestedAt))
+	case c.State == "done": // a message, or a test that was not asked for here
+		return v.T("Accepted since the test on %s", v.When(c.TestedAt))
 	case c.Result == "refused":
 		return v.T("Test on %s: refused (%s)", v.When(c.TestedAt), c.Answer)
 	case c.Result == "":

@@ -244,4 +244,13 @@ func (v *view) mailState(s tenancy.MailState) stateOf {
 // pathParts returns the steps from the implementation projects to a question.
 func pathParts(path string) []string { return strings.Split(path, " > ") }
 
-func (v *view) purpose(p tenancy.Purpose) string { return p.Noun() }
+// purpose names a certificate.
+func (v *view) purpose(p tenancy.Purpose) string {
+	switch p {
+	case tenancy.ForTenant:
+		return v.T("Tenant Certificate")
+	case tenancy.ForMUser:
+		return v.T("M-user Certificate")
+	}
+	return v.T("Certificate %s", string(p))
+}

@@ -39,7 +39,7 @@ var germanCounterparties = []translation{
 	{"Accept %s", "%s annehmen"},
 	{"Accepted: all of %s certificates.", "Akzeptiert: alle %s Zertifikate."},
 	{"Add", "Hinzufügen"},
-	{"Add a contact", "Ansprechpartner hinzufügen"},
+	{"Add a contact", "Kontakt hinzufügen"},
 	{"Address of %s by %s", "Adresse vom %s von %s"},
 	{"Address of the page for %s, shown only once:", "Adresse der Seite für %s (wird nur einmal angezeigt):"},
 	{
@@ -62,7 +62,7 @@ var germanCounterparties = []translation{
 	},
 	{"Confirm %s", "%s bestätigen"},
 	{"Confirmed %s", "Bestätigt am %s"},
-	{"Contacts", "Ansprechpartner"},
+	{"Contacts", "Kontakte"},
 	{"Counterparties", "Gegenparteien"},
 	{"Create an address for %s", "Adresse für %s erstellen"},
 	{"Create a counterparty", "Gegenpartei erstellen"},
@@ -138,6 +138,11 @@ var germanCounterparties = []translation{
 	{
 		"Part of URLs: lowercase letters, digits and -, for example bank",
 		"Teil von URLs: Kleinbuchstaben, Ziffern und -, zum Beispiel bank",
+	},
+	{"Accepted since the test on %s", "Seit dem Test am %s akzeptiert"},
+	{
+		"A system refuses a new certificate. Install the certificate there, and test again.",
+		"Ein System lehnt ein neues Zertifikat ab. Installieren Sie das Zertifikat dort, und testen Sie erneut.",
 	},
 	{
 		"Perhaps you need not do anything: many systems accept a new certificate without a change. Test now.",

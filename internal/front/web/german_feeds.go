@@ -3,6 +3,10 @@ package web
 // germanFeeds holds the German texts about feeds.
 var germanFeeds = []translation{
 	{
+		"This arrangement needs a feed of its own only for another program.",
+		"Einen eigenen Feed braucht diese Vereinbarung nur für ein anderes Programm.",
+	},
+	{
 		"A receiver that follows a feed fetches each new certificate before it is used, and need not be changed by hand. " +
 			"Create the feed and give its address to the receiver's administrator.",
 		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird, und muss nicht von Hand " +
@@ -15,10 +19,11 @@ var germanFeeds = []translation{
 	{"Install them automatically", "Automatisch installieren"},
 	{
 		"It lists the certificates of all tenants that are used now and next. Whoever has the address can read them and " +
-			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run:",
+			"report them as installed. On the system that checks certificates, set it as PERENNIAL_FEED and run, for " +
+			"example for nginx:",
 		"Er enthält die Zertifikate aller Mandanten, die jetzt und als Nächstes verwendet werden. Wer die Adresse hat, " +
 			"kann sie lesen und als installiert melden. Setzen Sie sie auf dem System, das Zertifikate prüft, als " +
-			"PERENNIAL_FEED, und starten Sie:",
+			"PERENNIAL_FEED, und starten Sie, zum Beispiel für nginx:",
 	},
 	{
 		"The address was shown only once. If it is lost, ask the operators of the platform for a new one.",

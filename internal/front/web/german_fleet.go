@@ -2,7 +2,7 @@ package web
 
 // germanFleet holds the German texts of the pages of the hosting team.
 var germanFleet = []translation{
-	{"%d of %d tenants imported", "%d von %d Mandanten importiert"},
+	{"%s of %s tenants imported", "%s von %s Mandanten importiert"},
 	{
 		"%s has its first certificates. Next, add its people and an arrangement.",
 		"%s hat die ersten Zertifikate. Legen Sie als Nächstes Personen und eine Vereinbarung an.",
@@ -28,6 +28,9 @@ var germanFleet = []translation{
 	{"As of today, nothing is due in this run.", "Nach heutigem Stand ist in diesem Lauf nichts fällig."},
 	{"Attempts", "Versuche"},
 	{"Certificate", "Zertifikat"},
+	{"Certificate %s", "Zertifikat %s"},
+	{"M-user Certificate", "M-User-Zertifikat"},
+	{"Tenant Certificate", "Mandantenzertifikat"},
 	{
 		"Certificates of new tenants, with their private keys",
 		"Zertifikate neuer Mandanten, mit ihren privaten Schlüsseln",

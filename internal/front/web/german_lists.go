@@ -11,7 +11,7 @@ var germanLists = []translation{
 	{"Its entries of the audit log", "Einträge des Protokolls dazu"},
 	{"Name begins with", "Name beginnt mit"},
 	{"Name or e-mail", "Name oder E-Mail"},
-	{"Name or owner", "Name oder Eigentümer"},
+	{"Name or owner", "Name oder Inhaber"},
 	{
 		"No entries found in this part of the log. Earlier parts may have some.",
 		"In diesem Teil des Protokolls gibt es keine Einträge. Frühere Teile können welche enthalten.",

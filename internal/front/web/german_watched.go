@@ -95,7 +95,7 @@ var germanWatched = []translation{
 		"PEM, DER or PKCS#7. Not needed if there is an address below.",
 		"PEM, DER oder PKCS#7. Nicht nötig, wenn unten eine Adresse steht.",
 	},
-	{"Policy of the owner", "Policy des Inhabers"},
+	{"Policy of the owner", "Regelwerk des Inhabers"},
 	{"Present certificate", "Jetziges Zertifikat"},
 	{"Renewal due", "Erneuerung fällig"},
 	{"Renewal expected soon", "Erneuerung steht bevor"},

@@ -3,7 +3,7 @@ package web
 // germanWebhooks holds the German texts about webhooks.
 var germanWebhooks = []translation{
 	{"An https URL, now at %s.", "Eine https-URL, derzeit bei %s."},
-	{"Empty: it stays as it is.", "Leer: Es bleibt, wie es ist."},
+	{"Leave it empty to keep the present value.", "Leer lassen, um den jetzigen Wert zu behalten."},
 	{"It is needed again for another server.", "Für einen anderen Server wird es erneut benötigt."},
 	{"Saved. Send a test to the endpoint.", "Gespeichert. Senden Sie einen Test an den Endpunkt."},
 	{"%s gets no further events.", "%s bekommt keine weiteren Ereignisse."},

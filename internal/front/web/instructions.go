@@ -209,11 +209,12 @@ func latestFirst(all []client.Certificate, p tenancy.Purpose) (some []client.Cer
 	return some
 }
 
-func openTasks(tasks []client.Task) string {
-	if len(tasks) >= 5 {
-		return "5+"
+// openTasks returns the number of open tasks, as far as they were read.
+func openTasks(s situation) string {
+	if s.moreTasks {
+		return count(len(s.tasks)) + "+"
 	}
-	return count(len(tasks))
+	return count(len(s.tasks))
 }
 
 func receiverName(r roll) string {

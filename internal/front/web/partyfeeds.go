@@ -60,6 +60,10 @@ func (c *console) askPartyFeed(v *view, title, verb string) (*question, error) {
 	return &question{title: title, verb: verb, back: partyAt(name), undo: v.final(), facts: facts}, nil
 }
 
+// followCommand writes the two files that a product needs, the list and the CAs, and has the product read them.
+const followCommand = `perennial follow --render nginx --write /etc/nginx/perennial/tenants.map \
+    --render cas --write /etc/nginx/perennial/tenants-ca.pem --then 'nginx -s reload'`
+
 // followedBy states whether a counterparty follows an arrangement through the feed for all of its tenants.
 func (v *view) followedBy(f client.Feed) string {
 	switch {

@@ -17,9 +17,15 @@ func TestTheFeedOfABankIsCreatedByItsOperatorsOrItsAdministrators(t *testing.T) 
 	if _, page := c.get(olga, bankSheet); !strings.Contains(page, "With a feed, one program fetches") {
 		t.Error("the feed is not offered")
 	}
-	address := feedURL.FindString(c.posted(nobody, path+"/feed"))
+	page := c.posted(nobody, path+"/feed")
+	address := feedURL.FindString(page)
 	if address == "" {
 		t.Fatal("the page shows no address")
+	}
+	for _, want := range []string{"--render nginx", "--render cas", "--then &#39;nginx -s reload&#39;"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the command has no %s: the product would not accept the certificates", want)
+		}
 	}
 	if res, err := http.Get(c.url + address + "certificates.jws"); err != nil || res.StatusCode != http.StatusOK {
 		t.Errorf("the feed answers %v, %v", res, err)

@@ -164,3 +164,22 @@ func TestTheChartOfADayIsToScaleAndLeadsToItsMessages(t *testing.T) {
 		t.Errorf("in all: %+v", total)
 	}
 }
+
+func TestTheOverviewCountsItsTasksExactlyIfItHasAll(t *testing.T) {
+	five := make([]client.Task, homeTasks)
+	for want, s := range map[string]situation{"0": {}, "5": {tasks: five}, "5+": {tasks: five, moreTasks: true}} {
+		if got := openTasks(s); got != want {
+			t.Errorf("%d tasks, more %v: %s", len(s.tasks), s.moreTasks, got)
+		}
+	}
+}
+
+func TestCertificatesHaveAGermanName(t *testing.T) {
+	v := &view{lang: "de"}
+	for p, want := range map[tenancy.Purpose]string{tenancy.ForTenant: "Mandantenzertifikat",
+		tenancy.ForMUser: "M-User-Zertifikat", "edi": "Zertifikat edi"} {
+		if got := v.purpose(p); got != want {
+			t.Errorf("%s: %q", p, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,12 +15,16 @@ import (
 
 func (c *console) tenant(v *view) error { return c.tenantHome(v, v.r.PathValue("tenant")) }
 
+// homeTasks is the maximum number of open tasks on a tenant's overview.
+const homeTasks = 5
+
 // A situation holds the content of a tenant's overview.
 type situation struct {
 	tenant    client.Tenant
 	forecast  client.TenantForecast
 	rollovers []client.Rollover
-	tasks     []client.Task
+	tasks     []client.Task // at most homeTasks
+	moreTasks bool
 	ready     int // receivers that are not at risk
 	silent    []client.Feed
 }
@@ -48,11 +53,11 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 		return err
 	}
 	s.silent = silent.Items
-	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit=5"+v.ownTasks())
+	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit="+strconv.Itoa(homeTasks)+v.ownTasks())
 	if err != nil {
 		return err
 	}
-	s.tasks = tasks.Items
+	s.tasks, s.moreTasks = tasks.Items, tasks.Next != ""
 	return c.show(v, http.StatusOK, v.T("Overview"), tenantPage(v, s))
 }
 

@@ -37,7 +37,7 @@ func (v *view) specialWebhookInputs() []input {
 // changedWebhookInputs returns the fields of the form that changes a webhook: those that its format has. Secrets are
 // not shown.
 func (v *view) changedWebhookInputs(h client.Webhook) []input {
-	unchanged := v.T("Empty: it stays as it is.")
+	unchanged := v.T("Leave it empty to keep the present value.")
 	all := []input{{name: "url", label: v.T("URL"), kind: "url", attributes: plain,
 		hint: v.T("An https URL, now at %s.", h.Host) + " " + unchanged}}
 	if webhook.Format(h.Format) == webhook.PagerDuty {

@@ -67,6 +67,9 @@ func (f *Follower) fetch(ctx context.Context, etag string) (got fetched, err err
 	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone:
 		return got, f.failed("fetch", fmt.Errorf("status %d: it does not exist at this address any more, so ask the sender "+
 			"for the new one", res.StatusCode))
+	case res.StatusCode == http.StatusServiceUnavailable:
+		return got, f.failed("fetch", fmt.Errorf("status %d: the sender is not available, or has no certificate for this "+
+			"address yet: try again later, or ask the sender", res.StatusCode))
 	case res.StatusCode != http.StatusOK:
 		return got, f.failed("fetch", fmt.Errorf("status %d", res.StatusCode))
 	}

@@ -107,7 +107,7 @@ func TestTheLastGoodStateIsKeptIfTheFeedIsAwayOrWrong(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request) bool
 		want   string
 	}{
-		"down":             {answer(503, ""), "status 503"},
+		"down":             {answer(503, ""), "status 503: the sender is not available, or has no certificate"},
 		"removed":          {answer(404, ""), "ask the sender for the new one"},
 		"a login page":     {answer(200, "<html>"), "not a signed feed"},
 		"empty":            {answer(200, ""), "not a signed feed"},

@@ -1,0 +1,42 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+func TestThePageOfACounterpartyDoesNotCallARefusalNothingToDo(t *testing.T) {
+	v := &view{lang: "en", zone: time.UTC, now: renewedAt}
+	const perhaps = "Perhaps you need not do anything: many systems accept a new certificate without a change. Test now."
+	const refused = "A system refuses a new certificate. Install the certificate there, and test again."
+	for want, counts := range map[string]client.CounterpartyCounts{
+		perhaps: {All: 2, Needed: 2},
+		refused: {All: 2, Needed: 1, Refused: 1},
+		"There is nothing to do. Your systems accept every new certificate. Thank you.": {All: 2, Done: 2},
+	} {
+		if got := v.partySentence(counts); got != want {
+			t.Errorf("%+v: %q, want %q", counts, got, want)
+		}
+	}
+}
+
+// A message, or a test by someone else, may prove more than the last test of the page.
+func TestATestThatALaterProofContradictsIsNotTheLastWord(t *testing.T) {
+	v := &view{lang: "en", zone: time.UTC, now: renewedAt}
+	for _, c := range []struct{ state, result, want string }{
+		{"refused", "refused", "Test on 20 November 2026, 00:00 UTC: refused (401)"},
+		{"done", "refused", "Accepted since the test on 20 November 2026, 00:00 UTC"},
+		{"done", "unclear", "Accepted since the test on 20 November 2026, 00:00 UTC"},
+		{"done", "", "Accepted since the test on 20 November 2026, 00:00 UTC"},
+		{"done", "accepted", "Test on 20 November 2026, 00:00 UTC: accepted"},
+		{"needed", "", "Test on 20 November 2026, 00:00 UTC: not possible at the moment"},
+	} {
+		got := v.testResult(client.CounterpartyConnection{State: c.state, Result: c.result, TestedAt: renewedAt,
+			Answer: "401"})
+		if got != c.want {
+			t.Errorf("%s, %s: %q, want %q", c.state, c.result, got, c.want)
+		}
+	}
+}
