@@ -42,9 +42,9 @@ var webhookListing = listing[tenancy.Webhook]{
 	texts: []string{"name", "host"},
 }
 
-// Webhooks returns a page of the webhooks of a tenant or a counterparty; of the installation if the owner's ID is empty.
-// They are in the order of creation, of their names, or of the hosts of their endpoints. A text is looked for in name
-// and host.
+// Webhooks returns a page of the webhooks of a tenant or a counterparty; of the installation if the owner's ID is
+// empty. They are in the order of creation, of their names, or of the hosts of their endpoints. A text is looked for in
+// name and host.
 func (r Reader) Webhooks(ctx context.Context, ownerID string, p Page) ([]tenancy.Webhook, Place, error) {
 	return webhookListing.read(ctx, r, p, "tenant_id = ?", ownerID)
 }

@@ -63,7 +63,8 @@ const fault = "the disk is full"
 
 // EachFault runs an operation once for each place in the code from which it executes a statement on SQLite, and the
 // first statement from there fails. A statement in a loop therefore fails once. prepare returns the operation on a new
-// store. The test fails unless the operation returns the error of the statement. EachFault returns the number of places.
+// store. The test fails unless the operation returns the error of the statement. EachFault returns the number of
+// places.
 func EachFault(t *testing.T, prepare func(t *testing.T) (*store.Store, func() error)) (places int) {
 	t.Helper()
 	var sites testenv.CallSites
