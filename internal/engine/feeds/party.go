@@ -122,8 +122,8 @@ func (f *Feeds) ReadEntries(ctx context.Context, a Address, ids []string, now ti
 	return all, nil
 }
 
-// turn waits until no other request reads many entries of a counterparty. A request reads up to 500 documents, so whoever
-// has found the address of a feed could otherwise load the database with a few of them. done ends the turn.
+// turn waits until no other request reads many entries of a counterparty. A request reads up to 500 documents, so
+// whoever has found the address of a feed could otherwise load the database with a few of them. done ends the turn.
 func (f *Feeds) turn(ctx context.Context, counterpartyID string) (done func(), err error) {
 	f.mu.Lock()
 	busy := f.turns[counterpartyID]

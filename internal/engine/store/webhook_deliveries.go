@@ -167,6 +167,16 @@ func (t *Tx) hurryWebhook(ctx context.Context, webhookID string, now time.Time) 
 	return err
 }
 
+// DeleteDeliveries deletes deliveries by ID.
+func (t *Tx) DeleteDeliveries(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	in, args := t.among(ids)
+	_, err := t.exec(ctx, "DELETE FROM webhook_deliveries WHERE id "+in, args...)
+	return err
+}
+
 func (t *Tx) deleteDeliveries(ctx context.Context, webhookID string) error {
 	_, err := t.exec(ctx, "DELETE FROM webhook_deliveries WHERE webhook_id = ?", webhookID)
 	return err

@@ -126,6 +126,9 @@ func (w *Webhooks) slice(ctx context.Context, h *tenancy.Webhook, start time.Tim
 		return nil
 	}
 	due, err := w.store.DueDeliveries(ctx, h.ID, start, sliceSize)
+	if err == nil {
+		due, err = w.stillLinked(ctx, *h, due)
+	}
 	if err != nil || len(due) == 0 {
 		return err
 	}

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -92,4 +93,40 @@ func (l links) reach(counterpartyID string, e webhook.Event) bool {
 	return slices.ContainsFunc(l[link{counterpartyID, e.Common().Tenant}], func(a store.LinkedArrangement) bool {
 		return arrangement != nil && a.Arrangement == *arrangement || credential != nil && a.Credential == *credential
 	})
+}
+
+// stillLinked returns the deliveries to a webhook that it may still get. Those to a counterparty about an arrangement
+// that is not linked to it any more are deleted: a delivery can wait for days, or be replayed after weeks.
+func (w *Webhooks) stillLinked(ctx context.Context, h tenancy.Webhook,
+	due []tenancy.WebhookDelivery) (left []tenancy.WebhookDelivery, err error) {
+	if h.CounterpartyID == "" || len(due) == 0 {
+		return due, nil
+	}
+	events, tenants := make([]webhook.Event, len(due)), map[string]bool{}
+	for i, d := range due {
+		if events[i], err = webhook.Parse(d.Payload); err != nil { // it must not block the others
+			w.log.ErrorContext(ctx, "a delivery cannot be read, and is deleted", "webhook", title(h), "delivery", d.ID, "error",
+				err)
+			continue
+		}
+		tenants[events[i].Common().Tenant] = true
+	}
+	linked, err := w.store.LinkedTo(ctx, []string{h.CounterpartyID}, slices.Collect(maps.Keys(tenants)))
+	if err != nil {
+		return nil, err
+	}
+	var ended []string
+	for i, d := range due {
+		if events[i].Data != nil && links(linked).reach(h.CounterpartyID, events[i]) {
+			left = append(left, d)
+		} else {
+			ended = append(ended, d.ID)
+		}
+	}
+	if len(ended) == 0 {
+		return left, nil
+	}
+	w.log.InfoContext(ctx, "deliveries about arrangements that are not linked any more are deleted", "webhook", title(h),
+		"deliveries", len(ended))
+	return left, w.store.InTx(ctx, func(tx *store.Tx) error { return tx.DeleteDeliveries(ctx, ended) })
 }

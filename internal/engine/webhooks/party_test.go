@@ -104,6 +104,40 @@ func TestAWebhookOfACounterpartyGetsTheEventsOfLinkedArrangementsOnly(t *testing
 	}
 }
 
+// A delivery waits for days while an endpoint is away, and can be replayed afterwards.
+func TestAnEventThatWaitsIsNotSentAfterTheEndOfTheLink(t *testing.T) {
+	f := setUp(t)
+	bank := f.counterparty("bank")
+	toBank, globex := f.sends(f.acme, "to-bank", bank), f.sends(f.globex, "to-bank", bank)
+	h, _, err := f.hooks.Create(t.Context(), OfCounterparty(bank), Settings{Name: "chat", Format: webhook.CloudEvents,
+		URL: "https://hooks.example.com/secret", Enabled: true}, "alice", f.now)
+	check(t, err)
+	for _, tenant := range []tenancy.Tenant{f.acme, f.globex} {
+		f.audit("arrangement.refused", tenant, "to-bank", map[string]any{"generation": 2, "source": "message"})
+	}
+	f.link(toBank, "")
+	deliver := func() {
+		t.Helper()
+		_, err := f.hooks.Deliver(t.Context(), h.ID)
+		check(t, err)
+	}
+	deliver()
+	if got := f.subjects(h); !slices.Equal(got, []string{"rollover.refused globex/to-bank"}) {
+		t.Fatalf("the deliveries are %q", got)
+	}
+	sent := f.deliveries(h)[0]
+	if sent.State != tenancy.WebhookDelivered {
+		t.Errorf("the delivery of a linked arrangement is %+v", sent)
+	}
+	f.link(globex, "")
+	_, err = f.hooks.Replay(t.Context(), OfCounterparty(bank), "chat", sent.ID, "alice", f.now)
+	check(t, err)
+	deliver()
+	if got := f.subjects(h); len(got) != 0 {
+		t.Errorf("after a replay: %q", got)
+	}
+}
+
 func TestTheWebhooksOfACounterpartyAreBoundedAndItsOwn(t *testing.T) {
 	f := setUp(t)
 	bank := OfCounterparty(f.counterparty("bank"))
