@@ -52,8 +52,14 @@ func TestABankFetchesTheDocumentsOfItsTenants(t *testing.T) {
 	if len(entries) != 2 || entries["acme"].Arrangement != "crm-to-erp" || entries["globex"].Digest == "" {
 		t.Fatalf("the index has %+v", entries)
 	}
+	const own = "/tenants/acme/arrangements/crm-to-erp/counterparty-feed"
+	documents := address + "documents?id=" + entries["acme"].ID + "&id=" + entries["globex"].ID + "&id=nothing"
+	f.call("", "HEAD", documents, "")
+	if v := f.ok("acme/alice", "GET", own, 200, ""); v["fetched_generation"] != nil {
+		t.Errorf("HEAD counts as a fetch: %v", v)
+	}
 	var got feed.SignedDocuments
-	a := f.call("", "GET", address+"documents?id="+entries["acme"].ID+"&id="+entries["globex"].ID+"&id=nothing", "")
+	a := f.call("", "GET", documents, "")
 	check(t, json.Unmarshal([]byte(a.raw), &got))
 	if len(got.Documents) != 2 {
 		t.Fatalf("%d %s", a.status, a.raw)
@@ -68,7 +74,6 @@ func TestABankFetchesTheDocumentsOfItsTenants(t *testing.T) {
 		}
 	}
 	// Each tenant sees what was fetched of its own arrangement.
-	const own = "/tenants/acme/arrangements/crm-to-erp/counterparty-feed"
 	if v := f.ok("acme/alice", "GET", own, 200, ""); v["counterparty"] != "House Bank" || v["fetched_generation"] != 1. ||
 		v["url"] != nil {
 		t.Errorf("acme sees %v", v)
