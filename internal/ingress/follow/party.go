@@ -162,6 +162,7 @@ func (f *Follower) documentsOf(ctx context.Context, old, next *entries, listed [
 	for _, e := range listed {
 		last, known := old.entry(e.ID)
 		if known {
+			last.Left = false
 			next.of[e.ID] = last
 		}
 		if e.Digest != "" && (!known || last.Digest != e.Digest) {
@@ -242,14 +243,18 @@ func (f *Follower) missing(old, next *entries, listed []feed.Entry, failed error
 			"kept: %w", f.address.host(), late, len(listed), failed))
 	}
 	var gone []string
-	for id := range old.all() {
+	kept := false // some have left before
+	for id, e := range old.all() {
 		if !names[id] {
-			gone = append(gone, id)
+			gone, kept = append(gone, id), kept || e.Left
 		}
 	}
-	if before := len(old.all()); len(gone) > fewGone && 2*len(gone) > before && !f.shrink {
+	before := len(old.all())
+	if (kept || len(gone) > fewGone && 2*len(gone) > before) && !f.shrink {
 		for _, id := range gone {
-			next.of[id] = old.of[id]
+			e := old.of[id]
+			e.Left = true
+			next.of[id] = e
 		}
 		all = append(all, fmt.Errorf("the feed at %s: %d of %d entries have left the index at once, so their certificates "+
 			"are kept: ask the sender whether that is right, and then run this once with --shrink", f.address.host(), len(gone),
