@@ -77,7 +77,12 @@ func linksFor(ctx context.Context, tx *store.Tx, hooks []tenancy.Webhook, tenant
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	all, err := tx.LinkedTo(ctx, ids, tenants)
+	return readLinks(ctx, tx.Reader, ids, tenants)
+}
+
+// readLinks reads the links of the tenants with these names to the counterparties with these IDs.
+func readLinks(ctx context.Context, r store.Reader, counterpartyIDs, tenants []string) (links, error) {
+	all, err := r.LinkedTo(ctx, counterpartyIDs, tenants)
 	linked := links{}
 	for _, a := range all {
 		of := link{a.CounterpartyID, a.Tenant}
@@ -111,13 +116,13 @@ func (w *Webhooks) stillLinked(ctx context.Context, h tenancy.Webhook,
 		}
 		tenants[events[i].Common().Tenant] = true
 	}
-	linked, err := w.store.LinkedTo(ctx, []string{h.CounterpartyID}, slices.Collect(maps.Keys(tenants)))
+	linked, err := readLinks(ctx, w.store.Reader, []string{h.CounterpartyID}, slices.Collect(maps.Keys(tenants)))
 	if err != nil {
 		return nil, err
 	}
 	var ended []string
 	for i, d := range due {
-		if events[i].Data != nil && links(linked).reach(h.CounterpartyID, events[i]) {
+		if events[i].Data != nil && linked.reach(h.CounterpartyID, events[i]) {
 			left = append(left, d)
 		} else {
 			ended = append(ended, d.ID)

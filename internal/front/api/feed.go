@@ -76,14 +76,17 @@ func (s *server) servePublication(w http.ResponseWriter, r *http.Request, form p
 		s.feedFailed(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && form.ListsCertificates {
+	if form.ListsCertificates {
 		s.recordFetch(r, p)
 	}
 	s.serveContent(w, r, form.ContentType, content)
 }
 
-// recordFetch records a fetch. A failure is logged, because the content may be read nevertheless.
+// recordFetch records a fetch with GET. A failure is logged, because the content may be read nevertheless.
 func (s *server) recordFetch(r *http.Request, p feeds.Publication) {
+	if r.Method != http.MethodGet {
+		return
+	}
 	if err := s.feeds.RecordFetch(r.Context(), p, r.UserAgent(), s.now()); err != nil {
 		s.log.WarnContext(r.Context(), "a fetch of a feed was not recorded", "arrangement", p.Standing.Name(), "error", err)
 	}

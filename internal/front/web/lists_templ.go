@@ -100,7 +100,7 @@ func keptFilters(v *view) templ.Component {
 		}
 		ctx = templ.InitializeContext(ctx)
 		ctx = templ.ClearChildren(ctx)
-		for _, name := range []string{"sort", "state", "host", "left", "object", "actor", "own"} {
+		for _, name := range []string{"sort", "by", "state", "host", "left", "tenant", "object", "actor", "own"} {
 			if value := v.r.URL.Query().Get(name); value != "" {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<input type=\"hidden\" name=\"")
 				if templ_7745c5c3_Err != nil {

@@ -58,6 +58,21 @@ func TestListsAreSearchedAndSortedInTheConsole(t *testing.T) {
 	}
 }
 
+func TestASearchKeepsTheOtherParametersOfTheList(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for path, kept := range map[string]string{
+		"/tenants/acme/rollovers?by=list": `name="by" value="list"`,
+		"/tokens?tenant=acme":             `name="tenant" value="acme"`,
+		"/accounts?sort=-name":            `name="sort" value="-name"`,
+		"/log?actor=operator+olga":        `name="actor" value="operator olga"`,
+	} {
+		if _, page := c.get(olga, path); !strings.Contains(page, `<input type="hidden" `+kept+`>`) {
+			t.Errorf("the search of %s does not keep %s", path, kept)
+		}
+	}
+}
+
 func TestTheAuditLogIsFilteredByObjectAndActor(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")

@@ -42,6 +42,7 @@ type entry struct {
 	Digest   string
 	Document feed.Document
 	Reported *feed.InstalledEntry // the last report that the sender has received
+	Left     bool                 // the index does not name it any more, and it is kept until --shrink
 }
 
 // page returns a page of the index. A nil value has none.
@@ -114,6 +115,7 @@ type storedEntry struct {
 	Document feed.Document        `json:"document"` // without its CAs
 	CAs      []int                `json:"cas,omitempty"`
 	Reported *feed.InstalledEntry `json:"reported,omitempty"`
+	Left     bool                 `json:"left,omitempty"`
 }
 
 // entriesFile returns the path of the file with the entries.
@@ -124,7 +126,7 @@ func (f *Follower) saveEntries(e *entries) error {
 	stored := storedEntries{Pages: e.Pages, Entries: []storedEntry{}}
 	places := map[string]int{}
 	for id, of := range e.of {
-		one := storedEntry{ID: id, Document: of.Document, Reported: of.Reported}
+		one := storedEntry{ID: id, Document: of.Document, Reported: of.Reported, Left: of.Left}
 		one.Document.CAs = nil
 		for _, der := range of.Document.CAs {
 			place, known := places[string(der)]
@@ -197,7 +199,8 @@ func parseEntries(data []byte) (*entries, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := e.put(one.ID, entry{Digest: digest, Document: one.Document, Reported: one.Reported}); err != nil {
+		if err := e.put(one.ID, entry{Digest: digest, Document: one.Document, Reported: one.Reported,
+			Left: one.Left}); err != nil {
 			return nil, err
 		}
 	}

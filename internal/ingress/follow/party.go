@@ -167,6 +167,7 @@ func (f *Follower) documentsOf(ctx context.Context, old, next *entries, listed [
 	for _, e := range listed {
 		last, known := old.entry(e.ID)
 		if known {
+			last.Left = false
 			if err := next.put(e.ID, last); err != nil {
 				return err
 			}
@@ -248,14 +249,18 @@ func (f *Follower) missing(old, next *entries, listed []feed.Entry, failed error
 			"kept: %w", f.address.host(), late, len(listed), failed))
 	}
 	var gone []string
-	for id := range old.all() {
+	kept := false // some have left before
+	for id, e := range old.all() {
 		if !names[id] {
-			gone = append(gone, id)
+			gone, kept = append(gone, id), kept || e.Left
 		}
 	}
-	if before := len(old.all()); len(gone) > fewGone && 2*len(gone) > before && !f.shrink {
+	before := len(old.all())
+	if (kept || len(gone) > fewGone && 2*len(gone) > before) && !f.shrink {
 		for _, id := range gone {
-			if err := next.put(id, old.of[id]); err != nil {
+			e := old.of[id]
+			e.Left = true
+			if err := next.put(id, e); err != nil {
 				all = append(all, fmt.Errorf("the feed at %s: an entry that left cannot be kept: %w", f.address.host(), err))
 			}
 		}

@@ -214,9 +214,18 @@ func TestManyEntriesThatLeaveAtOnceAreKept(t *testing.T) {
 			t.Errorf("the file has %d certificates", got)
 		}
 	}
+	for i := 25; i < 60; i++ { // those that left are no longer more than half then
+		b.renew(tenant(i), january.AddDate(1, 0, 0))
+	}
+	for range 2 {
+		if err := r.once(); err == nil || strings.Count(r.written(), "\n# tenant-") != 26+35 {
+			t.Errorf("after others have joined, the file has %d certificates: %v", strings.Count(r.written(), "\n# tenant-"),
+				err)
+		}
+	}
 	r.config.Shrink = true
 	r.works()
-	if got := strings.Count(r.written(), "\n# tenant-"); got != 6 {
+	if got := strings.Count(r.written(), "\n# tenant-"); got != 6+35 {
 		t.Errorf("with --shrink, the file has %d certificates", got)
 	}
 }
