@@ -53,7 +53,8 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 		return err
 	}
 	s.silent = silent.Items
-	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit="+strconv.Itoa(homeTasks)+v.ownTasks())
+	open := "?state=open&limit=" + strconv.Itoa(homeTasks) + v.ownTasks()
+	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+open)
 	if err != nil {
 		return err
 	}
