@@ -159,7 +159,7 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.answered(r.ProtoMajor == 2)
 		a.response.Header.Del(ours)
 	case a.err != nil && m.outcome.kind == sentOnce:
-		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.Text(a.err)}
+		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Detail}
 	}
 	return a.response, a.err
 }
@@ -185,7 +185,7 @@ func (m *message) deliver(r *http.Request) attempt {
 // failed answers a message that got no answer from the receiver, or none that can be forwarded.
 func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if m.outcome.kind == sentOnce {
-		m.outcome = outcome{kind: unanswered, detail: outbound.Text(err)}
+		m.outcome = outcome{kind: unanswered, detail: outbound.OfError(err).Detail}
 	}
 	var text string
 	m.status, text = m.answerTo(err)
@@ -245,9 +245,9 @@ func (m *message) answerTo(err error) (status int, text string) {
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, err.Error()
 	case isTimeout(err):
-		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %s", name, outbound.Text(err))
+		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %s", name, reading.Detail)
 	}
-	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %s", name, outbound.Text(err))
+	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %s", name, reading.Detail)
 }
 
 func isTimeout(err error) bool {

@@ -256,7 +256,7 @@ const maxError = 500
 // answerOf describes the answer to an attempt, or the reason why there is none.
 func answerOf(status int, err error) string {
 	if err != nil {
-		return outbound.Text(err)
+		return outbound.OfError(err).Detail
 	}
 	return fmt.Sprintf("%d %s", status, http.StatusText(status))
 }

@@ -81,9 +81,7 @@ func (s *server) serveDocuments(w http.ResponseWriter, r *http.Request) {
 		if size += len(signed); size > feed.MaxDocumentsSize {
 			break
 		}
-		if r.Method == http.MethodGet {
-			s.recordFetch(r, p)
-		}
+		s.recordFetch(r, p)
 		out.Documents = append(out.Documents, feed.SignedDocument{ID: p.Feed.ArrangementID, Document: signed})
 	}
 	w.Header().Set("Content-Type", "application/json")
