@@ -103,7 +103,7 @@ const (
 	maxParsed = 4 << 10
 )
 
-// passedOn is what a proxy passes on about a certificate.
+// A passedOn is a header in which a proxy passes on certificates, with its values.
 type passedOn struct{ header, values string }
 
 // chain returns the certificates in the headers; none if there is none.
