@@ -60,5 +60,5 @@ func ReadText(stored string) Text {
 			v.Args[i] = whole
 		}
 	}
-	return Text{v.Format, v.Args}
+	return Text(v)
 }
