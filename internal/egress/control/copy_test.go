@@ -1,24 +1,23 @@
 package control_test
 
 import (
-	"bytes"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
 
 // signed returns the number of signatures that the service has sent.
 func (f *fixture) signed() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return bytes.Count(f.wire.Bytes(), []byte(`"Signature"`))
+	return strings.Count(f.answered(), `"Signature"`)
 }
 
 // withCopies starts a gateway that gets copies of keys for an outage of 15 minutes.
 func withCopies(t *testing.T) (f *fixture, url string) {
 	t.Helper()
 	f = setUp(t)
-	f.keysStay, f.copyFor = true, 15*time.Minute
+	f.keysStay.Store(true)
+	f.copyFor.Store(int64(15 * time.Minute))
 	f.closing()
 	url = f.gateway()
 	for range 2 { // the first answer shows how the receiver is spoken to

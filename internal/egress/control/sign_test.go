@@ -55,7 +55,7 @@ func (f *fixture) renewAs(kind tenancy.KeyType) {
 
 func TestAGatewayWithoutPrivateKeysPresentsEachTypeOfKey(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	url := f.gateway()
 	if status := f.send(url); status != http.StatusOK {
 		t.Fatalf("answered %d", status)
@@ -133,26 +133,24 @@ func (s stranger) Sign(random io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte,
 
 func TestTheTokenOfAGatewayOpensNoKeyThatStaysWithTheService(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	_, _, err := f.client().Standing(t.Context(), "acme", "erp") // it names a public key to seal to
 	check(t, err)
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var answer struct {
 		Identities []struct {
 			Key    []byte
 			Remote bool
 		}
 	}
-	check(t, json.Unmarshal(f.wire.Bytes(), &answer))
+	check(t, json.Unmarshal([]byte(f.answered()), &answer))
 	if len(answer.Identities) != 1 || answer.Identities[0].Key != nil || !answer.Identities[0].Remote {
-		t.Errorf("%s", f.wire.String())
+		t.Error(f.answered())
 	}
 }
 
 func TestTheServiceSignsOnlyWhatTLSSigns(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	own := f.generation(1).Raw
 	hash := sha256.Sum256([]byte("handshake"))
 	valid, valid12 := handshake13(hash[:]), handshake12(t, [][]byte{own, own})
@@ -201,7 +199,7 @@ func TestTheServiceSignsOnlyWhatTLSSigns(t *testing.T) {
 
 func TestAnEd25519KeyThatStaysSignsOnlyWhatTLSSigns(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	f.renewAs(tenancy.Ed25519)
 	hash := sha256.Sum256([]byte("handshake"))
 	for message, want := range map[string]int{
@@ -220,7 +218,7 @@ func TestAnEd25519KeyThatStaysSignsOnlyWhatTLSSigns(t *testing.T) {
 
 func TestASignatureOfAnotherKeyIsNotSentToAReceiver(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	_, ids, err := f.client().Standing(t.Context(), "acme", "erp")
 	check(t, err)
 	key := ids[0].Certificate.PrivateKey.(crypto.MessageSigner)
@@ -251,11 +249,6 @@ func TestAGatewayAdoptsAChangeOfWhereKeysStay(t *testing.T) {
 			return nil
 		}))
 	}
-	signed := func() bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return bytes.Contains(f.wire.Bytes(), []byte(`{"Signature":`))
-	}
 	send := func(when string) {
 		t.Helper()
 		if status := f.sendTo(url, "closing"); status != http.StatusOK {
@@ -264,24 +257,22 @@ func TestAGatewayAdoptsAChangeOfWhereKeysStay(t *testing.T) {
 	}
 	send("sealed")
 	send("sealed")
-	if signed() {
+	if f.signed() > 0 {
 		t.Error("the service signed although the gateway has the key")
 	}
-	f.keysStay = true
+	f.keysStay.Store(true)
 	reread()
 	testenv.Eventually(t, func() bool { // it no longer uses the key that it had
 		send("remote")
-		return signed()
+		return f.signed() > 0
 	})
-	f.keysStay = false
+	f.keysStay.Store(false)
 	send("sealed again, before the gateway has read that")
 	reread()
 	testenv.Eventually(t, func() bool {
-		f.mu.Lock()
-		f.wire.Reset()
-		f.mu.Unlock()
+		before := f.signed()
 		send("sealed again")
-		return !signed()
+		return f.signed() == before
 	})
 }
 
@@ -331,7 +322,7 @@ func (f *fixture) usesOpenConnections(url string, away func(bool)) {
 
 func TestWithoutTheServiceAGatewayWithoutKeysUsesItsOpenConnections(t *testing.T) {
 	f := setUp(t)
-	f.keysStay = true
+	f.keysStay.Store(true)
 	f.closing()
 	url := f.gateway()
 	f.usesOpenConnections(url, f.setDown)
@@ -351,7 +342,7 @@ func BenchmarkMessagesOverNewConnections(b *testing.B) {
 	}{{"sealed", false}, {"remote", true}} {
 		b.Run(c.name, func(b *testing.B) {
 			f := setUp(b)
-			f.keysStay = c.keysStay
+			f.keysStay.Store(c.keysStay)
 			_, ids, err := f.client().Standing(b.Context(), "acme", "erp")
 			check(b, err)
 			roots := x509.NewCertPool()

@@ -18,7 +18,7 @@ func withToken(t *testing.T) (*fixture, *signertest.Tokens) {
 	t.Helper()
 	tokens := signertest.NewTokens()
 	f := setUp(t, func(c *lifecycle.Config) { c.Tokens, c.TokenURI = tokens, signertest.Token })
-	f.copyFor = time.Hour
+	f.copyFor.Store(int64(time.Hour))
 	return f, tokens
 }
 
@@ -46,9 +46,7 @@ func TestAGatewayPresentsKeysInATokenOfEachTypeAndGetsNoCopy(t *testing.T) {
 	if len(ids) < 2 {
 		t.Errorf("%d identities", len(ids))
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if answers := f.wire.String(); strings.Contains(answers, `"Key":"`) || !strings.Contains(answers, `"Remote":true`) {
+	if answers := f.answered(); strings.Contains(answers, `"Key":"`) || !strings.Contains(answers, `"Remote":true`) {
 		t.Error("a gateway got a private key")
 	}
 }
