@@ -37,11 +37,11 @@ var layout = []struct {
 	{"internal/engine/standing", nil},
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
-	{"internal/engine/parties", []string{"internal/engine/standing", "internal/engine/store"}},
+	{"internal/engine/parties", []string{"internal/engine/standing", "internal/engine/store", "internal/recent"}},
 	{"internal/engine/watching", []string{"internal/engine/store", "internal/keys/certfile"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/feeds", []string{"internal/engine/rollovers", "internal/engine/standing", "internal/engine/store",
-		"internal/feed", "internal/keys/keyring"}},
+		"internal/feed", "internal/keys/keyring", "internal/recent"}},
 	{"internal/engine/links", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/lifecycle", []string{
 		"internal/engine/feeds", "internal/engine/links", "internal/engine/standing", "internal/engine/store",

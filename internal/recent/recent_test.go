@@ -33,3 +33,22 @@ func TestAValueIsReplaced(t *testing.T) {
 		t.Errorf("the older value %d is returned", v)
 	}
 }
+
+func TestAValueIsAddedOnceAndDeleted(t *testing.T) {
+	c := New[string, *int](1)
+	first := c.GetOrPut("a", new(int))
+	if c.GetOrPut("a", new(int)) != first {
+		t.Error("the value was replaced")
+	}
+	c.GetOrPut("b", new(int)) // "a" becomes older
+	if c.GetOrPut("a", new(int)) != first {
+		t.Error("the older value was replaced")
+	}
+	c.Delete("a")
+	if _, ok := c.Get("a"); ok {
+		t.Error("a deleted value is returned")
+	}
+	if c.GetOrPut("a", new(int)) == first {
+		t.Error("a deleted value is used again")
+	}
+}

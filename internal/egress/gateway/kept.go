@@ -37,8 +37,8 @@ type kept struct {
 	last     *try
 }
 
-// A chunk holds the data of most messages. A larger message has several, because a buffer of its size for each message
-// would be cleared by the runtime, and collected, at every message.
+// Most messages fit into one chunk. Larger ones use several, because the runtime would have to clear and collect a
+// buffer of the message's size for each message.
 type chunk [smallBody]byte
 
 var pooledChunks = sync.Pool{New: func() any { return new(chunk) }}

@@ -9,10 +9,10 @@ import (
 )
 
 // After a cut-over, each arrangement needs new connections, because a connection keeps the certificate that it was
-// opened with. If a thousand arrangements of one receiver are cut over together, it would have to make thousands of TLS
-// handshakes within a second. So a message for which no connection with the new generation is idle is sent over an open
-// one with the previous generation while the receiver's budget of new connections is used up. If there is no such
-// connection either, a new one is opened at once. No message waits.
+// opened with. If a thousand arrangements of one receiver were cut over together, the receiver would have to make
+// thousands of TLS handshakes within a second. Therefore, while the receiver's budget of new connections is used up, a
+// message without an idle connection of the new generation uses an open one of the previous generation. Without that
+// one, it opens a new connection at once. No message waits.
 
 // tryFirst sends a message with the first generation of an order. It returns the order with the generation that was
 // tried in the first place.

@@ -182,15 +182,21 @@ func withoutURL(err error) error {
 	var unverified *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.Is(err, outbound.ErrForbiddenAddress):
-		return outbound.ErrForbiddenAddress // without the address
 	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, context.Canceled),
 		errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record):
 		return err
-	case errors.As(err, &network):
-		return errors.New(outbound.Text(err))
+	case errors.Is(err, outbound.ErrForbiddenAddress), errors.As(err, &network):
+		return withoutAddresses(err)
 	}
 	return errAnswer
+}
+
+// withoutAddresses returns the error of a connection without the addresses of this network.
+func withoutAddresses(err error) error {
+	if errors.Is(err, outbound.ErrForbiddenAddress) {
+		return outbound.ErrForbiddenAddress
+	}
+	return errors.New(outbound.Text(err))
 }
 
 // readServer returns the certificate that a TLS server presents, with the chain that it sends.
@@ -200,10 +206,8 @@ func (l *Lookout) readServer(ctx context.Context, tenant, address string) (chain
 		return nil, err
 	}
 	shown, err := outbound.Meet(ctx, l.network.For(tenant), "", endpoint)
-	if errors.Is(err, outbound.ErrForbiddenAddress) {
-		return nil, outbound.ErrForbiddenAddress // without the address
-	} else if err != nil {
-		return nil, errors.New(outbound.Text(err))
+	if err != nil {
+		return nil, withoutAddresses(err)
 	}
 	for _, c := range shown {
 		chain = append(chain, c.Raw)

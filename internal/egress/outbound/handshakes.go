@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// Handshakes is the budget of new connections to each receiver, which is a host with a port. It delays nothing: a
-// message that can be sent without a new connection is sent so while the budget is used up, and every other message
-// opens one, which counts.
+// Handshakes limits new connections to each receiver (host and port). It never delays a message. While the budget of a
+// receiver is used up, a message uses an open connection if it can. Otherwise it opens a new one, which also counts.
 type Handshakes struct {
 	each time.Duration // between two connections at the rate
 	now  func() time.Time
 
 	mu    sync.Mutex
-	whole map[string]time.Time // when the budget of a receiver is unused again
-	sweep int                  // the number of receivers above which those with an unused budget are dropped
+	whole map[string]time.Time // when the budget of a receiver is whole again
+	sweep int                  // the number of receivers above which those with a whole budget are dropped
 }
 
 const (
-	// burst is the time for which an unused budget is saved.
+	// burst limits the budget that accumulates, as a time.
 	burst = time.Second
 	// fewReceivers is the smallest number of receivers that are swept.
 	fewReceivers = 1000
@@ -37,8 +36,8 @@ func NewHandshakes(perSecond int, now func() time.Time) *Handshakes {
 		sweep: fewReceivers}
 }
 
-// take counts a connection to a receiver. ok is false if it is optional and the budget is used up; it does not count
-// then.
+// take counts a connection to a receiver. If the connection is optional and the budget is used up, ok is false and
+// nothing is counted.
 func (h *Handshakes) take(address string, optional bool) (ok bool) {
 	if h == nil {
 		return true

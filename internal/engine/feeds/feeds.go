@@ -28,6 +28,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/internal/recent"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -54,10 +55,11 @@ type Feeds struct {
 	seal      Sealer
 	log       *slog.Logger
 
-	mu      sync.Mutex               // guards the fields below
-	signer  signer                   // the zero value until it is read
-	indexes map[string]*keptIndex    // by the ID of the counterparty
-	turns   map[string]chan struct{} // by the ID of the counterparty; full while a request has its turn
+	indexes *recent.Cache[string, *keptIndex] // by the ID of the counterparty
+
+	mu     sync.Mutex               // guards the fields below
+	signer signer                   // the zero value until it is read
+	turns  map[string]chan struct{} // by the ID of the counterparty; full while a request has its turn
 }
 
 // New returns the feeds in a database. Each argument is required.
@@ -65,7 +67,7 @@ func New(s *store.Store, r *rollovers.Rollovers, seal Sealer, log *slog.Logger) 
 	if s == nil || r == nil || seal == nil || log == nil {
 		return nil, errors.New("feeds: a store, the roll-overs, a sealer or a logger is missing")
 	}
-	return &Feeds{store: s, rollovers: r, seal: seal, log: log, indexes: map[string]*keptIndex{},
+	return &Feeds{store: s, rollovers: r, seal: seal, log: log, indexes: recent.New[string, *keptIndex](mostIndexes),
 		turns: map[string]chan struct{}{}}, nil
 }
 
@@ -77,7 +79,8 @@ type Address struct {
 
 // Create creates the feed of an arrangement. It returns [tenancy.ErrConflict] if the arrangement has one.
 func (f *Feeds) Create(ctx context.Context, s standing.Standing, actor string, now time.Time) (Address, error) {
-	return f.address(ctx, s, "feed.created", actor, now, func(tx *store.Tx, hash string) error {
+	event := tenancy.NewEvent(now, actor, "feed.created", s.Tenant.Name, s.Name(), nil)
+	return f.address(ctx, event, func(tx *store.Tx, hash string) error {
 		err := tx.CreateFeed(ctx, tenancy.Feed{ArrangementID: s.Arrangement.ID, CreatedBy: actor, CreatedAt: now}, hash)
 		if errors.Is(err, tenancy.ErrConflict) {
 			err = tenancy.Errorf(tenancy.ErrConflict, "arrangement %s has a feed already: give it a new address if the "+
@@ -89,14 +92,15 @@ func (f *Feeds) Create(ctx context.Context, s standing.Standing, actor string, n
 
 // Readdress gives the feed of an arrangement a new address. The former one ends at once.
 func (f *Feeds) Readdress(ctx context.Context, s standing.Standing, actor string, now time.Time) (Address, error) {
-	return f.address(ctx, s, "feed.readdressed", actor, now, func(tx *store.Tx, hash string) error {
+	event := tenancy.NewEvent(now, actor, "feed.readdressed", s.Tenant.Name, s.Name(), nil)
+	return f.address(ctx, event, func(tx *store.Tx, hash string) error {
 		return tx.ReplaceFeedSecret(ctx, s.Arrangement.ID, hash, actor, now)
 	})
 }
 
 // address creates an address and stores it with its audit event.
-func (f *Feeds) address(ctx context.Context, s standing.Standing, action, actor string, now time.Time,
-	write func(tx *store.Tx, hash string) error) (Address, error) {
+func (f *Feeds) address(ctx context.Context, event tenancy.Event, write func(tx *store.Tx, hash string) error) (Address,
+	error) {
 	a, err := f.newAddress(ctx)
 	if err != nil {
 		return Address{}, err
@@ -105,7 +109,7 @@ func (f *Feeds) address(ctx context.Context, s standing.Standing, action, actor 
 		if err := write(tx, tenancy.HashSecret(a.Secret)); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, action, s.Tenant.Name, s.Name(), nil))
+		return tx.Audit(ctx, event)
 	})
 }
 

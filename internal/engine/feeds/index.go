@@ -21,8 +21,8 @@ const (
 	smallIndex = 200
 	// indexAge is the age at which a larger index is read again. A follower fetches its pages within this time.
 	indexAge = 15 * time.Second
-	// mostIndexes limits the indexes that are kept in memory.
-	mostIndexes = 32
+	// mostIndexes limits the indexes that are kept in memory: at most twice as many.
+	mostIndexes = 16
 	// indexPage is the number of tenants that are read at once.
 	indexPage = 500
 	// indexTries limits the attempts to publish an index while other replicas publish it too.
@@ -66,7 +66,7 @@ func (f *Feeds) ReadIndex(ctx context.Context, a Address, now time.Time) (p Part
 	if p.Feed, p.Party, p.signer, err = f.party(ctx, a); err != nil {
 		return p, err
 	}
-	k := f.keepIndex(p.Party.ID)
+	k := f.indexes.GetOrPut(p.Party.ID, &keptIndex{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	// Another request may have published it in the meantime.
@@ -201,29 +201,4 @@ func (f *Feeds) digestOf(ctx context.Context, s standing.Standing, certs []tenan
 		return "", err
 	}
 	return d.Digest()
-}
-
-// keepIndex returns the place of an index. If there are too many, another one is dropped.
-func (f *Feeds) keepIndex(counterpartyID string) *keptIndex {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if k := f.indexes[counterpartyID]; k != nil {
-		return k
-	}
-	for id := range f.indexes {
-		if len(f.indexes) < mostIndexes {
-			break
-		}
-		delete(f.indexes, id)
-	}
-	k := &keptIndex{}
-	f.indexes[counterpartyID] = k
-	return k
-}
-
-// forgetIndex drops the index of a counterparty, so that the next follower reads a current one.
-func (f *Feeds) forgetIndex(counterpartyID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.indexes, counterpartyID)
 }

@@ -13,7 +13,8 @@ import (
 
 // CreateParty creates the feed of a counterparty. It returns [tenancy.ErrConflict] if the counterparty has one.
 func (f *Feeds) CreateParty(ctx context.Context, c tenancy.Counterparty, actor string, now time.Time) (Address, error) {
-	return f.partyAddress(ctx, c, "counterparty.feed-created", actor, now, func(tx *store.Tx, hash string) error {
+	event := tenancy.NewEvent(now, actor, "counterparty.feed-created", "", c.Name, nil)
+	return f.address(ctx, event, func(tx *store.Tx, hash string) error {
 		err := tx.CreateCounterpartyFeed(ctx, tenancy.CounterpartyFeed{CounterpartyID: c.ID, CreatedBy: actor,
 			CreatedAt: now}, hash)
 		if errors.Is(err, tenancy.ErrConflict) {
@@ -27,22 +28,9 @@ func (f *Feeds) CreateParty(ctx context.Context, c tenancy.Counterparty, actor s
 // ReaddressParty gives the feed of a counterparty a new address. The former one ends at once.
 func (f *Feeds) ReaddressParty(ctx context.Context, c tenancy.Counterparty, actor string,
 	now time.Time) (Address, error) {
-	return f.partyAddress(ctx, c, "counterparty.feed-readdressed", actor, now, func(tx *store.Tx, hash string) error {
+	event := tenancy.NewEvent(now, actor, "counterparty.feed-readdressed", "", c.Name, nil)
+	return f.address(ctx, event, func(tx *store.Tx, hash string) error {
 		return tx.ReplaceCounterpartyFeedSecret(ctx, c.ID, hash, actor, now)
-	})
-}
-
-func (f *Feeds) partyAddress(ctx context.Context, c tenancy.Counterparty, action, actor string, now time.Time,
-	write func(tx *store.Tx, hash string) error) (Address, error) {
-	a, err := f.newAddress(ctx)
-	if err != nil {
-		return Address{}, err
-	}
-	return a, f.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := write(tx, tenancy.HashSecret(a.Secret)); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, action, "", c.Name, nil))
 	})
 }
 
@@ -112,7 +100,7 @@ func (f *Feeds) ReadEntries(ctx context.Context, a Address, ids []string, now ti
 		case err == nil:
 			all = append(all, p)
 			if before > 0 && p.Feed.Sequence != before { // an index that is kept may not name this document
-				f.forgetIndex(c.ID)
+				f.indexes.Delete(c.ID)
 			}
 		case errors.Is(err, tenancy.ErrRefused), errors.Is(err, tenancy.ErrNotFound): // there is nothing to publish
 		default:

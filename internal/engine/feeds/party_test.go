@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -232,7 +233,9 @@ func TestAFetchThroughACounterpartysFeedIsAClaimOfTheArrangement(t *testing.T) {
 func TestALargeIndexIsReadOnceInFifteenSeconds(t *testing.T) {
 	w := newWorld(t, storetest.Migrated.SQLite(t))
 	_, address := w.bank()
-	w.fill(3000)
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		return enginetest.Fill(ctx, tx, w.acme, "bank", 3000, start)
+	})
 	entries, first := w.index(w.feeds, address, start)
 	if len(entries) != 3001 {
 		t.Fatalf("%d entries", len(entries))
@@ -247,30 +250,4 @@ func TestALargeIndexIsReadOnceInFifteenSeconds(t *testing.T) {
 	if _, later := w.index(w.feeds, address, start.Add(15*time.Second)); later == first {
 		t.Error("after 15 s, the renewal is not in the index")
 	}
-}
-
-// fill adds tenants with one arrangement with the bank each. They all have the certificates of acme.
-func (w *world) fill(n int) {
-	w.write(func(ctx context.Context, tx *store.Tx) error {
-		certs, err := tx.Certificates(ctx, w.acme.ID, "", 100)
-		if err != nil {
-			return err
-		}
-		var rows store.Rows
-		for i := range n {
-			id := fmt.Sprintf("t%05d", i)
-			rows.Tenants = append(rows.Tenants, tenancy.Tenant{ID: id, Name: id, DisplayName: id, KeyType: tenancy.P256,
-				CreatedAt: start, Version: 1})
-			for _, c := range certs {
-				c.ID, c.TenantID = fmt.Sprint(id, c.Purpose, c.Generation), id
-				rows.Certificates = append(rows.Certificates, store.SealedCertificate{Certificate: c})
-			}
-			rows.Receivers = append(rows.Receivers, tenancy.Receiver{ID: id, TenantID: id, Name: id, DisplayName: id,
-				CounterpartyID: "bank", CreatedAt: start, Version: 1})
-			rows.Arrangements = append(rows.Arrangements, tenancy.Arrangement{ID: id, TenantID: id, ReceiverID: id, Name: id,
-				Endpoint: "https://bank.example/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
-				Generation: 1, CreatedAt: start, Version: 1})
-		}
-		return tx.Create(ctx, rows)
-	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/recent"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -27,8 +28,8 @@ const (
 	Small = 200
 	// Age is the age at which a longer list is read again.
 	Age = 15 * time.Second
-	// mostLists limits the lists that are kept in memory.
-	mostLists = 32
+	// mostLists limits the lists that are kept in memory: at most twice as many.
+	mostLists = 16
 	// pageSize is the number of tenants that are read at once.
 	pageSize = 500
 )
@@ -125,9 +126,7 @@ func (l List) Position(key string) int {
 // Parties is safe for concurrent use.
 type Parties struct {
 	store *store.Store
-
-	mu   sync.Mutex // guards kept
-	kept map[string]*kept
+	kept  *recent.Cache[string, *kept] // by the ID of the counterparty
 }
 
 // kept is the list of one counterparty. Its lock is held while the list is read, so that it is read once.
@@ -141,12 +140,12 @@ func New(s *store.Store) (*Parties, error) {
 	if s == nil {
 		return nil, errors.New("counterparties: no store is given")
 	}
-	return &Parties{store: s, kept: map[string]*kept{}}, nil
+	return &Parties{store: s, kept: recent.New[string, *kept](mostLists)}, nil
 }
 
 // Read returns the list of a counterparty. The caller must not change it.
 func (p *Parties) Read(ctx context.Context, counterpartyID string, now time.Time) (List, error) {
-	k := p.keep(counterpartyID)
+	k := p.kept.GetOrPut(counterpartyID, &kept{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if age := now.Sub(k.list.At); len(k.list.Lines) > Small && age >= 0 && age < Age {
@@ -161,27 +160,7 @@ func (p *Parties) Read(ctx context.Context, counterpartyID string, now time.Time
 
 // Forget drops the list of a counterparty, so that the next reader sees a change of this replica.
 func (p *Parties) Forget(counterpartyID string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.kept, counterpartyID)
-}
-
-// keep returns the place of a list. If there are too many, another one is dropped.
-func (p *Parties) keep(counterpartyID string) *kept {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if k := p.kept[counterpartyID]; k != nil {
-		return k
-	}
-	for id := range p.kept {
-		if len(p.kept) < mostLists {
-			break
-		}
-		delete(p.kept, id)
-	}
-	k := &kept{}
-	p.kept[counterpartyID] = k
-	return k
+	p.kept.Delete(counterpartyID)
 }
 
 func (p *Parties) read(ctx context.Context, counterpartyID string, now time.Time) (List, error) {

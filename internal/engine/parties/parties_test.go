@@ -81,33 +81,6 @@ func (w *world) see(a tenancy.Arrangement, v rollover.Verdict, by rollover.Sourc
 	check(w.t, err)
 }
 
-// fill adds tenants with one arrangement with the bank each. They all have the certificates of the first tenant.
-func (w *world) fill(like tenancy.Tenant, n int) {
-	w.t.Helper()
-	w.write(func(ctx context.Context, tx *store.Tx) error {
-		certs, err := tx.Certificates(ctx, like.ID, "", 100)
-		if err != nil {
-			return err
-		}
-		var rows store.Rows
-		for i := range n {
-			id := fmt.Sprintf("t%05d", i)
-			rows.Tenants = append(rows.Tenants, tenancy.Tenant{ID: id, Name: id, DisplayName: id, KeyType: tenancy.P256,
-				CreatedAt: begin, Version: 1})
-			for _, c := range certs {
-				c.ID, c.TenantID = fmt.Sprint(id, c.Purpose, c.Generation), id
-				rows.Certificates = append(rows.Certificates, store.SealedCertificate{Certificate: c})
-			}
-			rows.Receivers = append(rows.Receivers, tenancy.Receiver{ID: id, TenantID: id, Name: id, DisplayName: id,
-				CounterpartyID: "bank", CreatedAt: begin, Version: 1})
-			rows.Arrangements = append(rows.Arrangements, tenancy.Arrangement{ID: id, TenantID: id, ReceiverID: id, Name: id,
-				Endpoint: "https://bank.example/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
-				Generation: 1, CreatedAt: begin, Version: 1})
-		}
-		return tx.Create(ctx, rows)
-	})
-}
-
 // list returns the keys and states of the list in its order.
 func (w *world) list() (parties.List, string) {
 	w.t.Helper()
@@ -187,7 +160,9 @@ func TestALongListIsReadAgainAfterAWhileOrWhenItIsForgotten(t *testing.T) {
 	w := newWorld(t)
 	acme := w.engine.Tenant(t, "acme", w.now)
 	w.sends(acme, "pay")
-	w.fill(acme, parties.Small)
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		return enginetest.Fill(ctx, tx, acme, "bank", parties.Small, begin)
+	})
 	lines := func() int {
 		list, _ := w.list()
 		return len(list.Lines)
@@ -216,7 +191,9 @@ func BenchmarkAListOf3000Certificates(b *testing.B) {
 	acme := w.engine.Tenant(b, "acme", w.now)
 	w.sends(acme, "pay")
 	w.renew(acme)
-	w.fill(acme, 2999)
+	w.write(func(ctx context.Context, tx *store.Tx) error {
+		return enginetest.Fill(ctx, tx, acme, "bank", 2999, begin)
+	})
 	for b.Loop() {
 		w.parties.Forget("bank")
 		if list, _ := w.list(); list.OpenLines() != 3000 {

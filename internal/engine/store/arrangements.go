@@ -37,10 +37,7 @@ func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]
 
 // LockArrangement reads an arrangement by its ID and locks it until the transaction ends.
 func (t *Tx) LockArrangement(ctx context.Context, id string) (tenancy.Arrangement, error) {
-	query := "SELECT " + arrangementColumns + " FROM arrangements WHERE id = ?"
-	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
-		query += " FOR UPDATE"
-	}
+	query := "SELECT " + arrangementColumns + " FROM arrangements WHERE id = ?" + t.forUpdate()
 	return one(ctx, t.Reader, "such arrangement", scanArrangement, query, id)
 }
 

@@ -41,10 +41,7 @@ func (t *Tx) LockFeedEntry(ctx context.Context, counterpartyID, arrangementID st
 		return tenancy.Feed{}, err
 	}
 	query := "SELECT " + partyEntryColumns + " FROM counterparty_feed_entries WHERE counterparty_id = ? AND " +
-		"arrangement_id = ?"
-	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
-		query += " FOR UPDATE"
-	}
+		"arrangement_id = ?" + t.forUpdate()
 	return one(ctx, t.Reader, "such feed", scanPartyEntry, query, counterpartyID, arrangementID)
 }
 

@@ -39,10 +39,7 @@ func (r Reader) CounterpartyFeedByHash(ctx context.Context, hash string) (tenanc
 // LockCounterpartyFeed finds the feed of a counterparty by the hash of its secret, and locks it until the transaction
 // ends.
 func (t *Tx) LockCounterpartyFeed(ctx context.Context, hash string) (tenancy.CounterpartyFeed, error) {
-	query := "SELECT " + partyFeedColumns + " FROM counterparty_feeds WHERE hash = ?"
-	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
-		query += " FOR UPDATE"
-	}
+	query := "SELECT " + partyFeedColumns + " FROM counterparty_feeds WHERE hash = ?" + t.forUpdate()
 	return one(ctx, t.Reader, "such feed", scanPartyFeed, query, hash)
 }
 

@@ -38,10 +38,7 @@ func (r Reader) FeedByHash(ctx context.Context, hash string) (tenancy.Feed, erro
 
 // LockFeed finds a feed by the hash of its secret, and locks it until the transaction ends.
 func (t *Tx) LockFeed(ctx context.Context, hash string) (tenancy.Feed, error) {
-	query := "SELECT " + feedColumns + " FROM feeds WHERE hash = ?"
-	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
-		query += " FOR UPDATE"
-	}
+	query := "SELECT " + feedColumns + " FROM feeds WHERE hash = ?" + t.forUpdate()
 	return one(ctx, t.Reader, "such feed", scanFeed, query, hash)
 }
 

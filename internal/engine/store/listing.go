@@ -63,7 +63,7 @@ func (l listing[T]) read(ctx context.Context, r Reader, p Page, condition string
 	name, descending := strings.CutPrefix(p.Sort, "-")
 	by, known := l.orders[name]
 	if !known && name != "" && name != byAge {
-		return nil, next, tenancy.Invalid("sort", "there is no order by %s", name)
+		return nil, next, tenancy.Invalid("sort", "unknown order %s", name)
 	}
 	columns := []string{by.column, l.id}
 	switch {

@@ -77,6 +77,14 @@ func (r Reader) sql(query string) string {
 	return b.String()
 }
 
+// forUpdate ends a query whose rows are locked until the transaction ends.
+func (t *Tx) forUpdate() string {
+	if t.engine == Postgres {
+		return " FOR UPDATE"
+	}
+	return "" // a transaction on SQLite writes alone anyway
+}
+
 // exec executes a statement and returns how many rows it changed.
 func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	res, err := t.tx.ExecContext(ctx, t.sql(query), args...)

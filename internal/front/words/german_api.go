@@ -234,7 +234,7 @@ var germanAPI = []translation{
 	{"mails to the administrator of %s are not stopped", "Mails an den Ansprechpartner von %s sind nicht abbestellt"},
 	{"belongs to a list in another order: begin with the first page",
 		"gehört zu einer Liste in anderer Reihenfolge: Beginnen Sie mit der ersten Seite"},
-	{"there is no order by %s", "nach %s kann nicht sortiert werden"},
+	{"unknown order %s", "nach %s kann nicht sortiert werden"},
 	{"%s has no such contact", "%s hat diesen Kontakt nicht"},
 	{"mails to %s are not stopped", "Mails an %s sind nicht gestoppt"},
 	{

@@ -1,10 +1,8 @@
 package bench
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -276,19 +274,7 @@ func (m *months) of(t *testing.T, n int) month {
 // startCPU returns the CPU seconds of the service from its start until it is ready.
 func startCPU(t *testing.T, dir string) float64 {
 	t.Helper()
-	cmd := exec.Command(*service, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database",
-		"sqlite:"+filepath.Join(dir, "bench.db"), "--key-file", filepath.Join(dir, "bench.key"), "--log-level", "error")
-	out, err := cmd.StdoutPipe()
-	testenv.Check(t, err)
-	cmd.Stderr = os.Stderr
-	testenv.Check(t, cmd.Start())
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	for line := bufio.NewScanner(out); line.Scan(); {
-		if strings.Contains(line.Text(), "ready at") {
-			return cpuOf(t, cmd.Process.Pid).Seconds()
-		}
-	}
-	t.Fatal("the service does not start")
-	return 0
+	pid, stop := startService(t, dir)
+	defer stop()
+	return cpuOf(t, pid).Seconds()
 }

@@ -228,29 +228,38 @@ func smtpSource(t *testing.T, address string, mails int) (perSecond float64) {
 	return float64(mails) / time.Since(started).Seconds()
 }
 
-// idle starts the service with the database in dir. It returns the time until it is ready, and its memory (MB) after 75
-// seconds.
-func idle(t *testing.T, dir string) (ready time.Duration, memory int) {
-	begun := time.Now()
+// startService starts the service with the database in dir, and returns when it is ready.
+func startService(t *testing.T, dir string) (pid int, stop func()) {
+	t.Helper()
 	cmd := exec.Command(*service, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database",
 		"sqlite:"+filepath.Join(dir, "bench.db"), "--key-file", filepath.Join(dir, "bench.key"), "--log-level", "error")
 	out, err := cmd.StdoutPipe()
 	testenv.Check(t, err)
 	cmd.Stderr = os.Stderr
 	testenv.Check(t, cmd.Start())
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	for line := bufio.NewScanner(out); ; {
-		if !line.Scan() {
-			t.Fatal("the service does not start")
-		}
+	stop = func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	for line := bufio.NewScanner(out); line.Scan(); {
 		if strings.Contains(line.Text(), "ready at") {
-			break
+			return cmd.Process.Pid, stop
 		}
 	}
+	stop()
+	t.Fatal("the service does not start")
+	return 0, nil
+}
+
+// idle starts the service with the database in dir. It returns the time until it is ready, and its memory (MB) after 75
+// seconds.
+func idle(t *testing.T, dir string) (ready time.Duration, memory int) {
+	begun := time.Now()
+	pid, stop := startService(t, dir)
+	defer stop()
 	ready = time.Since(begun)
 	<-time.After(75 * time.Second) // the memory of idle connections is freed once a minute
-	memory, _ = testenv.Memory(t, cmd.Process.Pid)
+	memory, _ = testenv.Memory(t, pid)
 	return ready, memory
 }
 

@@ -2,9 +2,11 @@
 package enginetest
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -117,4 +119,28 @@ func ServerCertificate(t testing.TB, ca *local.CA) tls.Certificate {
 	certificate, err := kept.Get(nil)
 	testenv.Check(t, err)
 	return *certificate
+}
+
+// Fill adds n tenants with one arrangement with a counterparty each. They have copies of the certificates of a tenant.
+func Fill(ctx context.Context, tx *store.Tx, like tenancy.Tenant, counterpartyID string, n int, at time.Time) error {
+	certs, err := tx.Certificates(ctx, like.ID, "", 100)
+	if err != nil {
+		return err
+	}
+	var rows store.Rows
+	for i := range n {
+		id := fmt.Sprintf("t%05d", i)
+		rows.Tenants = append(rows.Tenants, tenancy.Tenant{ID: id, Name: id, DisplayName: id, KeyType: tenancy.P256,
+			CreatedAt: at, Version: 1})
+		for _, c := range certs {
+			c.ID, c.TenantID = fmt.Sprint(id, c.Purpose, c.Generation), id
+			rows.Certificates = append(rows.Certificates, store.SealedCertificate{Certificate: c})
+		}
+		rows.Receivers = append(rows.Receivers, tenancy.Receiver{ID: id, TenantID: id, Name: id, DisplayName: id,
+			CounterpartyID: counterpartyID, CreatedAt: at, Version: 1})
+		rows.Arrangements = append(rows.Arrangements, tenancy.Arrangement{ID: id, TenantID: id, ReceiverID: id, Name: id,
+			Endpoint: "https://bank.example/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
+			Generation: 1, CreatedAt: at, Version: 1})
+	}
+	return tx.Create(ctx, rows)
 }
