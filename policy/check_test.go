@@ -97,7 +97,8 @@ func TestInvalidDurationsAndSharesAreRefused(t *testing.T) {
 	if !(Span{}).IsZero() || Days(1).IsZero() || Share(0.1).IsZero() {
 		t.Error("IsZero")
 	}
-	for d, want := range map[time.Duration]string{62 * Day: "62d", 36 * time.Hour: "36h0m0s", 0: "0d"} {
+	for d, want := range map[time.Duration]string{62 * Day: "62d", 36 * time.Hour: "36h", 90 * time.Minute: "1h30m",
+		90 * time.Second: "1m30s", 0: "0d"} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%s is written as %s", d, got)
 		}

@@ -38,9 +38,9 @@ func TestPolicyFilesAreReadStrictly(t *testing.T) {
 			"(62d), or no warning would ever be sent"},
 		{"warning longer than the lifetime", "warn_to: 93d", "warn_to: 365d", "line 5: warn_to (365d) must be shorter than " +
 			"validity (365d), or every run would warn"},
-		{"too short a lifetime", "validity: 365d", "validity: 59m", "line 6: validity is 59m0s; it must be 1h to 3650d"},
+		{"too short a lifetime", "validity: 365d", "validity: 59m", "line 6: validity is 59m; it must be 1h to 3650d"},
 		{"too long a lifetime", "validity: 365d", "validity: 3651d", "line 6: validity is 3651d; it must be 1h to 3650d"},
-		{"negative spread", "validity: 365d", "validity: 365d\nspread: -1h", "line 7: spread is -1h0m0s; it must not be"},
+		{"negative spread", "validity: 365d", "validity: 365d\nspread: -1h", "line 7: spread is -1h; it must not be"},
 		{"a key on a later line", "warn_to: 93d\n", "mail_it_contacts_within: 92d\nwarn_to: 50d\n", "line 6: warn_to (50d)"},
 		{"no mapping in the schedule", `{every: month, day: 1, at: "00:00", zone: UTC}`, "monthly",
 			"line 2: expected keys and values"},

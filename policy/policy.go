@@ -150,12 +150,19 @@ func (s Span) String() string {
 	return FormatDuration(s.Fixed)
 }
 
-// FormatDuration returns a duration as a policy file writes it: whole days as "62d", others in Go's form.
+// FormatDuration returns a duration as a policy file writes it: "62d", "36h", "1h30m".
 func FormatDuration(d time.Duration) string {
 	if d%Day == 0 {
 		return fmt.Sprintf("%dd", d/Day)
 	}
-	return d.String()
+	text := d.String()
+	if d%time.Minute == 0 {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if d%time.Hour == 0 {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // ParseDuration parses "62d", "1.5d", "36h", "1h30m": Go's units, with d for 24 hours.

@@ -6,11 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -263,43 +261,6 @@ func (c *console) forecastRun(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Run on %s", v.Day(date)), forecastRunPage(v, date, list))
 }
 
-// policy shows the rules of the built-in policies in words, and the result of the audit of each.
-func (c *console) policy(v *view) error {
-	o, err := get[client.Overview](c, v, "/overview")
-	if err != nil {
-		return err
-	}
-	all, err := audits()
-	if err != nil {
-		return err
-	}
-	chosen := func(name string, instead int) audited {
-		for _, one := range all {
-			if one.policy.Name == v.r.URL.Query().Get(name) {
-				return one
-			}
-		}
-		return all[instead]
-	}
-	return c.show(v, http.StatusOK, v.T("Policy"), policyPage(v, o.Policy, all, chosen("a", 0), chosen("b", 1)))
-}
-
-// comparePolicies returns the rules of two policies side by side.
-func comparePolicies(v *view, a, b audited) []difference {
-	row := func(field string, of func(audited) string) difference { return difference{field, of(a), of(b)} }
-	return []difference{
-		row(v.T("Runs"), func(a audited) string { return a.policy.Schedule.String() }),
-		row(v.T("Warns"), func(a audited) string { return v.T("with %s to %s left", a.policy.WarnFrom, a.policy.WarnTo) }),
-		row(v.T("Renews"), func(a audited) string { return v.T("with at most %s left", a.policy.RenewWithin) }),
-		row(v.T("Validity of new certificates"), func(a audited) string { return v.Days(a.policy.Validity.Hours() / 24) }),
-		row(v.T("Without a warning, in the long run"), func(a audited) string {
-			return v.percent(a.report.SteadyState.Share)
-		}),
-		row(v.T("Share of expiry dates without a warning"),
-			func(a audited) string { return v.percent(a.report.Single.Share) }),
-	}
-}
-
 func (c *console) parked(v *view) error {
 	list, err := paged[client.Parked](c, v, "/parked")
 	if err != nil {
@@ -314,23 +275,6 @@ func (c *console) parked(v *view) error {
 
 // megabytes returns a size in megabytes, rounded up.
 func megabytes(bytes int64) int { return int((bytes + 999_999) / 1_000_000) }
-
-type audited struct {
-	policy policy.Policy
-	report policy.AuditReport
-}
-
-// audits returns the audits of the built-in policies. They never change.
-var audits = sync.OnceValues(func() (all []audited, err error) {
-	for _, p := range policy.Presets() {
-		report, err := policy.Audit(p)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, audited{p, report})
-	}
-	return all, nil
-})
 
 // count formats a number for a form.
 func count(n int) string { return strconv.Itoa(n) }

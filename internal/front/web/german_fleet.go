@@ -2,6 +2,18 @@ package web
 
 // germanFleet holds the German texts of the pages of the hosting team.
 var germanFleet = []translation{
+	{"%s %% of the lifetime", "%s %% der Laufzeit"},
+	{"on day %d of every month at %s", "am %d. jedes Monats um %s"},
+	{"every %s at %s", "jeden %s um %s"},
+	{"every day at %s", "täglich um %s"},
+	{
+		"our default: renews as published, warns early enough for every renewal",
+		"unsere Vorgabe: erneuert wie veröffentlicht, warnt rechtzeitig vor jeder Erneuerung",
+	},
+	{"SAP KBA 2585332, as of November 2024", "SAP KBA 2585332, Stand November 2024"},
+	{"SAP KBA 2585332, early version", "SAP KBA 2585332, frühe Fassung"},
+	{"SAP KBA 2585332, later version", "SAP KBA 2585332, spätere Fassung"},
+	{"for certificates of 7 to 90 days", "für Zertifikate mit 7 bis 90 Tagen Laufzeit"},
 	{"%s of %s tenants imported", "%s von %s Mandanten importiert"},
 	{
 		"%s has its first certificates. Next, add its people and an arrangement.",
@@ -348,6 +360,6 @@ var germanFleet = []translation{
 	{"renewals", "Erneuerungen"},
 	{"the same", "gleich"},
 	{"warnings", "Warnungen"},
-	{"with %s to %s left", "mit %s bis %s Rest"},
-	{"with at most %s left", "mit höchstens %s Rest"},
+	{"with %s to %s left", "%s bis %s vor Ablauf"},
+	{"with at most %s left", "höchstens %s vor Ablauf"},
 }

@@ -12,14 +12,18 @@ import (
 	"testing"
 
 	"github.com/perennial-pki/perennial/internal/front/instructions"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // spoken returns the texts in the code that are passed to T, directly, through [view.Away] or [view.Count], by the
-// table of pages, or from the instructions.
+// table of pages, of a built-in policy, or from the instructions.
 func spoken(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
+	for _, p := range policy.Presets() {
+		all[p.Source] = true
+	}
 	for i := range 1 << 5 {
 		changes := tenancy.Changes{Key: i&1 > 0, Subject: i&2 > 0, SAN: i&4 > 0, Issuer: i&8 > 0, Root: i&16 > 0}
 		for _, text := range instructions.For(instructions.Renewal{Changes: changes}) {
