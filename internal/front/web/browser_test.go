@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,19 +36,27 @@ type tab struct {
 	keyboard bool // only the keyboard is used
 }
 
-// browser opens a tab of Chromium, with or without script.
-func (c *console) browser(script bool) *tab {
-	c.t.Helper()
+// chromium starts the browser of all tests, which ends after the last one.
+var chromium = sync.OnceValues(func() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "en"))
-	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
+	ctx, end := chromedp.NewExecAllocator(context.Background(), options...)
+	ends = append(ends, end)
+	ctx, _ = chromedp.NewContext(ctx)
+	return ctx, chromedp.Do(ctx, chromedp.Navigate("about:blank")) // the browser lives as long as this first context
+})
+
+// browser opens a tab of Chromium, with or without script. Its cookies and storage are its own.
+func (c *console) browser(script bool) *tab {
+	c.t.Helper()
+	ctx, err := chromium()
+	check(c.t, err)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	c.t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 15*time.Minute)
-	c.t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	c.t.Cleanup(cancel)
 	b := &tab{t: c.t, ctx: ctx, url: c.url}
-	check(c.t, chromedp.Do(ctx, chromedp.Navigate("about:blank"))) // the browser lives as long as this first context
+	check(c.t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script})
 	b.size(1440)
 	return b

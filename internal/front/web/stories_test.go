@@ -215,7 +215,8 @@ func TestASerialNumberIsTakenInEachNotationWithOneClick(t *testing.T) {
 			b.take(c.signIn("alice"))
 			for _, name := range []string{"clipboard-read", "clipboard-write"} {
 				command(b, browser.SetPermission, browser.SetPermissionParams{
-					Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted})
+					BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
+					Permission:       &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted})
 			}
 			for _, path := range []string{"/tenants/acme/certificates", c.newLink()} {
 				b.open(path)
