@@ -8,11 +8,11 @@ GO      ?= go
 FUZZ    ?= 20s
 SEEDS   ?= 200
 BESIEGED ?= 1h
-# Packages that are tested at the same time: more than there are cores, because many tests wait for servers.
-P       ?= 4
+# Packages that are tested at the same time, in each half of the tests.
+P       ?= 3
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test tested race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test tested tested-race tested-plain race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -34,6 +34,8 @@ PLAIN := -vet=off -ldflags=-w
 # programs; sim plays years; rollover and acceptance visit a million states; none of the others starts a goroutine. What
 # these call has tests of its own with the race detector. The longest come first.
 PLAIN_PACKAGES := ./cmd/perennial ./internal/front/web ./internal/testing/receivertest ./internal/lab/sim ./deploy ./internal/lab/bench ./internal/lab/demo ./rollover ./acceptance ./policy ./internal/engine/importing ./internal/engine/feeds ./internal/keys/certfile ./internal/front/words ./docs ./internal
+# The tests of these packages in which goroutines meet. They run with the race detector only.
+RACING := OnAnyNumberOfCores|LivePartsStay|OpenPageIsRefreshed
 # Tests that live through years in one goroutine, and the packages that have them.
 YEARS := TestInvariant|TestEveryStepReports|TestEveryStepWithAToken|TestEveryAnswerReports|TestATransactionThatIsRepeated|TestNoTableGrows|TestTwoYearsPass
 YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
@@ -41,16 +43,22 @@ YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 test: packages ## everything, against real servers, with the race detector where goroutines meet
 	@.ci/in-memory $(MAKE) --no-print-directory tested
 
+# Both halves run at the same time, because tests of servers and browsers mostly wait.
 tested:
+	@$(MAKE) --no-print-directory -j 2 tested-race tested-plain
+
+tested-race:
 	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
-	$(GO) test $(RACE) -p $(P) -timeout 20m ./internal/lab/sim ./internal/front/web -run 'OnAnyNumberOfCores|LivePartsStay|OpenPageIsRefreshed'
-	$(GO) test $(PLAIN) -p $(P) -timeout 20m $(PLAIN_PACKAGES)
+	$(GO) test $(RACE) -p $(P) -timeout 20m ./internal/lab/sim ./internal/front/web -run '$(RACING)'
+
+tested-plain:
+	$(GO) test $(PLAIN) -p $(P) -timeout 20m -skip '$(RACING)' $(PLAIN_PACKAGES)
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/keys/kms
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
 
 race: packages ## everything with the race detector, at night
-	.ci/in-memory $(GO) test $(RACE_ALL) -p $(P) -timeout 60m ./...
+	.ci/in-memory $(GO) test $(RACE_ALL) -timeout 60m ./...
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \
