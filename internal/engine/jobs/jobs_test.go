@@ -146,7 +146,9 @@ func TestTheCertificatesOfARevokedAuthorityAreRenewedWithoutWaitingForTheNextTic
 }
 
 func TestTheTickRepeats(t *testing.T) {
+	t.Parallel()
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
+		t.Parallel()
 		f := setUp(t, url, 1)
 		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, TickEvery: time.Second,
 			Now: f.clock, Log: log})
@@ -241,7 +243,9 @@ func (a *answers) Send(_ context.Context, letters []notify.Addressed, answered f
 }
 
 func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
+	t.Parallel()
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
+		t.Parallel()
 		f := setUp(t, url, 2)
 		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 		s := &answers{answer: func(l notify.Addressed, try int) error {
@@ -378,7 +382,9 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 }
 
 func TestAPartOfALostReplicaIsContinuedWhenItsLeaseEnds(t *testing.T) {
+	t.Parallel()
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
+		t.Parallel()
 		const lease = 2 * time.Second
 		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
 		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)

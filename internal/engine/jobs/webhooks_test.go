@@ -52,7 +52,9 @@ func (p posting) Post(ctx context.Context, _ webhooks.Request) (webhooks.Answer,
 
 // While the endpoints of a tenant hang, those of another tenant get their events, also after a failure.
 func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
+	t.Parallel()
 	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
+		t.Parallel()
 		f := setUp(t, url, 2)
 		f.now = time.Now() // pauses take their time: River has its own clock
 		queue, err := NewWebhookQueue(f.store, log)
