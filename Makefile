@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 BESIEGED ?= 1h
 # Packages that are tested at the same time, in each half of the tests.
-P       ?= 3
+P       ?= 4
 FIRST   ?= 1
 
 .PHONY: run build release release-hsm sbom charts regression test tested tested-race tested-plain race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
