@@ -94,7 +94,11 @@ func TestAnOutageHasALineAtItsBeginningEachMinuteAndAtItsEnd(t *testing.T) {
 		back.Store(true)
 		time.Sleep(2 * time.Second)
 		expect("the end", `level=WARN msg="the database is available again"|after=2m|failures=206`)
+		back.Store(false)
 		failing(log, 1)
+		synctest.Wait() // until the first probe has failed
+		back.Store(true)
+		time.Sleep(firstPause)
 		expect("a moment", `was briefly unavailable|failures=2|error="fetch: connection refused"`)
 		back.Store(false)
 		failing(log, 1)
