@@ -33,7 +33,7 @@ func NewListed(all, listed []Partner) (ps *Partners, leftOut []error, err error)
 func (ps *Partners) addListed(p Partner) error {
 	var problems []error
 	if len(p.Known) > MostListed {
-		problems = append(problems, fmt.Errorf("%d certificates are listed, and the first %d count", len(p.Known),
+		problems = append(problems, fmt.Errorf("more than %d certificates are listed, and the first ones count",
 			MostListed))
 	}
 	var known []Known

@@ -366,10 +366,8 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 	if by == byRule || by == byFeed { // a person can have such a name
 		by = "person " + by
 	}
-	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
-	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
-		return v, tenancy.Errorf(tenancy.ErrInvalid, "invalid fingerprint %q: use at least the first 8 digits of the "+
-			"SHA-256", sha256)
+	if sha256, err = beginning(sha256); err != nil {
+		return v, err
 	}
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		found, err := list(ctx, tx, "sha256 LIKE ? AND (? = '' OR partner = ?)", sha256+"%", partner, partner)
@@ -393,6 +391,16 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 		return decided(ctx, tx, v.Partner, key, standing, by, now)
 	})
 	return v, err
+}
+
+// beginning returns the beginning of a SHA-256 in lower-case hexadecimal without separators.
+func beginning(sha256 string) (string, error) {
+	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
+	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
+		return "", tenancy.Errorf(tenancy.ErrInvalid, "invalid fingerprint %q: use at least the first 8 digits of the "+
+			"SHA-256", sha256)
+	}
+	return sha256, nil
 }
 
 // lastDecision returns the ID of the latest decision; 0 if there is none.
