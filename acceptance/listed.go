@@ -75,17 +75,17 @@ func (ps *Partners) claimed(k Known) error {
 		return fmt.Errorf("the certificate with the SHA-256 %s is known as one of %q", k.Fingerprint, other.Name)
 	}
 	for _, other := range ps.alike(k) {
-		if other.Source == (Source{}) && other.mayIssue(k) {
-			return fmt.Errorf("the certificate with the SHA-256 %s has the names of %q from one of its CAs, so its rule decides: "+
-				"remove that partner if the feed replaces it", k.Fingerprint, other.Name)
+		if other.Source == (Source{}) && other.couldHave(k) {
+			return fmt.Errorf("the certificate with the SHA-256 %s has the names of %q from one of its CAs, so its rule "+
+				"decides: remove that partner if the feed replaces it", k.Fingerprint, other.Name)
 		}
 	}
 	return nil
 }
 
-// mayIssue reports whether a certificate could be the partner's own: it has the names of one of its certificates, and is
-// of their issuer or of a trust anchor.
-func (p *partner) mayIssue(k Known) bool {
+// couldHave reports whether a certificate could be the partner's own: it has the names of one of its certificates, and
+// is of their issuer or of a trust anchor.
+func (p *partner) couldHave(k Known) bool {
 	trusted := slices.ContainsFunc(p.Trust, func(ca *x509.Certificate) bool { return nameKey(ca.RawSubject) == k.issuer })
 	return slices.ContainsFunc(p.Known, func(o Known) bool {
 		return (trusted || o.issuer == k.issuer) && (o.names(k) || k.names(o))

@@ -58,6 +58,7 @@ func TestAFeedCannotTakeOverTheCallsOfAnotherPartner(t *testing.T) {
 	f := setUp(t)
 	globex := f.ca.issue(begin, named("globex"))
 	next := f.ca.issue(inWindow)
+	many := slices.Repeat([]*x509.Certificate{globex}, 300)
 	invalid := listed("invalid\nname", "orders", f.ca.issue(begin, named("invalid")))
 	wrong := listed("wrong", "orders", f.ca.issue(begin, named("wrong")))
 	wrong.Rule = acceptance.Authority
@@ -75,8 +76,8 @@ func TestAFeedCannotTakeOverTheCallsOfAnotherPartner(t *testing.T) {
 		"a name for no header":         {invalid, "letters, digits and signs of ASCII"},
 		"a rule that accepts more":     {wrong, "has the rule pin"},
 		"no certificate":               {listed("empty", "x"), "no certificate is known"},
-		"the tenant a second time":     {listed("globex", "x", f.ca.issue(begin, named("x"))), "there is a partner with this"},
-		"more than any tenant can use": {listed("evil", "x", slices.Repeat([]*x509.Certificate{globex}, 300)...), "more than 256"},
+		"the tenant a second time":     {listed("globex", "x", f.ca.issue(begin, named("x"))), "with this name already"},
+		"more than any tenant can use": {listed("evil", "x", many...), "more than 256"},
 	} {
 		ps, leftOut, err := acceptance.NewListed([]acceptance.Partner{f.acme},
 			[]acceptance.Partner{listed("globex", "orders", globex), c.listed})
@@ -95,7 +96,8 @@ func TestAFeedCannotTakeOverTheCallsOfAnotherPartner(t *testing.T) {
 			}
 		}
 	}
-	ps, _, err := acceptance.NewListed([]acceptance.Partner{f.acme}, []acceptance.Partner{listed("evil", "x", next, globex)})
+	ps, _, err := acceptance.NewListed([]acceptance.Partner{f.acme},
+		[]acceptance.Partner{listed("evil", "x", next, globex)})
 	check(t, err)
 	if evil, _ := ps.Partner("platform/evil"); len(evil.Known) != 1 {
 		t.Errorf("%d certificates of the tenant remain, want the other one", len(evil.Known))

@@ -47,8 +47,8 @@ func Hinted(refreshHint int) time.Duration {
 }
 
 // errTooLong means that a round has used its requests or its time.
-var errTooLong = errors.New("the sender answers too slowly, or with too little at a time, so the round has ended before " +
-	"it was complete: another one follows")
+var errTooLong = errors.New("the sender answers too slowly, or with too little at a time, so the round has ended " +
+	"before it was complete: another one follows")
 
 // A pacer keeps the requests of a round below a rate, and the round within its limits.
 type pacer struct {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/perennial-pki/perennial/internal/feed"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
@@ -114,6 +116,21 @@ func (p *platform) index() (signed string, pages [][]byte) {
 	testenv.Check(p.t, err)
 	p.cached.sequence, p.cached.signed, p.cached.pages = p.sequence, signed, pages
 	return signed, pages
+}
+
+// unchecked signs an index that [feed.SignIndex] may refuse.
+func unchecked(t testing.TB, i feed.Index, key ed25519.PrivateKey) string {
+	t.Helper()
+	payload, err := json.Marshal(i)
+	testenv.Check(t, err)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
+		(&jose.SignerOptions{EmbedJWK: true}).WithType(feed.IndexType))
+	testenv.Check(t, err)
+	signed, err := signer.Sign(payload)
+	testenv.Check(t, err)
+	text, err := signed.CompactSerialize()
+	testenv.Check(t, err)
+	return text
 }
 
 // document returns the signed document of an entry.

@@ -73,8 +73,8 @@ func (s *Service) obey(ctx context.Context) error {
 	return err
 }
 
-// Decide stores the decision of a person about a certificate that was seen, or that the feed of a counterparty lists, and
-// follows it.
+// Decide stores the decision of a person about a certificate that was seen, or that the feed of a counterparty lists,
+// and follows it.
 func (s *Service) Decide(ctx context.Context, partner, sha256, by string, standing Standing) (Sighting, error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()

@@ -96,8 +96,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 		return nil, fmt.Errorf("%s: there is nothing to listen at: set listen and upstream, or decide", path)
 	}
 	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
-		wake: make(chan struct{}, 1), read: make(chan struct{}, 1), sources: map[string]*feedSource{}, listed: map[string]listed{},
-		shown:  recent.New[[sha256.Size]byte, struct{}](mostReported),
+		wake: make(chan struct{}, 1), read: make(chan struct{}, 1), sources: map[string]*feedSource{},
+		listed: map[string]listed{}, shown: recent.New[[sha256.Size]byte, struct{}](mostReported),
 		parsed: recent.New[passedOn, []*x509.Certificate](mostParsed)}
 	s.logs = newCallLogs(s.log, s.metrics)
 	if s.lock, err = lockState(config.State); err != nil {

@@ -42,7 +42,7 @@ func (c *feedSource) end() {
 	<-c.ended
 }
 
-// listed is what the feed of a counterparty lists.
+// listed holds the partners that the feed of a counterparty lists.
 type listed struct {
 	partners []acceptance.Partner // never changed in place
 	readAt   time.Time            // the last round without an error; zero if there was none since the start

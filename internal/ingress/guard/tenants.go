@@ -34,8 +34,8 @@ type PartyFeed struct {
 // mostFeedName limits the name of a feed, so that FEED/TENANT has at most 100 bytes, as the name of a partner.
 const mostFeedName = 36
 
-// addParty adds the feed of a counterparty. Its name is the beginning of the names of its partners, so no partner of the
-// file can have such a name.
+// addParty adds the feed of a counterparty. The names of its partners begin with its name, so no partner of the file
+// can have such a name.
 func (c *Config) addParty(f PartyFeed) error {
 	switch err := tenancy.CheckName("name", f.Name); {
 	case err != nil:
@@ -60,8 +60,8 @@ func (c *Config) addParty(f PartyFeed) error {
 // mostArrangements limits the arrangements that are named for a certificate: they are sent in a header.
 const mostArrangements = 32
 
-// A parsing keeps the certificates of a feed that were parsed, by their fingerprints, so that a round parses only the new
-// ones.
+// A parsing keeps the certificates of a feed that were parsed, by their fingerprints, so that a round parses only the
+// new ones.
 type parsing map[acceptance.Fingerprint]acceptance.Known
 
 // tenants returns the tenants in the documents of a feed as partners, sorted by name, and the parsed certificates. The
@@ -145,8 +145,8 @@ func StoreDecision(ctx context.Context, c Config, partner, sha256, by string, st
 	return state.decide(ctx, current, partner, sha256, by, standing, now)
 }
 
-// decide is [State.Decide] for the certificates that the feeds of counterparties list, too. Those are not stored until a
-// person decides about them.
+// decide is [State.Decide] for the certificates that the feeds of counterparties list, too. Those are not stored until
+// a person decides about them.
 func (s *State) decide(ctx context.Context, current *acceptance.Partners, partner, sha256, by string, standing Standing,
 	now time.Time) (v Sighting, err error) {
 	prefix, err := beginning(sha256)

@@ -119,20 +119,24 @@ func TestAHostileFeedChangesNoOtherPartner(t *testing.T) {
 		testenv.Check(t, err)
 		i := feed.Index{Feed: feed.ID(feedSecret), Sequence: 1 << 40, Entries: 1, Pages: pages}
 		change(&i)
-		signed, err := feed.SignIndex(i, key)
-		testenv.Check(t, err)
-		return signed
+		return unchecked(t, i, key)
 	}
+	signed := func(path string, key ed25519.PrivateKey, change func(*feed.Index)) func(http.ResponseWriter, string) bool {
+		return of(path, signedBy(key, change))
+	}
+	const index = "certificates.jws"
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, string) bool
 		want   string
 	}{
-		"another key":           {of("certificates.jws", signedBy(other, func(*feed.Index) {})), "signed by another key"},
-		"another address":       {of("certificates.jws", signedBy(p.key, func(i *feed.Index) { i.Feed = "x" })), "that of another feed"},
-		"fewer entries":         {of("certificates.jws", signedBy(p.key, func(i *feed.Index) { i.Entries = 7 })), "changes faster"},
-		"a login page":          {of("certificates.jws", "<html>"), "not a signed feed"},
-		"a redirect":            {redirect, "redirects to another host"},
-		"documents of no entry": {of("documents", `{"documents":[{"id":"x","document":"x"}]}`), "1 of 2 documents are not up to date"},
+		"another key":     {signed(index, other, func(*feed.Index) {}), "signed by another key"},
+		"another address": {signed(index, p.key, func(i *feed.Index) { i.Feed = "x" }), "that of another feed"},
+		"more entries":    {signed(index, p.key, func(i *feed.Index) { i.Entries = 1 << 30 }), "from 1 to 100000"},
+		"other pages":     {signed(index, p.key, func(i *feed.Index) { i.Entries = 7 }), "changes faster"},
+		"a login page":    {of(index, "<html>"), "not a signed feed"},
+		"a redirect":      {redirect, "redirects to another host"},
+		"another entry": {of("documents", `{"documents":[{"id":"x","document":"x"}]}`),
+			"1 of 2 documents are not up to date"},
 	} {
 		p.list("evil/x", evil.Certificate[0])
 		p.answers(c.answer)
