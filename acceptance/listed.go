@@ -53,7 +53,7 @@ func (ps *Partners) addListed(p Partner) error {
 		return err
 	case p.Rule != Pin || p.Source.Feed == "":
 		return fmt.Errorf("a partner of a feed has the rule %s and names its feed", Pin)
-	case ps.byName[p.Name] != nil:
+	case ps.byName.get(p.Name) != nil:
 		return errors.New("there is a partner with this name already")
 	}
 	ps.insert(&partner{p}, few)
@@ -71,7 +71,7 @@ func few(all []*partner, p *partner) []*partner {
 
 // claimed returns an error if a certificate belongs to a partner already.
 func (ps *Partners) claimed(k Known) error {
-	if other := ps.byFingerprint[k.Fingerprint]; other != nil {
+	if other := ps.byFingerprint.get(k.Fingerprint); other != nil {
 		return fmt.Errorf("the certificate with the SHA-256 %s is known as one of %q", k.Fingerprint, other.Name)
 	}
 	for _, other := range ps.alike(k) {
@@ -94,7 +94,7 @@ func (p *partner) couldHave(k Known) bool {
 
 // Listed reports whether a certificate is known as one of a partner that has not refused it.
 func (ps *Partners) Listed(f Fingerprint) bool {
-	p := ps.byFingerprint[f]
+	p := ps.byFingerprint.get(f)
 	return p != nil && !slices.ContainsFunc(p.Known, func(k Known) bool {
 		return k.Fingerprint == f && slices.Contains(p.Declined, k.Body)
 	})
