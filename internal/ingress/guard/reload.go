@@ -25,6 +25,7 @@ func (s *Service) follow(ctx context.Context) {
 				s.Reload(ctx)
 			}
 		case <-state.C:
+			s.keepState(ctx)
 			if err := s.applyState(ctx); err != nil {
 				s.metrics.failed("state", err)
 				s.warn("state", "cannot read what a person has decided: another attempt follows in a second", "file", s.state.path,

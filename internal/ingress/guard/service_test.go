@@ -484,7 +484,7 @@ func TestWhatCannotBeStoredIsAcceptedAllTheSame(t *testing.T) {
 	f := newFolder(t)
 	f.tenant()
 	g := f.start(frontConfig(upstream(t)), inWindow)
-	_, err := g.state.db.ExecContext(t.Context(), "ALTER TABLE sightings RENAME TO away")
+	_, err := g.state.db().ExecContext(t.Context(), "ALTER TABLE sightings RENAME TO away")
 	testenv.Check(t, err)
 	second := f.client("acme", inWindow)
 	for range 3 {
@@ -493,7 +493,7 @@ func TestWhatCannotBeStoredIsAcceptedAllTheSame(t *testing.T) {
 		}
 	}
 	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "kept in memory until that works") })
-	_, err = g.state.db.ExecContext(t.Context(), "ALTER TABLE away RENAME TO sightings")
+	_, err = g.state.db().ExecContext(t.Context(), "ALTER TABLE away RENAME TO sightings")
 	testenv.Check(t, err)
 	testenv.Eventually(t, func() bool {
 		all, err := g.state.Sightings(t.Context())
