@@ -92,10 +92,10 @@ func (p *partner) couldHave(k Known) bool {
 	})
 }
 
-// Listed reports whether a certificate is known as one of a partner that has not refused it.
-func (ps *Partners) Listed(f Fingerprint) bool {
-	p := ps.byFingerprint.get(f)
-	return p != nil && !slices.ContainsFunc(p.Known, func(k Known) bool {
-		return k.Fingerprint == f && slices.Contains(p.Declined, k.Body)
-	})
+// Holder returns the partner that a certificate is known as one of.
+func (ps *Partners) Holder(f Fingerprint) (p Partner, ok bool) {
+	if found := ps.byFingerprint.get(f); found != nil {
+		return found.Partner, true
+	}
+	return p, false
 }

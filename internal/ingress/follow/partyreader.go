@@ -63,7 +63,8 @@ func OpenParty(c PartyConfig) (*PartyReader, error) {
 }
 
 // errSingle is returned for the feed of one arrangement.
-var errSingle = errors.New("this is the feed of one arrangement, not that of a counterparty")
+var errSingle = errors.New("this is the feed of one arrangement, not that of a counterparty: use it as the feed of " +
+	"a partner")
 
 // Read executes a round: it fetches the index, and the pages and documents that have changed. changed reports whether
 // [PartyReader.Documents] may differ from before, also if there is an error: documents that could not be read keep

@@ -3,13 +3,9 @@
 package guard
 
 import (
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
-	"math/big"
 	"net"
 	"runtime"
 	"strings"
@@ -110,16 +106,4 @@ func heap() int64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
-}
-
-// cheap returns a certificate of a name for a year. All of them have one key.
-func (f *folder) cheap(name string) []byte {
-	f.t.Helper()
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	testenv.Check(f.t, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: serial,
-		Subject: pkix.Name{CommonName: name}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0)}, f.ca.Issuing,
-		f.ca.Key.Public(), f.ca.Key)
-	testenv.Check(f.t, err)
-	return der
 }

@@ -35,7 +35,7 @@ func Remembered(ctx context.Context, c Config) (*acceptance.Partners, error) {
 func readListed(c Config) (all []acceptance.Partner, err error) {
 	for _, f := range c.Parties {
 		// Nothing is fetched, and a warning about a damaged file is that of the guard.
-		reader, err := openParty(c, f, follow.PartyConfig{Client: &http.Client{}, Log: slog.New(slog.DiscardHandler),
+		reader, err := openParty(c.State, f, follow.PartyConfig{Client: &http.Client{}, Log: slog.New(slog.DiscardHandler),
 			Now: func() time.Time { return time.Time{} }})
 		if err != nil {
 			return nil, err

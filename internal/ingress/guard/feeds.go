@@ -145,6 +145,7 @@ func (s *Service) warnStale(kind, name string, validUntil time.Time, warned *tim
 func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Document) (generations []int, err error) {
 	var was []byte
 	var listed []Sighting
+	taken := false // whether the feed of a counterparty lists one of them, too: this feed has precedence
 	for _, c := range d.Certificates {
 		parsed, err := c.Parsed()
 		if err != nil {
@@ -157,6 +158,10 @@ func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Documen
 		err = s.guard.Change(func(all *acceptance.Partners) (*acceptance.Partners, error) {
 			isNew = !all.Knows(partner, k)
 			if !isNew {
+				return all, nil
+			}
+			if holder, known := all.Holder(k.Fingerprint); known && holder.Source.Feed != "" {
+				taken = true
 				return all, nil
 			}
 			return all.WithKnown(partner, k)
@@ -173,7 +178,7 @@ func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Documen
 	}
 	s.store(ctx)
 	changed, err := s.state.follow(ctx, partner, listed)
-	if err == nil && changed {
+	if err == nil && (changed || taken) {
 		s.reloading.Lock()
 		defer s.reloading.Unlock()
 		err = s.apply(ctx, s.settings())

@@ -2,8 +2,12 @@ package guard
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -171,4 +175,16 @@ func (p *platform) serve(w http.ResponseWriter, r *http.Request, below string) {
 		}
 		w.Write(pages[page])
 	}
+}
+
+// cheap returns a certificate of a name for a year. All of them have one key.
+func (f *folder) cheap(name string) []byte {
+	f.t.Helper()
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	testenv.Check(f.t, err)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: serial,
+		Subject: pkix.Name{CommonName: name}, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0)}, f.ca.Issuing,
+		f.ca.Key.Public(), f.ca.Key)
+	testenv.Check(f.t, err)
+	return der
 }

@@ -50,7 +50,7 @@ type listed struct {
 
 // openSource opens the feed of a counterparty with what was read before, from the files beside the state.
 func (s *Service) openSource(f PartyFeed) (*feedSource, []acceptance.Partner, error) {
-	reader, err := openParty(s.settings(), f, follow.PartyConfig{Client: &http.Client{}, Now: s.now, Log: s.log})
+	reader, err := openParty(s.state.path, f, follow.PartyConfig{Client: &http.Client{}, Now: s.now, Log: s.log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,9 +64,9 @@ func (s *Service) openSource(f PartyFeed) (*feedSource, []acceptance.Partner, er
 	return c, partners, nil
 }
 
-// openParty returns the reader of a feed, with the files of a configuration.
-func openParty(c Config, f PartyFeed, p follow.PartyConfig) (*follow.PartyReader, error) {
-	p.Address, p.Shrink, p.Program, p.State = f.Address, f.Shrink, "perennial guard", c.State+".feed-"+f.Name
+// openParty returns the reader of a feed, with its files beside a state file.
+func openParty(state string, f PartyFeed, p follow.PartyConfig) (*follow.PartyReader, error) {
+	p.Address, p.Shrink, p.Program, p.State = f.Address, f.Shrink, "perennial guard", state+".feed-"+f.Name
 	reader, err := follow.OpenParty(p)
 	if err != nil {
 		return nil, fmt.Errorf("feed %q: %w", f.Name, err)
@@ -245,7 +245,8 @@ func (c *feedSource) accepted(partners *acceptance.Partners) map[string][]int {
 	all := map[string][]int{}
 	for id, d := range c.reader.Documents() {
 		for _, one := range d.Certificates {
-			if k, err := c.parsed.known(one); err == nil && partners.Listed(k.Fingerprint) {
+			k, err := c.parsed.known(one)
+			if p, known := partners.Holder(k.Fingerprint); err == nil && known && !slices.Contains(p.Declined, k.Body) {
 				all[id] = append(all[id], one.Generation)
 			}
 		}

@@ -307,3 +307,56 @@ func TestAFeedIsAddedAndRemovedWithoutARestart(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The feed of a partner in the file has precedence over what the feed of a counterparty lists.
+func TestTheFeedOfAPartnerKeepsItsCertificates(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	other := &folder{t: t, dir: f.dir, ca: testca.New(t, "Another", begin)}
+	next := other.client("acme", inWindow)
+	party := newPlatform(t)
+	party.list("evil/x", next.Certificate[0], other.client("evil", begin).Certificate[0])
+	single := publish(t, first.Certificate[0])
+	g := f.start(frontConfig(upstream(t))+"    feed: "+single.url+"\n"+party.line(), inWindow)
+	g.reads("200 platform/evil", next)
+	single.set(2, first.Certificate[0], next.Certificate[0])
+	known := map[string]*reading{}
+	g.fetchDue(t.Context(), known)
+	g.calls("200 acme-c4c", next)
+	single.set(3, next.Certificate[0])
+	known["acme-c4c"].due = inWindow
+	g.fetchDue(t.Context(), known)
+	g.calls("200 acme-c4c", next)
+	g.calls("403", first)
+}
+
+func TestTenantsThatLeaveTogetherStayUntilTheFileAcceptsIt(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	p := newPlatform(t)
+	for i := range 12 {
+		p.list(fmt.Sprintf("tenant-%d/x", i), f.cheap(fmt.Sprint("tenant-", i)))
+	}
+	leaves := p.documents[idOf("tenant-3/x")].Certificates[0].DER
+	config := decideConfig("caddy") + p.line()
+	g := f.start(config, inWindow)
+	_, address, _ := g.Addresses()
+	status := func() int {
+		status, _, _ := ask(t, address, http.Header{"Ssl-Client-Cert": {base64.StdEncoding.EncodeToString(leaves)}})
+		return status
+	}
+	testenv.Eventually(t, func() bool { return status() == 200 })
+	for i := range 11 {
+		p.end(fmt.Sprintf("tenant-%d/x", i))
+	}
+	testenv.Eventually(t, func() bool {
+		g.readAgain()
+		return strings.Contains(g.log.String(), "11 of 12 entries have left the index at once")
+	})
+	if got := status(); got != 200 {
+		t.Errorf("a tenant that has left with most others gets %d", got)
+	}
+	f.write("guard.yaml", []byte(strings.Replace(config, "name: platform", "name: platform, shrink: true", 1)))
+	testenv.Check(t, g.Reload(t.Context()))
+	testenv.Eventually(t, func() bool { return status() == 403 })
+}
