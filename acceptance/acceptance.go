@@ -76,7 +76,9 @@ const (
 // A Partner is an organisation that calls the receiver with client certificates.
 type Partner struct {
 	Name string
-	Rule Rule
+	// Source is set for a partner that the feed of a counterparty lists: see [NewListed].
+	Source Source
+	Rule   Rule
 	// Known are the certificates that the partner is known by, at least one.
 	Known []Known
 	// Trust are its trust anchors: the names and keys of CAs. Without them, they are the issuers of the known
@@ -97,6 +99,12 @@ type Partner struct {
 	CRLs []*Revocations
 }
 
+// A Source is where a partner comes from that the feed of a counterparty lists. It is zero for every other partner.
+type Source struct {
+	Feed   string // the receiver's name of the feed
+	Tenant string // of the sender
+}
+
 // A Held is a certificate about which a person is asked.
 type Held struct {
 	Body  Fingerprint // [Known.Body]
@@ -108,7 +116,11 @@ type Decision struct {
 	Outcome Outcome
 	// Partner is the name of the partner; empty if the certificate belongs to none.
 	Partner string
-	Code    Code
+	// Source is that of the partner, and Arrangements are those of the sender for which its feed lists the certificate,
+	// separated by a comma and a space.
+	Source       Source
+	Arrangements string
+	Code         Code
 	// Reason explains the code to a person.
 	Reason string
 	// Predecessor is the known certificate that the certificate succeeds; nil if it is another kind of certificate.

@@ -27,6 +27,8 @@ type Known struct {
 	NotBefore time.Time
 	NotAfter  time.Time
 	DER       []byte
+	// Arrangements are those for which the feed of a counterparty lists the certificate: see [Decision].
+	Arrangements string
 
 	subject, issuer string // in the form of [nameKey]
 	serial          string // the bytes of the number

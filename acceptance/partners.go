@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +14,10 @@ import (
 // Partners is an index of partners, so that a decision costs the same for one and for ten thousand. It is never changed
 // in place, and is safe for concurrent use.
 type Partners struct {
-	byName        map[string]*partner
-	byFingerprint map[Fingerprint]*partner
-	byIdentity    map[string][]*partner // by the keys of [Known.names]
-	byCA          map[string][]*partner // by the name of a trust anchor, or of the issuer of a known certificate
+	byName        layered[string, *partner]
+	byFingerprint layered[Fingerprint, *partner]
+	byIdentity    layered[string, []*partner] // by the keys of [Known.names]
+	byCA          layered[string, []*partner] // by the name of a trust anchor, or of the issuer of a known certificate
 }
 
 // A partner is a [Partner] in an index.
@@ -40,7 +39,8 @@ const (
 
 // New returns an index. The error names the partner that is not valid.
 func New(all []Partner) (*Partners, error) {
-	ps := &Partners{map[string]*partner{}, map[Fingerprint]*partner{}, map[string][]*partner{}, map[string][]*partner{}}
+	ps := &Partners{newLayered[string, *partner](), newLayered[Fingerprint, *partner](),
+		newLayered[string, []*partner](), newLayered[string, []*partner]()}
 	var problems []error
 	for _, p := range all {
 		if err := ps.add(p); err != nil {
@@ -57,7 +57,7 @@ func (ps *Partners) add(p Partner) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	if ps.byName[p.Name] != nil {
+	if ps.byName.get(p.Name) != nil {
 		return errors.New("two partners have this name")
 	}
 	for _, crl := range p.CRLs {
@@ -102,7 +102,7 @@ func (p Partner) check() error {
 // compare refuses a partner that cannot be told from another one.
 func (ps *Partners) compare(p Partner) error {
 	for _, k := range p.Known {
-		if other := ps.byFingerprint[k.Fingerprint]; other != nil && other.Name != p.Name {
+		if other := ps.byFingerprint.get(k.Fingerprint); other != nil && other.Name != p.Name {
 			return fmt.Errorf("partner %q is known by the same certificate (SHA-256 %s)", other.Name, k.Fingerprint)
 		}
 		for _, other := range ps.alike(k) {
@@ -133,17 +133,17 @@ func shareAnchor(p, o Partner) bool {
 
 // insert adds a partner to the index. put adds it to a list.
 func (ps *Partners) insert(p *partner, put func(all []*partner, p *partner) []*partner) {
-	ps.byName[p.Name] = p
+	ps.byName.set(p.Name, p)
 	for _, k := range p.Known {
-		ps.byFingerprint[k.Fingerprint] = p
+		ps.byFingerprint.set(k.Fingerprint, p)
 		for _, key := range k.ownKeys() {
-			ps.byIdentity[key] = put(ps.byIdentity[key], p)
+			ps.byIdentity.set(key, put(ps.byIdentity.get(key), p))
 		}
-		ps.byCA[k.issuer] = put(ps.byCA[k.issuer], p)
+		ps.byCA.set(k.issuer, put(ps.byCA.get(k.issuer), p))
 	}
 	for _, ca := range slices.Concat(p.Trust, p.CAs) {
 		name := nameKey(ca.RawSubject)
-		ps.byCA[name] = put(ps.byCA[name], p)
+		ps.byCA.set(name, put(ps.byCA.get(name), p))
 	}
 }
 
@@ -157,7 +157,7 @@ func with(all []*partner, p *partner) []*partner {
 func (ps *Partners) alike(k Known) (all []*partner) {
 	found := map[*partner]bool{}
 	for _, key := range k.keys() {
-		for _, p := range ps.byIdentity[key] {
+		for _, p := range ps.byIdentity.get(key) {
 			if !found[p] {
 				found[p] = true
 				all = append(all, p)
@@ -169,19 +169,19 @@ func (ps *Partners) alike(k Known) (all []*partner) {
 
 // Partner returns a partner by its name.
 func (ps *Partners) Partner(name string) (p Partner, ok bool) {
-	if found := ps.byName[name]; found != nil {
+	if found := ps.byName.get(name); found != nil {
 		return found.Partner, true
 	}
 	return p, false
 }
 
 // Names returns the names of the partners, sorted.
-func (ps *Partners) Names() []string { return slices.Sorted(maps.Keys(ps.byName)) }
+func (ps *Partners) Names() []string { return slices.Sorted(slices.Values(ps.byName.keys())) }
 
 // WithKnown returns the partners with one more known certificate of one of them. It is no longer held.
 func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
-		if other := ps.byFingerprint[k.Fingerprint]; other != nil && other.Name == name {
+		if other := ps.byFingerprint.get(k.Fingerprint); other != nil && other.Name == name {
 			return errors.New("the certificate is known already")
 		}
 		p.Known = append(slices.Clone(p.Known), k)
@@ -203,14 +203,14 @@ func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 
 // Knows reports whether a certificate is known as one of a partner, or was refused by a person.
 func (ps *Partners) Knows(name string, k Known) bool {
-	p := ps.byName[name]
+	p := ps.byName.get(name)
 	return p != nil && (slices.Contains(p.Declined, k.Body) ||
 		slices.ContainsFunc(p.Known, func(o Known) bool { return o.Body == k.Body }))
 }
 
 // MayHold reports whether [Partners.WithHeld] would change anything.
 func (ps *Partners) MayHold(name string, k Known) bool {
-	p := ps.byName[name]
+	p := ps.byName.get(name)
 	return p != nil && len(p.Held) < MostHeld && !p.holds(k.Body)
 }
 
@@ -219,7 +219,7 @@ func (p Partner) holds(body Fingerprint) bool {
 }
 
 func (ps *Partners) change(name string, change func(*Partner) error) (*Partners, error) {
-	before := ps.byName[name]
+	before := ps.byName.get(name)
 	if before == nil {
 		return nil, fmt.Errorf("there is no partner %q", name)
 	}
@@ -230,8 +230,7 @@ func (ps *Partners) change(name string, change func(*Partner) error) (*Partners,
 	if err := ps.compare(after.Partner); err != nil {
 		return nil, fmt.Errorf("partner %q: %w", name, err)
 	}
-	changed := &Partners{maps.Clone(ps.byName), maps.Clone(ps.byFingerprint), maps.Clone(ps.byIdentity),
-		maps.Clone(ps.byCA)}
+	changed := &Partners{ps.byName.copied(), ps.byFingerprint.copied(), ps.byIdentity.copied(), ps.byCA.copied()}
 	changed.insert(&after, with)
 	return changed, nil
 }
@@ -249,7 +248,7 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 		}
 	}
 	c := NewKnown(chain[0])
-	if p := ps.byFingerprint[c.Fingerprint]; p != nil {
+	if p := ps.byFingerprint.get(c.Fingerprint); p != nil {
 		return p.decideKnown(c, chain, now)
 	}
 	var best Decision
@@ -300,13 +299,13 @@ func (ps *Partners) decideStranger(c Known, chain []*x509.Certificate, now time.
 	}
 	tried := 0
 	for _, ca := range chain {
-		for _, p := range ps.byCA[nameKey(ca.RawIssuer)] {
+		for _, p := range ps.byCA.get(nameKey(ca.RawIssuer)) {
 			if tried++; tried > mostExplained {
 				break
 			}
 			if p.verify(chain, now).result == trusted {
 				d := refused(OtherSubject, "no partner has its subject or its alternative names, although its CA is known")
-				if len(ps.byCA[nameKey(ca.RawIssuer)]) == 1 {
+				if len(ps.byCA.get(nameKey(ca.RawIssuer))) == 1 {
 					d.Partner = p.Name
 				}
 				return d

@@ -70,7 +70,16 @@ var accepted = map[Rule]Code{Successor: IsSuccessor, Authority: FromAuthority}
 
 // decideKnown decides about a known certificate.
 func (p *partner) decideKnown(k Known, chain []*x509.Certificate, now time.Time) Decision {
-	return p.judge(candidate{Known: k, chain: p.revocation(chain)}, forKnown, Pinned, now)
+	d := p.judge(candidate{Known: k, chain: p.revocation(chain)}, forKnown, Pinned, now)
+	if p.Source == (Source{}) {
+		return d
+	}
+	for _, listed := range p.Known {
+		if listed.Fingerprint == k.Fingerprint {
+			d.Arrangements = listed.Arrangements
+		}
+	}
+	return d
 }
 
 // decideNew decides about a certificate that is not known and has the partner's names.
@@ -84,7 +93,7 @@ func (p *partner) decideNew(k Known, chain []*x509.Certificate, now time.Time) D
 
 // judge returns the first ground that holds against a certificate, or accepts it with a code.
 func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.Time) Decision {
-	d := Decision{Outcome: Accept, Partner: p.Name, Code: otherwise, Reason: reasons[otherwise]}
+	d := Decision{Outcome: Accept, Partner: p.Name, Source: p.Source, Code: otherwise, Reason: reasons[otherwise]}
 	for _, g := range grounds {
 		reason := g.holds(p, c, now)
 		if reason == "" {
@@ -233,7 +242,10 @@ func isDeclined(p *partner, c candidate, _ time.Time) string {
 	return ""
 }
 
-func isNotListed(*partner, candidate, time.Time) string {
+func isNotListed(p *partner, _ candidate, _ time.Time) string {
+	if p.Source.Feed != "" {
+		return "it is not listed in the feed " + p.Source.Feed
+	}
 	return "it is not listed, and the partner's rule is " + string(Pin)
 }
 

@@ -21,6 +21,9 @@ type Guard struct {
 // GuardCertificate is a certificate of a partner that the guard knows.
 type GuardCertificate struct {
 	Partner        string    `json:"partner"`
+	Feed           string    `json:"feed,omitempty" doc:"The feed of a counterparty that lists the certificate, by its name in the file of the guard."`
+	Tenant         string    `json:"tenant,omitempty" doc:"The sender's tenant, if a feed lists the certificate."`
+	Arrangements   string    `json:"arrangements,omitempty" doc:"The arrangements for which the feed lists it, separated by commas."`
 	Fingerprint    string    `json:"fingerprint_sha256"`
 	Serial         string    `json:"serial"`
 	Subject        string    `json:"subject"`

@@ -15,9 +15,12 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 )
 
-// The headers of accepted calls. Those that callers send are removed.
+// The headers of accepted calls. Those that callers send are removed. The tenant and its arrangements are those of a
+// partner that the feed of a counterparty lists, and absent for every other one.
 const (
 	PartnerHeader     = "Perennial-Partner"
+	TenantHeader      = "Perennial-Tenant"
+	ArrangementHeader = "Perennial-Arrangement"
 	certificateHeader = "Client-Cert"       // RFC 9440, section 2.2
 	chainHeader       = "Client-Cert-Chain" // RFC 9440, section 2.3
 )
@@ -43,7 +46,8 @@ func Handler(partners []acceptance.Partner, next http.Handler) (http.Handler, er
 // code of the decision. The server must ask for certificates: see [TLS].
 func (g *Guard) Handler(next http.Handler) http.Handler { return g.For(nil, next) }
 
-// For is [Guard.Handler] for some of the partners. Without names, it is for all of them.
+// For is [Guard.Handler] for some of the partners. Without names, it is for all of them. The name of a feed stands for
+// all partners that it lists.
 func (g *Guard) For(names []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		removeForged(r)
@@ -62,6 +66,10 @@ func (g *Guard) For(names []string, next http.Handler) http.Handler {
 			return
 		}
 		r.Header[PartnerHeader] = []string{call.Decision.Partner}
+		if tenant := call.Decision.Source.Tenant; tenant != "" {
+			r.Header[TenantHeader] = []string{tenant}
+			r.Header[ArrangementHeader] = []string{call.Decision.Arrangements}
+		}
 		r.Header[certificateHeader] = []string{v.certificate}
 		if v.chain != "" {
 			r.Header[chainHeader] = []string{v.chain}
@@ -76,10 +84,11 @@ const OtherHost acceptance.Code = "other-host"
 
 // Restrict returns a decision for a host that only some partners may call. Without names, all may.
 func Restrict(d acceptance.Decision, names []string) acceptance.Decision {
-	if d.Outcome == acceptance.Refuse || len(names) == 0 || slices.Contains(names, d.Partner) {
+	if d.Outcome == acceptance.Refuse || len(names) == 0 || slices.Contains(names, d.Partner) ||
+		d.Source.Feed != "" && slices.Contains(names, d.Source.Feed) {
 		return d
 	}
-	return acceptance.Decision{Outcome: acceptance.Refuse, Partner: d.Partner, Code: OtherHost,
+	return acceptance.Decision{Outcome: acceptance.Refuse, Partner: d.Partner, Source: d.Source, Code: OtherHost,
 		Reason: "the partner may not call this host"}
 }
 

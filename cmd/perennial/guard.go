@@ -218,6 +218,9 @@ type statusJSON struct {
 	Standing      guard.Standing `json:"standing"`
 	NotAfter      time.Time      `json:"not_after"`
 	By            string         `json:"by"`
+	Feed          string         `json:"feed,omitempty"`
+	Tenant        string         `json:"tenant,omitempty"`
+	Arrangements  string         `json:"arrangements,omitempty"`
 	Reason        string         `json:"reason,omitempty"`
 	ExpectedFrom  *time.Time     `json:"successor_from,omitempty"`
 	ExpectedUntil *time.Time     `json:"successor_until,omitempty"`
@@ -228,11 +231,7 @@ func (c guardStatusCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	seen, err := guard.ReadSightings(context.Background(), config.State)
-	if err != nil {
-		return err
-	}
-	all, err := guard.StatusOf(config, seen, e.now())
+	all, err := guard.ReadStatus(context.Background(), config, e.now())
 	if err != nil {
 		return err
 	}
@@ -245,7 +244,11 @@ func (c guardStatusCmd) Run(e env) error {
 				Standing: v.Standing,
 				NotAfter: v.NotAfter.UTC(),
 				By:       v.By,
+				Feed:     v.Source.Feed,
+				Tenant:   v.Source.Tenant,
 				Reason:   v.Reason,
+
+				Arrangements: v.Arrangements,
 			}
 			if !v.ExpectedFrom.IsZero() {
 				line.ExpectedFrom, line.ExpectedUntil = &v.ExpectedFrom, &v.ExpectedUntil
@@ -263,6 +266,8 @@ func (c guardStatusCmd) Run(e env) error {
 		case v.Standing == guard.Held:
 			held++
 			next = "decide: " + v.Reason
+		case v.Source.Feed != "":
+			next = "feed " + v.Source.Feed + ", for " + v.Arrangements
 		case !v.ExpectedFrom.IsZero():
 			next = "successor from " + v.ExpectedFrom.UTC().Format(time.DateOnly)
 		}
@@ -300,16 +305,11 @@ func (d guardDecision) decide(e env, standing guard.Standing) error {
 	if err != nil {
 		return err
 	}
-	state, err := guard.OpenState(context.Background(), config.State)
-	if err != nil {
-		return err
-	}
-	defer state.Close()
 	by := "a person"
 	if u, err := user.Current(); err == nil {
 		by = u.Username
 	}
-	v, err := state.Decide(context.Background(), d.Partner, d.SHA256, by, standing, e.now())
+	v, err := guard.StoreDecision(context.Background(), config, d.Partner, d.SHA256, by, standing, e.now())
 	if err != nil {
 		return err
 	}

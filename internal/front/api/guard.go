@@ -77,7 +77,7 @@ func (s *server) getGuard(ctx context.Context, _ *struct{}) (*Entity[client.Guar
 
 func (s *server) listGuarded(ctx context.Context, in *struct {
 	Paged
-	Partner  string `query:"partner" maxLength:"63" doc:"Only those of this partner."`
+	Partner  string `query:"partner" maxLength:"100" doc:"Only those of this partner."`
 	Standing string `query:"standing" enum:"accepted,held,declined" doc:"Only those with this standing."`
 }) (*List[client.GuardCertificate], error) {
 	all, err := s.guardCertificates(ctx)
@@ -89,7 +89,8 @@ func (s *server) listGuarded(ctx context.Context, in *struct {
 }
 
 func viewGuarded(v guard.Status) client.GuardCertificate {
-	out := client.GuardCertificate{Partner: v.Partner, Fingerprint: v.Fingerprint.String(), NotAfter: v.NotAfter,
+	out := client.GuardCertificate{Partner: v.Partner, Feed: v.Source.Feed, Tenant: v.Source.Tenant,
+		Arrangements: v.Arrangements, Fingerprint: v.Fingerprint.String(), NotAfter: v.NotAfter,
 		Standing: string(v.Standing), Code: string(v.Code), Reason: v.Reason, By: v.By, SeenAt: v.SeenAt,
 		SuccessorFrom: v.ExpectedFrom, SuccessorUntil: v.ExpectedUntil}
 	if parsed, err := certfile.ParseCertificate(v.DER); err == nil {

@@ -4,6 +4,7 @@ package web
 var germanGuard = []translation{
 	{"Accept", "Annehmen"},
 	{"Accepted certificates", "Angenommene Zertifikate"},
+	{"Arrangements: %s", "Vereinbarungen: %s"},
 	{
 		"Ask %s over a channel that you know, and compare the SHA-256. Then decide.",
 		"Fragen Sie %s auf einem Weg, den Sie kennen, und vergleichen Sie den SHA-256. Entscheiden Sie dann.",
@@ -66,6 +67,7 @@ var germanGuard = []translation{
 	{"%s to %s", "%s bis %s"},
 	{"configuration", "Konfiguration"},
 	{"feed", "Feed"},
+	{"feed %s", "Feed %s"},
 	{"from %s", "ab %s"},
 	{"rule", "Regel"},
 }

@@ -56,6 +56,9 @@ func (v *view) standing(g client.GuardCertificate) stateOf {
 
 // decidedBy names what has decided about a partner's certificate.
 func (v *view) decidedBy(g client.GuardCertificate) string {
+	if g.By == "feed" && g.Feed != "" {
+		return v.T("feed %s", g.Feed)
+	}
 	switch g.By {
 	case "configuration":
 		return v.T("configuration")

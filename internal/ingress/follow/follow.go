@@ -32,15 +32,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/feed"
 )
 
-// The pauses between two rounds.
-const (
-	defaultPause = time.Hour
-	minPause     = time.Minute
-	maxPause     = 24 * time.Hour
-	firstRetry   = 30 * time.Second // after a failure; doubled up to the usual pause
-	jitter       = 0.1              // of a pause, so that followers do not call at the same instant
-)
-
 // commandTime limits each command. The check and the reload together stay below the 90 s that systemd waits for a
 // service to stop.
 const commandTime = 40 * time.Second
@@ -90,6 +81,8 @@ type Follower struct {
 	now     func() time.Time
 	log     *slog.Logger
 	files   files
+	reports string // names the program in reports; "" for perennial follow with its formats
+	held    bool   // reports that there are earlier documents, although the state has none
 }
 
 // New returns a follower. It reads and writes nothing.
@@ -186,7 +179,7 @@ func (f *Follower) Follow(ctx context.Context) error {
 		} else {
 			failures = 0
 		}
-		timer := time.NewTimer(pause(cmp.Or(f.every, hint), failures, rand.Float64()))
+		timer := time.NewTimer(Pause(cmp.Or(f.every, hint), failures, rand.Float64()))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -194,18 +187,6 @@ func (f *Follower) Follow(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
-}
-
-// pause returns the time until the next round: the wanted period, or less after failures. random is from 0 to 1.
-func pause(wanted time.Duration, failures int, random float64) time.Duration {
-	if wanted <= 0 {
-		wanted = defaultPause
-	}
-	p := min(max(wanted, minPause), maxPause)
-	if failures > 0 {
-		p = min(p, firstRetry<<min(failures-1, 12))
-	}
-	return p + time.Duration((2*random-1)*jitter*float64(p))
 }
 
 // round brings the outputs up to date. hint is the period that the feed suggests; 0 if it is not known.
@@ -222,7 +203,7 @@ func (f *Follower) round(ctx context.Context) (hint time.Duration, err error) {
 	if !known {
 		return 0, away
 	}
-	hint = time.Duration(min(refreshHint, int(maxPause/time.Second))) * time.Second
+	hint = Hinted(refreshHint)
 	if now := f.now(); now.After(validUntil) {
 		f.log.Warn("the feed's document is stale: check the sender, or what caches the feed", "host", f.address.host(),
 			"valid_until", validUntil.UTC())

@@ -641,7 +641,7 @@ func TestPausesAreBounded(t *testing.T) {
 		want     time.Duration
 	}{{0, 0, time.Hour}, {time.Second, 0, time.Minute}, {-1, 0, time.Hour}, {1000 * time.Hour, 0, 24 * time.Hour},
 		{time.Hour, 1, 30 * time.Second}, {time.Hour, 3, 2 * time.Minute}, {time.Hour, 1000, time.Hour}} {
-		if got := pause(c.wanted, c.failures, 0.5); got != c.want {
+		if got := Pause(c.wanted, c.failures, 0.5); got != c.want {
 			t.Errorf("%v after %d failures: %v, want %v", c.wanted, c.failures, got, c.want)
 		}
 	}

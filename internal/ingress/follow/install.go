@@ -72,7 +72,7 @@ func (f *Follower) changed(rendered [][]byte) bool {
 // filled reports whether there is something already that rendered certificates would replace. It assumes so for
 // ConfigMaps, which are not read.
 func (f *Follower) filled() bool {
-	return slices.ContainsFunc(f.outputs, func(o Output) bool {
+	return f.held || slices.ContainsFunc(f.outputs, func(o Output) bool {
 		info, err := os.Stat(o.Target.Path)
 		return o.Target.ConfigMap != "" || err == nil && info.Size() > 0
 	})
@@ -227,7 +227,7 @@ func (f *Follower) reportEntries(ctx context.Context, s *state, of map[string][]
 	if len(changed) == 0 {
 		return
 	}
-	pace := &pacer{wait: f.wait}
+	pace := f.paced(0)
 	for part := range slices.Chunk(changed, feed.MaxReports) {
 		err := pace.next(ctx)
 		if err == nil {
@@ -257,6 +257,9 @@ func generations(v View) (all []int) {
 
 // program names this program and its formats in a report.
 func (f *Follower) program() string {
+	if f.reports != "" {
+		return f.reports
+	}
 	var names []string
 	for _, o := range f.outputs {
 		names = append(names, o.Format.name)

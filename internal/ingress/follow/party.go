@@ -15,12 +15,6 @@ import (
 )
 
 const (
-	// freely is the number of requests of a round that follow each other at once. Further ones have a pause between them,
-	// so that a round stays below 120 requests a minute, which Perennial answers for one network.
-	freely = 60
-	gap    = 600 * time.Millisecond
-	// mostWait limits the pause that an answer asks for.
-	mostWait = 2 * time.Minute
 	// indexTries limits the attempts to read an index that changes while it is read.
 	indexTries = 3
 	// If more than fewGone entries, and more than half of them, leave the index at once, they are kept. An operator at
@@ -37,36 +31,10 @@ var errOther = errors.New("a document is not the one that the index names")
 // errNotThere is returned for a resource that the sender does not have.
 var errNotThere = errors.New("status 404")
 
-// A pacer keeps the requests of a round below a rate.
-type pacer struct {
-	sent int
-	wait func(ctx context.Context, d time.Duration) error
-}
-
-// next returns when the next request may be sent.
-func (p *pacer) next(ctx context.Context) error {
-	if p.sent++; p.sent <= freely {
-		return ctx.Err()
-	}
-	return p.wait(ctx, gap)
-}
-
-// sleep waits for a time, or until ctx is done.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 // refreshIndex replaces the entries of a state by those of a signed index. Entries whose documents cannot be read keep
 // the last good ones, and s.missing states that.
 func (f *Follower) refreshIndex(ctx context.Context, s *state, got fetched) error {
-	pace := &pacer{sent: 1, wait: f.wait}
+	pace := f.paced(1)
 	have := s.entries
 	for try := 1; ; try++ {
 		index, err := feed.VerifyIndex(got.signed, f.address.secret, f.address.thumbprint)

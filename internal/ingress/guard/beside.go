@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 )
@@ -36,7 +37,7 @@ var forms = map[string]form{
 	"rfc9440": {header: "Client-Cert", read: byteSequence, above: "Client-Cert-Chain"},
 }
 
-// endpoint returns the decision endpoint for a proxy: 200 with the partner's name, or 403.
+// endpoint returns the decision endpoint for a proxy: 200 with the partner's headers, or 403.
 func (s *Service) endpoint(d Decide) (http.Handler, error) {
 	f, known := forms[d.From]
 	if !known && d.From != envoyGRPC {
@@ -66,8 +67,20 @@ func (s *Service) endpoint(d Decide) (http.Handler, error) {
 			http.Error(w, "The client certificate is not accepted: "+string(call.Decision.Code), http.StatusForbidden)
 			return
 		}
-		w.Header().Set(core.PartnerHeader, call.Decision.Partner)
+		identify(w.Header(), call.Decision)
 	}), nil
+}
+
+// without is the value of a header that a partner does not have. It replaces one that a caller has sent.
+var without = []string{""}
+
+// identify adds the headers that name the partner of an accepted call.
+func identify(h http.Header, d acceptance.Decision) {
+	h[core.PartnerHeader] = []string{d.Partner}
+	h[core.TenantHeader], h[core.ArrangementHeader] = without, without
+	if d.Source.Tenant != "" {
+		h[core.TenantHeader], h[core.ArrangementHeader] = []string{d.Source.Tenant}, []string{d.Arrangements}
+	}
 }
 
 // decide decides about a call that a proxy asks about. err is the reason why its certificate cannot be read.

@@ -47,6 +47,7 @@ type document struct {
 	State       string            `yaml:"state"`
 	Mail        Mail              `yaml:"mail"`
 	Partners    []documentPartner `yaml:"partners"`
+	Feeds       []documentFeed    `yaml:"feeds"`
 }
 
 // A Server is the guard's own certificate: the files of the certificate and the key (PEM), or a CA to get it from.
@@ -130,6 +131,7 @@ type Config struct {
 	Mail     Mail
 	Partners []acceptance.Partner
 	Feeds    map[string]string // addresses of feeds by the names of partners
+	Parties  []PartyFeed
 	Watch    map[string]string // tenants of the service whose key users watch a partner, by its name
 
 	files map[string]stamp // that were read
@@ -198,8 +200,8 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	if _, err := yamlfile.Read(path, &d); err != nil {
 		return c, err
 	}
-	if len(d.Partners) == 0 {
-		return c, fmt.Errorf("%s: there are no partners: list at least one", path)
+	if len(d.Partners)+len(d.Feeds) == 0 {
+		return c, fmt.Errorf("%s: there are no partners: list at least one, or a feed", path)
 	}
 	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*acceptance.Revocations{},
 		map[string]stamp{path: before}}
@@ -222,6 +224,11 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 		}
 		if dp.Watch != "" {
 			c.Watch[p.Name] = dp.Watch
+		}
+	}
+	for _, df := range d.Feeds {
+		if err := c.addParty(PartyFeed(df)); err != nil {
+			problems = append(problems, fmt.Errorf("%s: feed %q: %w", path, df.Name, err))
 		}
 	}
 	for _, err := range []error{r.hosts(d, &c), c.Mail.check(), checkListen("listen", d.Listen),
@@ -311,7 +318,9 @@ func (h Host) check(c *Config, named bool) error {
 		return errors.New("server: the guard needs a certificate of its own: set cert and key, or acme")
 	}
 	for _, name := range h.Partners {
-		if !slices.ContainsFunc(c.Partners, func(p acceptance.Partner) bool { return p.Name == name }) {
+		feed, _, _ := strings.Cut(name, "/")
+		if !slices.ContainsFunc(c.Partners, func(p acceptance.Partner) bool { return p.Name == name }) &&
+			!slices.ContainsFunc(c.Parties, func(f PartyFeed) bool { return f.Name == feed }) {
 			return fmt.Errorf("there is no partner %q", name)
 		}
 	}

@@ -4,27 +4,46 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/ingress/follow"
 )
 
-// Remembered returns the partners of a configuration with what its guard has seen, without changing anything.
+// Remembered returns the partners of a configuration and of its feeds with what its guard has seen, without changing
+// anything.
 func Remembered(ctx context.Context, c Config) (*acceptance.Partners, error) {
 	seen, err := ReadSightings(ctx, c.State)
 	if err != nil {
 		return nil, err
 	}
-	partners, err := withSightings(c.Partners, seen)
+	listed, err := readListed(c)
 	if err != nil {
 		return nil, err
 	}
-	index, err := acceptance.New(partners)
+	index, _, err := newPartners(c.Partners, listed, seen)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path, err)
 	}
 	return index, nil
+}
+
+// readListed returns the partners that the feeds of a configuration list, as its guard has read them last.
+func readListed(c Config) (all []acceptance.Partner, err error) {
+	for _, f := range c.Parties {
+		// Nothing is fetched, and a warning about a damaged file is that of the guard.
+		reader, err := openParty(c.State, f, follow.PartyConfig{Client: &http.Client{}, Log: slog.New(slog.DiscardHandler),
+			Now: func() time.Time { return time.Time{} }})
+		if err != nil {
+			return nil, err
+		}
+		partners, _, _ := parsing{}.tenants(f.Name, reader.Documents())
+		all = append(all, partners...)
+	}
+	return all, nil
 }
 
 // Explain returns the decisions about the certificates of a file at an instant: one, or several for a file with the

@@ -30,7 +30,7 @@ const (
 	checkStatus, deniedResponse, okResponse = 1, 2, 3 // of CheckResponse
 	statusCode                              = 1       // of google.rpc.Status and HttpStatus
 	deniedStatus, deniedBody                = 1, 3    // of DeniedHttpResponse
-	okHeaders                               = 2       // of OkHttpResponse
+	okHeaders, okRemoved                    = 2, 5    // of OkHttpResponse
 	optionHeader, optionAction              = 1, 3    // of HeaderValueOption
 	headerKey, headerValue                  = 1, 2    // of HeaderValue
 
@@ -116,7 +116,8 @@ func field(message []byte, number protowire.Number) (value []byte) {
 	return value
 }
 
-// checkAnswer returns a CheckResponse: the partner as a header for the application, or 403.
+// checkAnswer returns a CheckResponse: the headers for the application, or 403. Those that a partner does not have are
+// removed, because a caller may have sent them.
 func checkAnswer(c core.Call) []byte {
 	if !c.Accepted {
 		status := appendVarint(nil, statusCode, http.StatusForbidden)
@@ -126,11 +127,18 @@ func checkAnswer(c core.Call) []byte {
 		answer := appendBytes(nil, checkStatus, appendVarint(nil, statusCode, permissionDenied))
 		return appendBytes(answer, deniedResponse, denied)
 	}
-	header := appendBytes(nil, headerKey, []byte(core.PartnerHeader))
-	header = appendBytes(header, headerValue, []byte(c.Decision.Partner))
-	option := appendVarint(appendBytes(nil, optionHeader, header), optionAction, overwrite)
-	answer := appendBytes(nil, checkStatus, nil)
-	return appendBytes(answer, okResponse, appendBytes(nil, okHeaders, option))
+	var headers []byte
+	for _, h := range [...]struct{ name, value string }{{core.PartnerHeader, c.Decision.Partner},
+		{core.TenantHeader, c.Decision.Source.Tenant}, {core.ArrangementHeader, c.Decision.Arrangements}} {
+		if h.value == "" {
+			headers = appendBytes(headers, okRemoved, []byte(h.name))
+			continue
+		}
+		header := appendBytes(appendBytes(nil, headerKey, []byte(h.name)), headerValue, []byte(h.value))
+		headers = appendBytes(headers, okHeaders, appendVarint(appendBytes(nil, optionHeader, header), optionAction,
+			overwrite))
+	}
+	return appendBytes(appendBytes(nil, checkStatus, nil), okResponse, headers)
 }
 
 func appendBytes(b []byte, n protowire.Number, value []byte) []byte {

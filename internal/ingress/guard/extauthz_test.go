@@ -3,6 +3,7 @@ package guard
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,8 @@ func TestEnvoyAsksTheGuardOverGRPC(t *testing.T) {
 			headers[0].GetHeader().
 				GetKey() !=
 				"Perennial-Partner" || headers[0].GetHeader().GetValue() != "acme-c4c" ||
-			headers[0].GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+			headers[0].GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD ||
+			!slices.Equal(answer.GetOkResponse().GetHeadersToRemove(), []string{"Perennial-Tenant", "Perennial-Arrangement"}) {
 			t.Errorf("%s: %v", name, answer)
 		}
 	}

@@ -12,14 +12,23 @@ import (
 	"github.com/perennial-pki/perennial/internal/ingress/follow"
 )
 
-// The pauses between two fetches of a feed.
-const (
-	feedsEvery   = time.Minute // between two looks at which feeds are due
-	minFeedPause = time.Minute
-	maxFeedPause = 24 * time.Hour
-	feedRetry    = time.Minute // after a failure; doubled up to an hour
-	maxFeedRetry = time.Hour
-)
+// feedsEvery is the time between two looks at which feeds are due.
+const feedsEvery = time.Minute
+
+// A schedule is the time of the next fetch of a feed. Its zero value is due.
+type schedule struct {
+	due      time.Time
+	failures int // since the last success
+}
+
+// after sets the time of the next fetch after one with a result. hint is the period that the sender suggests.
+func (s *schedule) after(now time.Time, hint time.Duration, err error) {
+	s.failures++
+	if err == nil {
+		s.failures = 0
+	}
+	s.due = now.Add(follow.Pause(hint, s.failures, rand.Float64()))
+}
 
 // mostFetches limits the feeds that are fetched at the same time.
 const mostFetches = 4
@@ -29,9 +38,9 @@ type reading struct {
 	reader  *follow.Reader
 	address string
 	etag    string
-	due     time.Time
-	retry   time.Duration
-	warned  time.Time // the ValidUntil of a document that is out of date
+	hint    time.Duration // the period that the sender suggests
+	schedule
+	warned time.Time // the ValidUntil of a document that is out of date
 }
 
 // readFeeds fetches the feeds of partners when they are due, until the context ends.
@@ -84,50 +93,51 @@ func (s *Service) fetchDue(ctx context.Context, known map[string]*reading) {
 
 // fetch fetches a feed. What was known stays known if that fails.
 func (s *Service) fetch(ctx context.Context, partner string, r *reading) {
-	pause, err := s.readFeed(ctx, partner, r)
+	err := s.readFeed(ctx, partner, r)
 	s.metrics.failed("feed", err)
 	if err != nil {
-		r.retry = min(max(2*r.retry, feedRetry), maxFeedRetry)
-		pause = r.retry
 		s.warn("feed of "+partner, "cannot follow a feed: what is known stays accepted, and another attempt follows",
 			"partner", partner, "error", err)
-	} else {
-		r.retry = 0
 	}
-	r.due = s.now().Add(pause + rand.N(pause/10))
+	r.after(s.now(), r.hint, err)
 }
 
-// readFeed fetches a feed and accepts its certificates. It returns the pause until the next fetch.
-func (s *Service) readFeed(ctx context.Context, partner string, r *reading) (pause time.Duration, err error) {
-	const usual = time.Hour
+// readFeed fetches a feed and accepts its certificates.
+func (s *Service) readFeed(ctx context.Context, partner string, r *reading) error {
 	d, etag, changed, err := r.reader.Read(ctx, r.etag)
 	if err != nil || !changed {
-		return usual, err
+		return err
 	}
 	last, err := s.state.sequence(ctx, partner)
 	if err != nil {
-		return usual, err
+		return err
 	}
 	if d.Sequence < last {
-		return usual, follow.OlderError(d.Sequence, last)
+		return follow.OlderError(d.Sequence, last)
 	}
-	if now := s.now(); now.After(d.ValidUntil) && !r.warned.Equal(d.ValidUntil) {
-		r.warned = d.ValidUntil
-		s.log.Warn("a feed is out of date: its sender has not signed it again", "partner", partner, "valid_until",
-			d.ValidUntil)
-	}
+	s.warnStale("partner", partner, d.ValidUntil, &r.warned)
 	generations, err := s.acceptFeed(ctx, partner, d)
 	if err != nil {
-		return usual, err
+		return err
 	}
 	if err := s.state.fetched(ctx, partner, d.Sequence, s.now()); err != nil {
-		return usual, err
+		return err
 	}
-	r.etag = etag
+	r.etag, r.hint = etag, follow.Hinted(d.RefreshHint)
 	if err := r.reader.Report(ctx, d.Sequence, generations, "perennial guard"); err != nil {
 		s.warn("report to "+partner, "cannot report to a feed what is accepted", "partner", partner, "error", err)
 	}
-	return min(max(time.Duration(d.RefreshHint)*time.Second, minFeedPause), maxFeedPause), nil
+	return nil
+}
+
+// warnStale warns once about a feed whose validity has ended. kind and name identify it. warned is the end of the
+// validity about which a warning was logged last.
+func (s *Service) warnStale(kind, name string, validUntil time.Time, warned *time.Time) {
+	if validUntil.IsZero() || !s.now().After(validUntil) || warned.Equal(validUntil) {
+		return
+	}
+	*warned = validUntil
+	s.log.Warn("a feed is out of date: its sender has not signed it again", kind, name, "valid_until", validUntil)
 }
 
 // acceptFeed makes the certificates of a document known, and ends those that have left the feed, such as revoked ones.
@@ -135,6 +145,7 @@ func (s *Service) readFeed(ctx context.Context, partner string, r *reading) (pau
 func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Document) (generations []int, err error) {
 	var was []byte
 	var listed []Sighting
+	taken := false // whether the feed of a counterparty lists one of them, too: this feed has precedence
 	for _, c := range d.Certificates {
 		parsed, err := c.Parsed()
 		if err != nil {
@@ -147,6 +158,10 @@ func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Documen
 		err = s.guard.Change(func(all *acceptance.Partners) (*acceptance.Partners, error) {
 			isNew = !all.Knows(partner, k)
 			if !isNew {
+				return all, nil
+			}
+			if holder, known := all.Holder(k.Fingerprint); known && holder.Source.Feed != "" {
+				taken = true
 				return all, nil
 			}
 			return all.WithKnown(partner, k)
@@ -163,7 +178,7 @@ func (s *Service) acceptFeed(ctx context.Context, partner string, d feed.Documen
 	}
 	s.store(ctx)
 	changed, err := s.state.follow(ctx, partner, listed)
-	if err == nil && changed {
+	if err == nil && (changed || taken) {
 		s.reloading.Lock()
 		defer s.reloading.Unlock()
 		err = s.apply(ctx, s.settings())

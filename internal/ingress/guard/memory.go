@@ -12,8 +12,8 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 )
 
-// remembered returns the partners of a configuration with what the state knows about them.
-func (s *Service) remembered(ctx context.Context, c Config) ([]acceptance.Partner, error) {
+// remembered returns what the guard has seen, whether or not it is stored yet.
+func (s *Service) remembered(ctx context.Context) ([]Sighting, error) {
 	s.mu.Lock()
 	waiting := slices.Clone(s.waiting) // before the state, into which they move meanwhile
 	s.mu.Unlock()
@@ -21,7 +21,20 @@ func (s *Service) remembered(ctx context.Context, c Config) ([]acceptance.Partne
 	if err != nil {
 		return nil, err
 	}
-	return withSightings(c.Partners, append(all, waiting...))
+	return append(all, waiting...), nil
+}
+
+// newPartners returns the partners of a configuration and those that its feeds list, with the certificates that were
+// decided about. leftOut states which of the latter are left out, and why.
+func newPartners(partners, listed []acceptance.Partner, seen []Sighting) (ps *acceptance.Partners, leftOut []error,
+	err error) {
+	if partners, err = withSightings(partners, seen); err != nil {
+		return nil, nil, err
+	}
+	if listed, err = withSightings(listed, seen); err != nil {
+		return nil, nil, err
+	}
+	return acceptance.NewListed(partners, listed)
 }
 
 // withSightings returns partners with the certificates that were decided about.
@@ -33,7 +46,8 @@ func withSightings(partners []acceptance.Partner, all []Sighting) ([]acceptance.
 	}
 	for _, v := range all {
 		i, found := at[v.Partner]
-		if !found {
+		// A person can refuse what the feed of a counterparty lists, and cannot add to it.
+		if !found || partners[i].Source.Feed != "" && v.Standing != Declined {
 			continue
 		}
 		c, err := v.certificate()

@@ -24,8 +24,11 @@ type metrics struct {
 	until      *prometheus.GaugeVec
 	held       prometheus.Gauge
 	stale      prometheus.Gauge
+	leftOut    prometheus.Gauge
 	own        prometheus.Gauge
 	failures   *prometheus.CounterVec
+
+	feedPartners, feedRead *prometheus.GaugeVec // of the feeds of counterparties
 
 	mu     sync.Mutex // guards series
 	series []string   // partners with a metric of their own
@@ -45,6 +48,13 @@ func newMetrics() *metrics {
 			Help: "Held certificates that need a decision."}),
 		stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_stale_revocation_lists",
 			Help: "Revocation lists whose next update is overdue."}),
+		leftOut: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_feed_left_out",
+			Help: "Partners in feeds of counterparties of which certificates are left out: the log names the reason."}),
+		feedPartners: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "perennial_guard_feed_partners",
+			Help: "Tenants that the feed of a counterparty lists."}, []string{"feed"}),
+		feedRead: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "perennial_guard_feed_read_seconds",
+			Help: "When the feed of a counterparty was last read completely (Unix time); absent before that."},
+			[]string{"feed"}),
 		own: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_own_not_after_seconds",
 			Help: "When the guard's own certificate expires first (Unix time); NaN if there is none yet."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_failures_total",
@@ -56,7 +66,8 @@ func newMetrics() *metrics {
 	for _, of := range []string{"state", "reload", "mail", "feed"} {
 		m.failures.WithLabelValues(of)
 	}
-	m.registry.MustRegister(m.calls, m.handshakes, m.until, m.held, m.stale, m.own, m.failures)
+	m.registry.MustRegister(m.calls, m.handshakes, m.until, m.held, m.stale, m.own, m.failures,
+		m.leftOut, m.feedPartners, m.feedRead)
 	return m
 }
 
@@ -80,11 +91,20 @@ func (m *metrics) ownUntil(at time.Time) {
 	m.own.Set(float64(at.Unix()))
 }
 
-// partners updates what is known of partners.
+// fromFeed returns 1 for a partner that the feed of a counterparty lists, and 0 for one of the file.
+func fromFeed(all *acceptance.Partners, name string) int {
+	if p, _ := all.Partner(name); p.Source.Feed != "" {
+		return 1
+	}
+	return 0
+}
+
+// partners updates what is known of partners, those of the file first.
 func (m *metrics) partners(all *acceptance.Partners) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	names := all.Names()
+	slices.SortStableFunc(names, func(a, b string) int { return fromFeed(all, a) - fromFeed(all, b) })
 	names = names[:min(len(names), mostSeries)]
 	for _, name := range m.series {
 		if !slices.Contains(names, name) {

@@ -25,6 +25,7 @@ func (s *Service) follow(ctx context.Context) {
 				s.Reload(ctx)
 			}
 		case <-state.C:
+			s.keepState(ctx)
 			if err := s.applyState(ctx); err != nil {
 				s.metrics.failed("state", err)
 				s.warn("state", "cannot read what a person has decided: another attempt follows in a second", "file", s.state.path,
@@ -73,11 +74,12 @@ func (s *Service) obey(ctx context.Context) error {
 	return err
 }
 
-// Decide stores the decision of a person about a certificate that was seen, as [State.Decide] does, and follows it.
+// Decide stores the decision of a person about a certificate that was seen, or that the feed of a counterparty lists,
+// and follows it.
 func (s *Service) Decide(ctx context.Context, partner, sha256, by string, standing Standing) (Sighting, error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	v, err := s.state.Decide(ctx, partner, sha256, by, standing, s.now())
+	v, err := s.state.decide(ctx, s.guard.Partners(), partner, sha256, by, standing, s.now())
 	if err != nil {
 		return v, err
 	}
@@ -90,18 +92,26 @@ func (s *Service) Certificates(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return StatusOf(s.settings(), seen, s.now())
+	return StatusOf(s.settings(), s.guard.Partners(), seen, s.now())
 }
 
-// apply replaces the partners by those of a configuration, with what the state knows.
+// apply replaces the partners by those of a configuration and of its feeds, with what the state knows.
 func (s *Service) apply(ctx context.Context, c Config) error {
-	return s.guard.Change(func(*acceptance.Partners) (*acceptance.Partners, error) {
-		partners, err := s.remembered(ctx, c)
+	listed := s.listedBy(c)
+	var leftOut []error
+	err := s.guard.Change(func(*acceptance.Partners) (ps *acceptance.Partners, err error) {
+		seen, err := s.remembered(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return acceptance.New(partners)
+		ps, leftOut, err = newPartners(c.Partners, listed, seen)
+		return ps, err
 	})
+	s.metrics.leftOut.Set(float64(len(leftOut)))
+	if len(leftOut) > 0 {
+		s.warn("left out", "certificates that a feed lists are left out", "partners", len(leftOut), "first", leftOut[0])
+	}
+	return err
 }
 
 // Reload reads the configuration, the files and the state again. If something is wrong, the guard continues with what
@@ -128,6 +138,7 @@ func (s *Service) Reload(ctx context.Context) error {
 	s.mu.Unlock()
 	s.measure(ctx)
 	debug.FreeOSMemory()
+	s.readAgain()
 	return nil
 }
 
@@ -173,6 +184,7 @@ func (s *Service) measure(ctx context.Context) {
 		}
 	}
 	s.metrics.partners(s.guard.Partners())
+	s.measureFeeds()
 	s.metrics.held.Set(float64(held))
 	s.metrics.stale.Set(float64(stale))
 	if s.front != nil {

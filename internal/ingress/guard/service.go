@@ -74,9 +74,13 @@ type Service struct {
 
 	mu      sync.Mutex // guards the following
 	config  Config
-	waiting []Sighting // that are not stored yet
-	foreign int        // of another CA among them
+	listed  map[string]listed // what feeds of counterparties list, by their names
+	waiting []Sighting        // that are not stored yet
+	foreign int               // of another CA among them
 	wake    chan struct{}
+
+	sources map[string]*feedSource // feeds of counterparties by their names; used by the goroutine of readSources
+	read    chan struct{}          // makes all of them due
 
 	shown  *recent.Cache[[sha256.Size]byte, struct{}] // certificates of the rule authority that were reported
 	parsed *recent.Cache[passedOn, []*x509.Certificate]
@@ -92,7 +96,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 		return nil, fmt.Errorf("%s: there is nothing to listen at: set listen and upstream, or decide", path)
 	}
 	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
-		wake: make(chan struct{}, 1), shown: recent.New[[sha256.Size]byte, struct{}](mostReported),
+		wake: make(chan struct{}, 1), read: make(chan struct{}, 1), sources: map[string]*feedSource{},
+		listed: map[string]listed{}, shown: recent.New[[sha256.Size]byte, struct{}](mostReported),
 		parsed: recent.New[passedOn, []*x509.Certificate](mostParsed)}
 	s.logs = newCallLogs(s.log, s.metrics)
 	if s.lock, err = lockState(config.State); err != nil {
@@ -115,13 +120,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	if s.decision, err = s.state.lastDecision(ctx); err != nil {
 		return nil, err
 	}
-	partners, err := s.remembered(ctx, config)
-	if err != nil {
+	if err := s.openPartners(ctx, config); err != nil {
 		return nil, err
-	}
-	s.guard, err = core.New(partners, core.Options{Now: s.now, Learned: s.learned, Decided: s.decided})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if config.Listen != "" {
 		if s.front, err = openFront(config, s.guard, s.logs, o); err != nil {
@@ -134,6 +134,21 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	s.measure(ctx)
 	debug.FreeOSMemory() // what reading the files has used
 	return s, nil
+}
+
+// openPartners creates the guard of the partners that the configuration and the feeds list, with what was learned.
+func (s *Service) openPartners(ctx context.Context, c Config) (err error) {
+	if err := s.openSources(); err != nil {
+		return err
+	}
+	s.guard, err = core.New(nil, core.Options{Now: s.now, Learned: s.learned, Decided: s.decided})
+	if err != nil {
+		return err
+	}
+	if err := s.apply(ctx, c); err != nil {
+		return fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return nil
 }
 
 func (s *Service) openSides() (err error) {
@@ -169,6 +184,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	all.Go(func() { s.follow(ctx) })
 	all.Go(func() { s.mail(ctx) })
 	all.Go(func() { s.readFeeds(ctx) })
+	all.Go(func() { s.readSources(ctx) })
 	if s.front != nil {
 		go s.front.obtain(ctx, s.log) // an attempt has no context, and ends with the process
 	}

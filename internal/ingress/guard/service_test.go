@@ -114,10 +114,11 @@ func get(t testing.TB, c *http.Client, url string) (status int, text string) {
 	return answer.StatusCode, string(body)
 }
 
-// upstream is a system that answers with the partner and the path of a call.
+// upstream is a system that answers with the partner, the path, the host, the tenant and the arrangements of a call.
 func upstream(t *testing.T) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s %s %s", r.Header.Get("Perennial-Partner"), r.URL.Path, r.Host)
+		fmt.Fprintf(w, "%s %s %s %s %s", r.Header.Get("Perennial-Partner"), r.URL.Path, r.Host,
+			r.Header.Get("Perennial-Tenant"), r.Header.Get("Perennial-Arrangement"))
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -198,7 +199,7 @@ func TestAHeldCertificateWaitsForAPerson(t *testing.T) {
 		var err error
 		seen, err := g.state.Sightings(t.Context())
 		testenv.Check(t, err)
-		all, err = StatusOf(g.settings(), seen, now)
+		all, err = StatusOf(g.settings(), g.guard.Partners(), seen, now)
 		testenv.Check(t, err)
 		return len(all) == 2
 	})
@@ -483,7 +484,7 @@ func TestWhatCannotBeStoredIsAcceptedAllTheSame(t *testing.T) {
 	f := newFolder(t)
 	f.tenant()
 	g := f.start(frontConfig(upstream(t)), inWindow)
-	_, err := g.state.db.ExecContext(t.Context(), "ALTER TABLE sightings RENAME TO away")
+	_, err := g.state.db().ExecContext(t.Context(), "ALTER TABLE sightings RENAME TO away")
 	testenv.Check(t, err)
 	second := f.client("acme", inWindow)
 	for range 3 {
@@ -492,7 +493,7 @@ func TestWhatCannotBeStoredIsAcceptedAllTheSame(t *testing.T) {
 		}
 	}
 	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "kept in memory until that works") })
-	_, err = g.state.db.ExecContext(t.Context(), "ALTER TABLE away RENAME TO sightings")
+	_, err = g.state.db().ExecContext(t.Context(), "ALTER TABLE away RENAME TO sightings")
 	testenv.Check(t, err)
 	testenv.Eventually(t, func() bool {
 		all, err := g.state.Sightings(t.Context())

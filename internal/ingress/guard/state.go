@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -92,9 +93,12 @@ PRAGMA user_version = 1;
 
 // State stores what a guard remembers, in an SQLite file that the commands for people open too.
 type State struct {
-	path string
-	db   *sql.DB
+	path   string
+	handle atomic.Pointer[sql.DB] // replaced if the file is restored
+	opened os.FileInfo            // the file; used by [State.restore] only. It is nil for a file that is only read.
 }
+
+func (s *State) db() *sql.DB { return s.handle.Load() }
 
 // OpenState opens the file, or creates it for its owner alone.
 func OpenState(ctx context.Context, path string) (*State, error) {
@@ -104,16 +108,23 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
-	s, err := connectState(path, "&_pragma=journal_mode(WAL)&_txlock=immediate")
+	s, err := connectState(path, stateOptions)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.migrate(ctx); err != nil {
-		s.db.Close()
+		s.db().Close()
 		return nil, fmt.Errorf("the state of the guard, %s: %w", path, err)
+	}
+	if s.opened, err = os.Stat(path); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("the state of the guard: %w", err)
 	}
 	return s, nil
 }
+
+// stateOptions are those of a file that is written.
+const stateOptions = "&_pragma=journal_mode(WAL)&_txlock=immediate"
 
 func connectState(path, options string) (*State, error) {
 	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
@@ -122,7 +133,9 @@ func connectState(path, options string) (*State, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &State{path, db}, nil
+	s := &State{path: path}
+	s.handle.Store(db)
+	return s, nil
 }
 
 // lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
@@ -157,7 +170,7 @@ func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
 }
 
 func (s *State) migrate(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db().BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -179,11 +192,11 @@ func (s *State) migrate(ctx context.Context) error {
 }
 
 // Close closes the file.
-func (s *State) Close() error { return s.db.Close() }
+func (s *State) Close() error { return s.db().Close() }
 
 // version changes when another process has changed the file.
 func (s *State) version(ctx context.Context) (n int64, err error) {
-	err = s.db.QueryRowContext(ctx, "PRAGMA data_version").Scan(&n)
+	err = s.db().QueryRowContext(ctx, "PRAGMA data_version").Scan(&n)
 	return n, err
 }
 
@@ -266,19 +279,19 @@ func decided(ctx context.Context, tx *sql.Tx, partner, sha256 string, standing S
 
 // held returns the number of held certificates that have not expired.
 func (s *State) held(ctx context.Context, now time.Time) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT count(*) FROM sightings WHERE standing = 'held' AND not_after > ?",
+	err = s.db().QueryRowContext(ctx, "SELECT count(*) FROM sightings WHERE standing = 'held' AND not_after > ?",
 		now.UnixMicro()).Scan(&n)
 	return n, err
 }
 
 // Sightings returns all of them, the oldest first.
 func (s *State) Sightings(ctx context.Context) ([]Sighting, error) {
-	return list(ctx, s.db, "1 = 1 ORDER BY seen_at")
+	return list(ctx, s.db(), "1 = 1 ORDER BY seen_at")
 }
 
 // due returns sightings that a mail to an address is due for.
 func (s *State) due(ctx context.Context, address string, limit int) ([]Sighting, error) {
-	return list(ctx, s.db, "mail = 'due' AND NOT EXISTS (SELECT 1 FROM mailed AS m WHERE m.partner = sightings.partner "+
+	return list(ctx, s.db(), "mail = 'due' AND NOT EXISTS (SELECT 1 FROM mailed AS m WHERE m.partner = sightings.partner "+
 		"AND m.sha256 = sightings.sha256 AND m.address = ?) ORDER BY seen_at LIMIT ?", address, limit)
 }
 
@@ -348,7 +361,7 @@ func texts(rows *sql.Rows) (all []string, err error) {
 }
 
 func (s *State) within(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db().BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -366,10 +379,8 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 	if by == byRule || by == byFeed { // a person can have such a name
 		by = "person " + by
 	}
-	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
-	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
-		return v, tenancy.Errorf(tenancy.ErrInvalid, "invalid fingerprint %q: use at least the first 8 digits of the "+
-			"SHA-256", sha256)
+	if sha256, err = beginning(sha256); err != nil {
+		return v, err
 	}
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		found, err := list(ctx, tx, "sha256 LIKE ? AND (? = '' OR partner = ?)", sha256+"%", partner, partner)
@@ -395,15 +406,25 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 	return v, err
 }
 
+// beginning returns the beginning of a SHA-256 in lower-case hexadecimal without separators.
+func beginning(sha256 string) (string, error) {
+	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
+	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
+		return "", tenancy.Errorf(tenancy.ErrInvalid, "invalid fingerprint %q: use at least the first 8 digits of the "+
+			"SHA-256", sha256)
+	}
+	return sha256, nil
+}
+
 // lastDecision returns the ID of the latest decision; 0 if there is none.
 func (s *State) lastDecision(ctx context.Context) (id int64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM decisions").Scan(&id)
+	err = s.db().QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM decisions").Scan(&id)
 	return id, err
 }
 
 // byPeople returns what people have decided after a decision, the oldest first, and the ID of the latest decision.
 func (s *State) byPeople(ctx context.Context, after int64) (all []Sighting, last int64, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT d.id, s.partner, s.der, s.was, d.standing, s.code, s.reason, "+
+	rows, err := s.db().QueryContext(ctx, "SELECT d.id, s.partner, s.der, s.was, d.standing, s.code, s.reason, "+
 		"d.decided_by, d.decided_at FROM decisions AS d JOIN sightings AS s ON s.partner = d.partner AND "+
 		"s.sha256 = d.sha256 WHERE d.id > ? AND d.decided_by NOT IN (?, ?) ORDER BY d.id", after, byRule, byFeed)
 	if err != nil {
@@ -428,7 +449,7 @@ const keepExpired = 400 * 24 * time.Hour
 
 // prune forgets certificates that have expired long ago.
 func (s *State) prune(ctx context.Context, now time.Time) error {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM sightings WHERE not_after < ?", now.Add(-keepExpired).UnixMicro())
+	_, err := s.db().ExecContext(ctx, "DELETE FROM sightings WHERE not_after < ?", now.Add(-keepExpired).UnixMicro())
 	return err
 }
 
@@ -488,7 +509,7 @@ func (s *State) follow(ctx context.Context, partner string, listed []Sighting) (
 
 // fetched records the sequence of a feed.
 func (s *State) fetched(ctx context.Context, partner string, sequence uint64, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) "+
+	_, err := s.db().ExecContext(ctx, "INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) "+
 		"ON CONFLICT (partner) DO UPDATE SET sequence = excluded.sequence, fetched_at = excluded.fetched_at", partner,
 		int64(sequence), at.UnixMicro())
 	return err
@@ -496,7 +517,7 @@ func (s *State) fetched(ctx context.Context, partner string, sequence uint64, at
 
 // sequence returns the last sequence of a feed; 0 if it was not fetched.
 func (s *State) sequence(ctx context.Context, partner string) (n uint64, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT sequence FROM feeds WHERE partner = ?", partner).Scan(&n)
+	err = s.db().QueryRowContext(ctx, "SELECT sequence FROM feeds WHERE partner = ?", partner).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
