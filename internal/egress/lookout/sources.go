@@ -20,6 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/watching"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/redact"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -196,7 +197,7 @@ func withoutAddresses(err error) error {
 	if errors.Is(err, outbound.ErrForbiddenAddress) {
 		return outbound.ErrForbiddenAddress
 	}
-	return errors.New(outbound.Text(err))
+	return errors.New(redact.Error(err))
 }
 
 // readServer returns the certificate that a TLS server presents, with the chain that it sends.

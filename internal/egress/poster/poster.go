@@ -24,6 +24,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/redact"
 	"github.com/perennial-pki/perennial/tenancy"
 	"github.com/perennial-pki/perennial/webhook"
 )
@@ -153,7 +154,7 @@ func withoutURL(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &network):
-		return tenancy.Failure("the connection to the endpoint failed: %v", outbound.Text(err))
+		return tenancy.Failure("the connection to the endpoint failed: %v", redact.Error(err))
 	}
 	return errAnswer
 }
