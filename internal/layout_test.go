@@ -96,7 +96,7 @@ var layout = []struct {
 	{"internal/front/api", []string{
 		"client", "internal/feed", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
 		"internal/front/words", "internal/egress/...", "internal/ingress/guard", "internal/engine/...",
-		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
+		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring", "internal/redact",
 	}},
 	{"internal/front/web", []string{
 		"client", "internal/front/identity/...", "internal/front/instructions", "internal/front/principal",

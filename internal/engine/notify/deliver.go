@@ -205,9 +205,15 @@ type round struct {
 
 	unstored       []answered
 	accepted, dead int
-	ours           []int // the mails whose answer was about this installation
-	session        bool  // the server refused the session
-	again          error // the latest reason why a mail is left
+	ours           []refused // answers about this installation
+	session        bool      // the server refused the session
+	again          error     // the latest reason why a mail is left
+}
+
+// A refused mail is one of a round, with the server's answer.
+type refused struct {
+	mail   int
+	answer error
 }
 
 // errTestFailed ends a round that only tests the mail server.
@@ -226,13 +232,13 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 			map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
 		r.accepted++
 	case refusal.Fault == Ours: // whether this counts is known at the end of the round
-		m.LastError = answer.Error()
-		r.ours, r.session, r.again = append(r.ours, i), r.session || refusal.Session, answer
+		m.LastError = tenancy.Stored(toldOf(answer))
+		r.ours, r.session, r.again = append(r.ours, refused{i, answer}), r.session || refusal.Session, answer
 	case refusal.Final || r.lastTry:
-		events = append(events, r.dies(ctx, m, answer.Error()))
+		events = append(events, r.dies(ctx, m, answer))
 	default:
 		m.Attempts++
-		m.LastError, r.again = answer.Error(), answer
+		m.LastError, r.again = tenancy.Stored(toldOf(answer)), answer
 	}
 	r.unstored = append(r.unstored, answered{*m, events, refusal.Final && m.AdministratorID != ""})
 	if r.hold.Since.IsZero() && len(r.unstored) < page {
@@ -272,20 +278,21 @@ func (r *round) store(ctx context.Context) error {
 }
 
 // dies marks a mail as dead.
-func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason string) tenancy.Event {
+func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason error) tenancy.Event {
+	told := toldOf(reason)
 	m.Attempts++
-	m.State, m.LastError = tenancy.MailDead, reason
+	m.State, m.LastError = tenancy.MailDead, tenancy.Stored(told)
 	r.dead++
 	r.d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", r.tenants[m.TenantID],
-		"error", m.LastError)
+		"error", reason)
 	return tenancy.NewEvent(r.now, "mail", "mail.dead", r.tenants[m.TenantID], m.ID,
-		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError})
+		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": told.Error()})
 }
 
 // end holds all mails if the server refuses this installation, or counts what this round left.
 func (r *round) end(ctx context.Context) error {
 	if !r.hold.Since.IsZero() && len(r.ours) > 0 {
-		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0]], r.now, r.again)
+		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0].mail], r.now, r.again)
 	}
 	hold, domain, err := r.d.suspect(ctx, r)
 	if err != nil {
@@ -294,11 +301,11 @@ func (r *round) end(ctx context.Context) error {
 	if hold {
 		return r.d.hold(ctx, r.again, domain, r.now)
 	}
-	for _, i := range r.ours { // it was about these recipients after all
-		m := &r.mails[i]
+	for _, of := range r.ours { // it was about these recipients after all
+		m := &r.mails[of.mail]
 		var events []tenancy.Event
 		if r.lastTry {
-			events = append(events, r.dies(ctx, m, m.LastError))
+			events = append(events, r.dies(ctx, m, of.answer))
 		} else {
 			m.Attempts++
 		}

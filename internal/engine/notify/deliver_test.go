@@ -175,7 +175,7 @@ func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
 	}
 	dead, err := w.Store.Mail(t.Context(), ids[0])
 	check(t, err)
-	if dead.Attempts != 2 || dead.LastError != "down" {
+	if dead.Attempts != 2 || dead.LastError != tenancy.Stored(toldOf(errors.New("down"))) {
 		t.Errorf("got %+v", dead)
 	}
 }

@@ -3,6 +3,14 @@ package words
 // germanAPI holds the texts of the API.
 var germanAPI = []translation{
 	{
+		"the request is open because of a fault: the operators of the service see the cause",
+		"Der Antrag ist wegen einer Störung offen: Die Operatoren des Dienstes sehen die Ursache",
+	},
+	{
+		"the key that signs this is not available now: try again later",
+		"Der Schlüssel für diese Signatur ist gerade nicht verfügbar: Versuchen Sie es später erneut",
+	},
+	{
 		"%d certificates have a SHA-256 that begins with %s: give more digits, or --partner",
 		"Bei %d Zertifikaten beginnt der SHA-256 mit %s: Geben Sie mehr Stellen an, oder --partner",
 	},

@@ -3,6 +3,40 @@ package words
 // germanEngine holds the texts of the engine and the gateway.
 var germanEngine = []translation{
 	{
+		"the mail could not be sent: the log of the service states the reason",
+		"Die Mail konnte nicht gesendet werden: Den Grund nennt das Log des Dienstes",
+	},
+	{
+		"the mail server does not accept mails of this installation (%d): an operator must fix this",
+		"Der Mailserver nimmt keine Mails dieser Installation an (%d): Das muss ein Operator beheben",
+	},
+	{"the mail server refused the mail: %d %s", "Der Mailserver hat die Mail abgelehnt: %d %s"},
+	{
+		"the name of the mail server could not be resolved",
+		"Der Name des Mailservers konnte nicht aufgelöst werden",
+	},
+	{
+		"the mail server is not running (connection refused)",
+		"Der Mailserver läuft nicht (Verbindung abgelehnt)",
+	},
+	{
+		"no TLS connection to the mail server was possible",
+		"Eine TLS-Verbindung zum Mailserver war nicht möglich",
+	},
+	{"the mail server did not answer in time", "Der Mailserver hat nicht rechtzeitig geantwortet"},
+	{"the mail server closed the connection", "Der Mailserver hat die Verbindung geschlossen"},
+	{"the connection to the mail server failed", "Die Verbindung zum Mailserver ist fehlgeschlagen"},
+	{
+		"the part of %s before the @ has letters other than ASCII, which many mail servers refuse (SMTPUTF8, RFC 6531): " +
+			"change the address",
+		"Der Teil von %s vor dem @ enthält Zeichen außerhalb von ASCII, was viele Mailserver ablehnen (SMTPUTF8, " +
+			"RFC 6531): Ändern Sie die Adresse",
+	},
+	{
+		"the domain of %s is not valid: change the address",
+		"Die Domain von %s ist ungültig: Ändern Sie die Adresse",
+	},
+	{
 		"%q is not allowed: use compromised or superseded",
 		"%q ist nicht erlaubt: Verwenden Sie compromised oder superseded",
 	},
