@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/redact"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Reading is the interpretation of one answer, or of its absence.
@@ -118,6 +119,17 @@ func OfResponse(res *http.Response, refusals Refusals) Reading {
 		r.Detail = fmt.Sprintf("%d of nginx", r.Kind.Status)
 	}
 	return r
+}
+
+// NoAddress states why the name of a server could not be resolved, in a form that can be stored.
+func NoAddress(err *net.DNSError) error {
+	switch {
+	case err.IsNotFound:
+		return tenancy.Failure("the host %s does not exist", err.Name)
+	case err.IsTimeout:
+		return tenancy.Failure("the DNS server did not answer in time when %s was looked up", err.Name)
+	}
+	return tenancy.Failure("the DNS server failed when %s was looked up", err.Name)
 }
 
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read

@@ -140,7 +140,7 @@ func withoutURL(err error) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns):
-		return unresolved(dns)
+		return outbound.NoAddress(dns)
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return errDenied
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -157,15 +157,4 @@ func withoutURL(err error) error {
 		return tenancy.Failure("the connection to the endpoint failed: %v", redact.Error(err))
 	}
 	return errAnswer
-}
-
-// unresolved states why the name of an endpoint could not be resolved.
-func unresolved(dns *net.DNSError) error {
-	switch {
-	case dns.IsNotFound:
-		return tenancy.Failure("the host %s does not exist", dns.Name)
-	case dns.IsTimeout:
-		return tenancy.Failure("the DNS server did not answer in time when %s was looked up", dns.Name)
-	}
-	return tenancy.Failure("the DNS server failed when %s was looked up", dns.Name)
 }

@@ -43,6 +43,8 @@ type DelivererConfig struct {
 	// LinkKey derives the secrets of links to the pages of receivers. Optional: without it, mails to their administrators
 	// have no links.
 	LinkKey links.Key
+	// Say returns a stored text in the language of the reader. Optional: without it, such texts are in English.
+	Say func(language string, text tenancy.Text) string
 	// Gone is called if a mail server refuses the address of an administrator of receivers for good. Optional.
 	Gone func(ctx context.Context, administratorID string, now time.Time) error
 	Log  *slog.Logger
@@ -58,6 +60,7 @@ type Deliverer struct {
 	issuer   issuer.Issuer                                                          // may be nil
 	linkKey  links.Key                                                              // may be nil
 	gone     func(ctx context.Context, administratorID string, now time.Time) error // may be nil
+	say      func(language string, text tenancy.Text) string
 	log      *slog.Logger
 	ledger   ledger
 	doubt    doubt
@@ -73,7 +76,10 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 	case c.Log == nil:
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
-	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
+	if c.Say == nil {
+		c.Say = func(_ string, text tenancy.Text) string { return text.String() }
+	}
+	return &Deliverer{say: c.Say, store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
 		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, gone: c.Gone, log: c.Log}, nil
 }
 

@@ -130,7 +130,8 @@ func (w *world) deliverer(s Sender) *Deliverer {
 	p, err := policy.Preset(policy.Default)
 	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler)})
+		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler),
+		Say: func(language string, text tenancy.Text) string { return text.String() + ", in " + language }})
 	check(w.t, err)
 	return d
 }

@@ -144,7 +144,7 @@ func (d *Deliverer) watched(l *Letter, n tenancy.Notice, receivers []tenancy.Rec
 	f := &WatchFacts{Name: r.Name, Owner: r.Owner, Alarm: r.Alarm, From: r.From, RenewsAt: r.RenewsAt,
 		Due:     !n.DueAt.After(n.CreatedAt),
 		Systems: Advise(r.Systems, receivers, r.New != nil, r.Changes), Source: r.Source.Address, Since: r.Since,
-		LookError: r.LookError}
+		LookError: d.say(l.Language, tenancy.ReadText(r.LookError))}
 	for _, s := range r.Surprises {
 		f.Surprises, f.surprises = append(f.Surprises, SurpriseText(s)), append(f.surprises, s)
 	}

@@ -76,3 +76,24 @@ func TestOnlyOperatorsReadWhereAKeyIs(t *testing.T) {
 		}
 	}
 }
+
+func TestTheReasonWhyASourceCannotBeReadIsInTheLanguageOfTheReader(t *testing.T) {
+	f := setUp(t)
+	const one = "/tenants/acme/watched/acme-c4c"
+	f.ok("acme/alice", "POST", "/tenants/acme/watched", 201, fmt.Sprintf(`{"name":"acme-c4c","certificate":%q}`,
+		f.partner()("acme", day("2026-01-20"))))
+	acme, err := f.store.Tenant(t.Context(), "acme")
+	check(t, err)
+	for stored, want := range map[string]string{
+		tenancy.Stored(tenancy.Failure("the server answers %d %s", 503, "Busy")): "Der Server antwortet 503 Busy",
+		"dial tcp: connection refused":                                           "dial tcp: connection refused",
+	} {
+		v, err := f.store.Watched(t.Context(), acme.ID, "acme-c4c")
+		check(t, err)
+		v.LookError = stored
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateWatched(t.Context(), v) }))
+		if got := f.ok("acme/alice", "GET", one, 200, "", "Accept-Language: de")["look_error"]; got != want {
+			t.Errorf("%s: %v", stored, got)
+		}
+	}
+}

@@ -103,7 +103,7 @@ func Error(language string, err error) string {
 
 // german holds the German formats by the English ones, with the same verbs in the same order or numbered.
 var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses,
-	germanWebhooks, germanCounterparties)
+	germanWebhooks, germanCounterparties, germanWatched)
 
 // A translation is a format in English and in German.
 type translation struct{ english, german string }
