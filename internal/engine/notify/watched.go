@@ -110,7 +110,7 @@ func (r Reader) systemAdvice(a SystemAdvice) string {
 // surpriseTexts state why a certificate was not expected, to follow "it", in English and in German.
 var surpriseTexts = map[tenancy.WatchSurprise][2]string{
 	tenancy.SurpriseEarly: {"was issued earlier than the owner renews",
-		"wurde früher ausgestellt, als der Besitzer erneuert"},
+		"wurde früher ausgestellt, als der Inhaber erneuert"},
 	tenancy.SurpriseOlder: {"was not issued later than the known one",
 		"wurde nicht später ausgestellt als das bekannte"},
 	tenancy.SurpriseSubject: {"has another subject", "hat ein anderes Subject"},

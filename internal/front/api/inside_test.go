@@ -85,7 +85,7 @@ func TestTheReasonWhyASourceCannotBeReadIsInTheLanguageOfTheReader(t *testing.T)
 	acme, err := f.store.Tenant(t.Context(), "acme")
 	check(t, err)
 	for stored, want := range map[string]string{
-		tenancy.Stored(tenancy.Failure("the server answers %d %s", 503, "Busy")): "Der Server antwortet 503 Busy",
+		tenancy.Stored(tenancy.Failure("the server answers %d %s", 503, "Busy")): "Der Server antwortet mit 503 Busy",
 		"dial tcp: connection refused":                                           "dial tcp: connection refused",
 	} {
 		v, err := f.store.Watched(t.Context(), acme.ID, "acme-c4c")

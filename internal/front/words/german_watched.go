@@ -12,7 +12,7 @@ var germanWatched = []translation{
 	{"no file in %s is a certificate (%s)", "Keine Datei in %s ist ein Zertifikat (%s)"},
 	{
 		"nothing listens at the port of the server (connection refused)",
-		"Am Port des Servers nimmt nichts Verbindungen an (connection refused)",
+		"Am Port des Servers lauscht nichts (connection refused)",
 	},
 	{"the answer of the server is not valid HTTP, or redirects to an invalid URL",
 		"Die Antwort des Servers ist kein gültiges HTTP oder leitet auf eine ungültige URL weiter"},
@@ -32,7 +32,7 @@ var germanWatched = []translation{
 		"Der Host der Quelle ist eine nicht erlaubte Adresse oder wird in eine solche aufgelöst: Wählen Sie einen " +
 			"anderen, oder bitten Sie einen Operator, sie mit --allow-target zu erlauben",
 	},
-	{"the server answers %d %s", "Der Server antwortet %d %s"},
+	{"the server answers %d %s", "Der Server antwortet mit %d %s"},
 	{
 		"the server closed the connection without an answer",
 		"Der Server hat die Verbindung ohne Antwort geschlossen",
