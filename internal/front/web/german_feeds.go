@@ -2,6 +2,8 @@ package web
 
 // germanFeeds holds the German texts about feeds.
 var germanFeeds = []translation{
+	{"Feeds of arrangements", "Feeds von Vereinbarungen"},
+	{"Feeds of counterparties", "Feeds von Gegenparteien"},
 	{
 		"This arrangement needs a feed of its own only for another program.",
 		"Einen eigenen Feed braucht diese Vereinbarung nur für ein anderes Programm.",
