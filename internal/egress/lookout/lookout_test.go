@@ -230,7 +230,7 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		source tenancy.WatchSource
 		want   string
 	}{
-		"no folder":       {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/x"}, "there is no file or folder"},
+		"no folder":       {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/x"}, "no file or folder"},
 		"no certificate":  {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir}, "no file in"},
 		"a pipe":          {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/pipe.pem"}, "neither a folder"},
 		"many files":      {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: many}, "more than 500"},

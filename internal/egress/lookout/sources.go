@@ -167,7 +167,7 @@ func redirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Errors of a look. They contain nothing of a URL, because that may have a secret, and neither do they quote the server.
+// Errors of a look. They contain nothing of a URL, because that may have a secret, and they do not quote the server.
 var (
 	errAddress   = tenancy.Failure("the address of the source is not a valid URL: correct it")
 	errPlain     = tenancy.Failure("the server redirects to a URL that is not https")

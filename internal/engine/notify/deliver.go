@@ -283,18 +283,6 @@ func (r *round) store(ctx context.Context) error {
 	return nil
 }
 
-// dies marks a mail as dead.
-func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason error) tenancy.Event {
-	told := toldOf(reason)
-	m.Attempts++
-	m.State, m.LastError = tenancy.MailDead, tenancy.Stored(told)
-	r.dead++
-	r.d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", r.tenants[m.TenantID],
-		"error", reason)
-	return tenancy.NewEvent(r.now, "mail", "mail.dead", r.tenants[m.TenantID], m.ID,
-		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": told.Error()})
-}
-
 // end holds all mails if the server refuses this installation, or counts what this round left.
 func (r *round) end(ctx context.Context) error {
 	if !r.hold.Since.IsZero() && len(r.ours) > 0 {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -29,6 +30,18 @@ func toldOf(answer error) error {
 		return e.told
 	}
 	return tenancy.Failure("the mail could not be sent: the log of the service states the reason")
+}
+
+// dies marks a mail as dead.
+func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason error) tenancy.Event {
+	told := toldOf(reason)
+	m.Attempts++
+	m.State, m.LastError = tenancy.MailDead, tenancy.Stored(told)
+	r.dead++
+	r.d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", r.tenants[m.TenantID],
+		"error", reason)
+	return tenancy.NewEvent(r.now, "mail", "mail.dead", r.tenants[m.TenantID], m.ID,
+		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": told.Error()})
 }
 
 // replied returns what tenants read about a reply of the mail server.

@@ -182,10 +182,11 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 
 	v, err := w.Store.Watched(t.Context(), w.acme.ID, "acme-c4c")
 	check(t, err)
-	check(t, on.watching.Missed(t.Context(), w.acme, v, tenancy.Failure("the server answers %d %s", 503, "Busy"), date(2026, 10, 2)))
+	busy := tenancy.Failure("the server answers %d %s", 503, "Busy")
+	check(t, on.watching.Missed(t.Context(), w.acme, v, busy, date(2026, 10, 2)))
 	v, err = w.Store.Watched(t.Context(), w.acme.ID, "acme-c4c")
 	check(t, err)
-	check(t, on.watching.Missed(t.Context(), w.acme, v, tenancy.Failure("the server answers %d %s", 503, "Busy"), date(2026, 10, 5)))
+	check(t, on.watching.Missed(t.Context(), w.acme, v, busy, date(2026, 10, 5)))
 	_, bodies := on.one("The source of the certificate acme-c4c cannot be read", date(2026, 10, 5))
 	on.contains(bodies, "cannot be read since 2 October 2026, 00:00 UTC", "the server answers 503 Busy, in en",
 		"correct the address of the source")

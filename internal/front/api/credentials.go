@@ -212,7 +212,8 @@ func requestFailure(ctx context.Context, q tenancy.Request) string {
 	if q.LastError == "" || principal.Of(ctx).Role == tenancy.RoleOperator {
 		return q.LastError
 	}
-	return words.Say(ctx, tenancy.Say("the request is open because of a fault: the operators of the service see the cause"))
+	return words.Say(ctx, tenancy.Say("the request is open because of a fault: the operators of the service see the "+
+		"cause"))
 }
 
 // viewRequest returns a function that shows a request.

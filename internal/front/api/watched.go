@@ -99,8 +99,8 @@ func viewSystems(v tenancy.Watched, receivers []tenancy.Receiver, seen bool,
 	return all
 }
 
-func viewWatched(ctx context.Context, v tenancy.Watched, newest tenancy.WatchedCertificate, receivers []tenancy.Receiver,
-	now time.Time) client.Watched {
+func viewWatched(ctx context.Context, v tenancy.Watched, newest tenancy.WatchedCertificate,
+	receivers []tenancy.Receiver, now time.Time) client.Watched {
 	view := client.Watched{Name: v.Name, Owner: v.Owner, Window: v.Window,
 		Source:  client.WatchSource{Kind: v.Source.Kind, Address: v.Source.Address},
 		Systems: viewSystems(v, receivers, false, nil), LookedAt: v.LookedAt, Failing: v.FailingSince,
