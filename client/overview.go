@@ -15,7 +15,7 @@ type Overview struct {
 	AtRisk      int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
 	Tokens      int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that expire within 30 days, or expired within the last 7, and have no successor."`
 	TokensFrom  time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest expiry of these tokens."`
-	FeedsSilent int        `json:"feeds_silent" doc:"Feeds that were fetched before, but not within the last 7 days."`
+	FeedsSilent int        `json:"feeds_silent" doc:"Feeds of arrangements and of counterparties that were fetched before, but not within the last 7 days."`
 	GuardHeld   int        `json:"guard_held" doc:"Certificates of partners that need a decision at the guard in the service."`
 	AsOf        time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
 	Announced   *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`

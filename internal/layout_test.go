@@ -30,6 +30,7 @@ var layout = []struct {
 	{"docs", nil},
 	{"internal/yamlfile", nil},
 	{"internal/feed", nil},
+	{"internal/redact", nil},
 
 	{"internal/keys/certfile", nil},
 	{"internal/keys/...", []string{"internal/keys/...", "internal/yamlfile"}},
@@ -49,7 +50,8 @@ var layout = []struct {
 	}},
 	{"internal/engine/notify/markup", nil},
 	{"internal/engine/notify", []string{"internal/engine/links", "internal/engine/notify/markup",
-		"internal/engine/standing", "internal/engine/store", "internal/keys/certfile", "internal/keys/issuer"}},
+		"internal/engine/standing", "internal/engine/store", "internal/keys/certfile", "internal/keys/issuer",
+		"internal/redact"}},
 	{"internal/engine/webhooks", []string{"internal/engine/store", "internal/keys/keyring"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
@@ -57,7 +59,8 @@ var layout = []struct {
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
 	{"internal/egress/calm", nil},
-	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup"}},
+	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup",
+		"internal/redact"}},
 	{"internal/egress/workload", []string{"internal/keys/certfile"}},
 	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/egress/workload",
 		"internal/engine/standing"}},
@@ -71,11 +74,11 @@ var layout = []struct {
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
 		"internal/engine/notify", "internal/keys/certfile", "internal/recent", "internal/yamlfile"}},
 
-	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks"}},
+	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks", "internal/redact"}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
 	{"internal/egress/lookout", []string{"internal/egress/outbound", "internal/engine/store", "internal/engine/watching",
-		"internal/keys/certfile"}},
+		"internal/keys/certfile", "internal/redact"}},
 	{"internal/egress/prober", []string{
 		"internal/egress/outbound", "internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store",
 		"internal/keys/issuer",
@@ -93,7 +96,7 @@ var layout = []struct {
 	{"internal/front/api", []string{
 		"client", "internal/feed", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
 		"internal/front/words", "internal/egress/...", "internal/ingress/guard", "internal/engine/...",
-		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
+		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring", "internal/redact",
 	}},
 	{"internal/front/web", []string{
 		"client", "internal/front/identity/...", "internal/front/instructions", "internal/front/principal",

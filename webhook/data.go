@@ -97,11 +97,12 @@ type WatchedData struct {
 	Surprises   []string  `json:"surprises,omitempty" doc:"Reasons why a new certificate was not expected."`
 }
 
-// FeedSilentData is the data of feed.silent.
+// FeedSilentData is the data of feed.silent. It names an arrangement and its tenant, or a counterparty.
 type FeedSilentData struct {
 	Common
-	Arrangement string    `json:"arrangement" example:"crm-to-erp"`
-	FetchedAt   time.Time `json:"fetched_at,omitzero" doc:"Time of the latest request, to the hour."`
+	Arrangement  string    `json:"arrangement,omitempty" example:"crm-to-erp" doc:"Absent for the feed of a counterparty."`
+	Counterparty string    `json:"counterparty,omitempty" example:"bank" doc:"Counterparty whose feed it is, for many tenants. Absent for the feed of an arrangement."`
+	FetchedAt    time.Time `json:"fetched_at,omitzero" doc:"Time of the latest request, to the hour."`
 }
 
 // AuthorityData is the data of the events about CAs.

@@ -39,7 +39,8 @@ type Definition struct {
 	Type Type
 	// Doc is a sentence about when the event is sent.
 	Doc string
-	// InTenant is true if the event belongs to a tenant. Webhooks of a tenant get no other events.
+	// InTenant is true if the event belongs to a tenant. Webhooks of a tenant get no other events. [FeedSilent] belongs to
+	// none if it is about the feed of a counterparty.
 	InTenant bool
 	// Problem is true if the event opens or resolves a problem. Alerting gets no other events.
 	Problem bool
@@ -85,7 +86,7 @@ var definitions = []Definition{
 		func() Data { return new(WatchedData) }},
 	{WatchedSeen, "A new certificate was seen in place of a watched one.", true, true,
 		func() Data { return new(WatchedData) }},
-	{FeedSilent, "A receiver has not fetched its feed for 7 days, although it did before.", true, true,
+	{FeedSilent, "A receiver, or a counterparty, has not fetched its feed for 7 days, although it did before.", true, true,
 		func() Data { return new(FeedSilentData) }},
 	{AuthorityAnnounced, "A new CA was announced that will issue certificates.", false, false,
 		func() Data { return new(AuthorityData) }},

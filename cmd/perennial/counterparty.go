@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -98,6 +99,9 @@ func (c *counterpartyListCmd) Run(e env) error {
 	path := "/counterparties"
 	if c.Host != "" {
 		path += "?host=" + url.QueryEscape(c.Host)
+	}
+	if c.Query != "" && c.Text != "" {
+		return errors.New("give the text once, with or without --query")
 	}
 	c.Query = cmp.Or(c.Query, c.Text)
 	return list(&c.listing, e, c.search(path), "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",

@@ -78,10 +78,14 @@ func (c *feedRevokeCmd) Run(env) error {
 
 type feedSilentCmd struct {
 	listing
-	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
+	Tenant         string `arg:"" optional:"" help:"The tenant; optional for operators."`
+	Counterparties bool   `help:"List the feeds of counterparties, for operators."`
 }
 
 func (c *feedSilentCmd) Run(e env) error {
+	if c.Counterparties {
+		return c.parties(e)
+	}
 	path := "/silent-feeds"
 	if c.Tenant != "" {
 		path = in(c.Tenant, "silent-feeds")
@@ -89,5 +93,15 @@ func (c *feedSilentCmd) Run(e env) error {
 	return list(&c.listing, e, path, "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", "No feed is silent.",
 		func(f client.Feed) []any {
 			return []any{f.Arrangement, moment(f.FetchedAt), f.FetchedBy, f.FetchedGeneration}
+		})
+}
+
+func (c *feedSilentCmd) parties(e env) error {
+	if c.Tenant != "" {
+		return fmt.Errorf("--counterparties lists the feeds of all tenants: leave out %s", c.Tenant)
+	}
+	return list(&c.listing, e, "/silent-counterparty-feeds", "COUNTERPARTY\tLAST FETCHED\tBY",
+		"No feed of a counterparty is silent.", func(f client.CounterpartyFeed) []any {
+			return []any{f.Counterparty, moment(f.FetchedAt), f.FetchedBy}
 		})
 }

@@ -22,9 +22,9 @@ type followCmd struct {
 	Write  []string      `required:"" sep:"none" placeholder:"PATH" help:"The file to write, or configmap/NAME[/KEY] in a pod of Kubernetes."`
 	Then   string        `placeholder:"COMMAND" help:"Run this after a change, for example 'nginx -s reload'."`
 	Check  *string       `placeholder:"COMMAND" help:"Run this before, with the new files in place. If it fails, the old files come back (default: nginx -t or apachectl configtest if the product is installed; empty for none)."`
-	Once   bool          `help:"Do it once, for cron. The exit status is 1 if the files could not be brought up to date."`
+	Once   bool          `xor:"rounds" help:"Do it once, for cron. The exit status is 1 if the files could not be brought up to date."`
 	State  string        `placeholder:"FILE" help:"Where to keep what was seen last (default: a hidden file beside the first file)."`
-	Every  time.Duration `placeholder:"1h" help:"The time between two rounds (default: as the feed suggests)."`
+	Every  time.Duration `xor:"rounds" placeholder:"1h" help:"The time between two rounds (default: as the feed suggests)."`
 	Shrink bool          `help:"Accept that most tenants have left the feed of a counterparty at once. Otherwise their certificates are kept."`
 	CA     string        `name:"ca" placeholder:"FILE" help:"CAs (PEM) of the feed's server, instead of the system's."`
 }

@@ -84,9 +84,9 @@ type guardInitCmd struct {
 	Window     string   `placeholder:"SPAN" xor:"when" help:"The time before the expiry in which the partner renews, such as 62d (default: 93d)."`
 	Name       string   `help:"The partner's name (default: from the certificate)."`
 	Listen     string   `default:"0.0.0.0:443" placeholder:"HOST:PORT" help:"Where the guard takes calls (default: 0.0.0.0:443)."`
-	ServerCert string   `placeholder:"FILE" and:"pair" help:"The guard's own certificate (PEM). Without it, a self-signed one is created."`
+	ServerCert string   `placeholder:"FILE" and:"pair" xor:"certificate" help:"The guard's own certificate (PEM). Without it, a self-signed one is created."`
 	ServerKey  string   `placeholder:"FILE" and:"pair" help:"Its private key (PEM)."`
-	ACME       []string `name:"acme" placeholder:"HOST" help:"Get the guard's own certificate from Let's Encrypt, for these names."`
+	ACME       []string `name:"acme" xor:"certificate" placeholder:"HOST" help:"Get the guard's own certificate from Let's Encrypt, for these names."`
 	Config     string   `default:"guard.yaml" placeholder:"FILE" help:"The file to write (default: guard.yaml)."`
 }
 

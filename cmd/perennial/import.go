@@ -37,6 +37,9 @@ type importCheckCmd struct {
 }
 
 func (c *importCheckCmd) Run(e env) error {
+	if c.AcceptChanges && !c.Apply {
+		return errors.New("--accept-changes needs --apply: without it, the files are only checked")
+	}
 	files := client.ImportFiles{Password: c.Password, SpreadExpiry: c.SpreadExpiry}
 	tables := map[string]string{"tenants": c.Tenants, "people": c.People, "arrangements": c.Arrangements}
 	for table, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,

@@ -131,7 +131,7 @@ type tokenCreateCmd struct {
 
 // atHost creates the token in the database.
 func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
-	if c.Role != string(tenancy.RoleOperator) || c.Tenant != "" || c.User != "" {
+	if c.Role != string(tenancy.RoleOperator) || c.Tenant != "" || c.User != "" || c.Workload != "" {
 		return errors.New("--database creates operators' tokens only: use --role operator, and create other tokens with it")
 	}
 	t, secret, err := service.CreateOperatorToken(context.Background(),
@@ -145,6 +145,9 @@ func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
 
 func (c *tokenCreateCmd) Run(e env) error {
 	t := client.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
+	if c.WorkloadIssuer != "" && c.Workload == "" {
+		return errors.New("--workload-issuer needs --workload, the subject of the identity tokens")
+	}
 	if c.Workload != "" {
 		t.Workload = &client.Workload{Issuer: c.WorkloadIssuer, Subject: c.Workload}
 	}

@@ -30,7 +30,16 @@ type webhookCmd struct {
 // ofOwner holds the flag that selects whose webhooks a command is about.
 type ofOwner struct {
 	Tenant       string `env:"PERENNIAL_TENANT" placeholder:"NAME" help:"The tenant whose webhook it is (default: the installation, for operators)."`
-	Counterparty string `placeholder:"NAME" help:"The counterparty whose webhook it is, for operators. Then --tenant is ignored."`
+	Counterparty string `placeholder:"NAME" help:"The counterparty whose webhook it is, for operators. It excludes --tenant."`
+}
+
+// Validate refuses two owners. The tenant may come from the environment.
+func (c *ofOwner) Validate() error {
+	if c.Tenant == "" || c.Counterparty == "" {
+		return nil
+	}
+	return fmt.Errorf("a webhook has one owner: leave out --counterparty, or the tenant %s (--tenant= overrides "+
+		"PERENNIAL_TENANT)", c.Tenant)
 }
 
 // hooks returns the path of the owner's webhooks, or of something below them.
@@ -56,7 +65,7 @@ func (c *oneWebhook) path(parts ...string) string {
 // other users of a machine can see command lines.
 type webhookSettings struct {
 	Endpoint      string   `placeholder:"URL" env:"PERENNIAL_WEBHOOK_ENDPOINT" help:"https URL of the endpoint; better set as PERENNIAL_WEBHOOK_ENDPOINT if it is a secret, as those of Slack and Teams are."`
-	Type          []string `placeholder:"TYPE" help:"A type of events that it gets (default: all that it can get). May be repeated. See perennial webhook types."`
+	Type          []string `xor:"types" placeholder:"TYPE" help:"A type of events that it gets (default: all that it can get). May be repeated. See perennial webhook types."`
 	Template      string   `placeholder:"FILE" type:"existingfile" help:"JSON document of a ticket, whose strings can have placeholders such as {{summary}}."`
 	RoutingKey    string   `placeholder:"KEY" env:"PERENNIAL_WEBHOOK_ROUTING_KEY" help:"Integration key of PagerDuty; better set as PERENNIAL_WEBHOOK_ROUTING_KEY."`
 	Authorization string   `placeholder:"VALUE" env:"PERENNIAL_WEBHOOK_AUTHORIZATION" help:"Value of the header Authorization; better set as PERENNIAL_WEBHOOK_AUTHORIZATION."`
@@ -161,7 +170,7 @@ func showWebhook(c *remote, e env, v client.Webhook) error {
 type webhookChangeCmd struct {
 	oneWebhook
 	webhookSettings
-	AllTypes bool `help:"Get all types of events."`
+	AllTypes bool `xor:"types" help:"Get all types of events."`
 	Disable  bool `xor:"enabled" help:"Send no events any longer."`
 	Enable   bool `xor:"enabled" help:"Send events again."`
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -139,6 +140,9 @@ type worklistTestsCmd struct {
 }
 
 func (c *worklistTestsCmd) Run(e env) error {
+	if c.ID == "" && c.Result != "" {
+		return errors.New("--result needs a round: perennial worklist tests ROUND --result " + c.Result)
+	}
 	if c.ID == "" {
 		return list(&c.listing, e, "/test-rounds", "ROUND\tSTARTED\tBY\tRECEIVERS\tACCEPTED\tREFUSED\tOTHER\tWAITING",
 			"No tests yet. Start one: perennial worklist test --filter at-risk", func(r client.TestRound) []any {

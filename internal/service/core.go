@@ -15,6 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/ratelimit"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -113,7 +114,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 		}
 		if p.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{
 			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Policy: &p.policy, Platform: s.Platform.notify(),
-			Issuer: p.issuer, LinkKey: engine.LinkKey, Log: c.Log,
+			Issuer: p.issuer, LinkKey: engine.LinkKey, Say: words.In, Log: c.Log,
 			Gone: func(ctx context.Context, administratorID string, now time.Time) error {
 				return p.engine.StopAdministrator(ctx, administratorID, tenancy.Bounced, "", "mail", now)
 			},

@@ -230,18 +230,18 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		source tenancy.WatchSource
 		want   string
 	}{
-		"no folder":       {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/x"}, "no such file"},
+		"no folder":       {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/x"}, "no file or folder"},
 		"no certificate":  {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir}, "no file in"},
 		"a pipe":          {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: dir + "/pipe.pem"}, "neither a folder"},
 		"many files":      {tenancy.WatchSource{Kind: tenancy.WatchFolder, Address: many}, "more than 500"},
 		"no server":       {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: nowhere}, "refused"},
 		"no page":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://" + nowhere}, "refused"},
-		"no name":         {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "none.invalid:1"}, ".invalid: "},
-		"no name of URL":  {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://none.invalid"}, ".invalid: "},
+		"no name":         {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "none.invalid:1"}, "none.invalid"},
+		"no name of URL":  {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://none.invalid"}, "none.invalid"},
 		"metadata":        {tenancy.WatchSource{Kind: tenancy.WatchServer, Address: "169.254.169.254:443"}, "not allowed"},
 		"private":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: "https://10.0.0.1/x"}, "not allowed"},
 		"status":          {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/none?secret=1"}, "404 Not Found"},
-		"text":            {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/text"}, "not a certificate"},
+		"text":            {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/text"}, "no certificate in PEM"},
 		"large":           {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/large"}, "larger than"},
 		"endless":         {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/loop"}, "more than 3 times"},
 		"to nowhere":      {tenancy.WatchSource{Kind: tenancy.WatchURL, Address: page + "/garbled?secret=1"}, "invalid URL"},
@@ -254,9 +254,14 @@ func TestASourceThatCannotBeReadIsRecordedWithTheReason(t *testing.T) {
 		w.add(id, c.source, first)
 		w.tick(begin.Add(23 * time.Hour))
 		v, seen := w.watched(id)
-		if !strings.Contains(v.LookError, c.want) || strings.Contains(v.LookError, "secret") || len(seen) != 1 ||
-			strings.Contains(v.LookError, "127.0.0.1:") || !v.FailingSince.Equal(w.clock) {
-			t.Errorf("%s: %q, since %s", name, v.LookError, v.FailingSince)
+		text := tenancy.ReadText(v.LookError)
+		cause := text.String()
+		if !strings.Contains(cause, c.want) || strings.Contains(cause, "secret") || len(seen) != 1 ||
+			strings.Contains(cause, "127.0.0.1:") || !v.FailingSince.Equal(w.clock) {
+			t.Errorf("%s: %q, since %s", name, cause, v.FailingSince)
+		}
+		if text.Format == "%s" {
+			t.Errorf("%s: %q is stored without its parts, so it has no German text", name, v.LookError)
 		}
 		_, err := w.Look(t.Context(), w.acme, v, "operator")
 		if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), c.want) ||

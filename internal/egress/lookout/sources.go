@@ -15,11 +15,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/watching"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/redact"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -63,15 +65,15 @@ func readFolder(path string) (found []*x509.Certificate, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, unreadable(path, err)
 	case info.Mode().IsRegular():
 		return readFile(path)
 	case !info.IsDir():
-		return nil, fmt.Errorf("%s is neither a folder nor a file", path)
+		return nil, tenancy.Failure("%s is neither a folder nor a file", path)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(path, err)
 	}
 	files, size := 0, int64(0)
 	for _, e := range entries {
@@ -82,15 +84,15 @@ func readFolder(path string) (found []*x509.Certificate, err error) {
 		}
 		files, size = files+1, size+info.Size()
 		if files > mostFiles || size > mostInFolder {
-			return nil, fmt.Errorf("%s has more than %d certificate files, or more than %d MiB of them: use a folder for "+
-				"each partner", path, mostFiles, mostInFolder>>20)
+			return nil, tenancy.Failure("%s has more than %d certificate files, or more than %d MiB of them: use a folder "+
+				"for each partner", path, mostFiles, mostInFolder>>20)
 		}
 		if all, err := readFile(name); err == nil {
 			found = append(found, all...)
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no file in %s is a certificate (%s)", path, strings.Join(extensions, ", "))
+		return nil, tenancy.Failure("no file in %s is a certificate (%s)", path, strings.Join(extensions, ", "))
 	}
 	return found, nil
 }
@@ -98,11 +100,11 @@ func readFolder(path string) (found []*x509.Certificate, err error) {
 func readFile(path string) ([]*x509.Certificate, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(path, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fs.ErrInvalid)
+		return nil, unreadable(path, errors.Join(err, fs.ErrInvalid))
 	}
 	return parse(f)
 }
@@ -111,17 +113,20 @@ func readFile(path string) ([]*x509.Certificate, error) {
 func parse(r io.Reader) ([]*x509.Certificate, error) {
 	data, err := io.ReadAll(io.LimitReader(r, certfile.MaxSize+1))
 	if err != nil {
-		return nil, err
+		return nil, failed(err)
 	}
 	if len(data) > certfile.MaxSize {
-		return nil, fmt.Errorf("it is larger than %d MiB, so it is not a certificate file", certfile.MaxSize>>20)
+		return nil, tenancy.Failure("the source is larger than %d MiB, so it is not a certificate file", certfile.MaxSize>>20)
 	}
 	all, err := certfile.ParseAll(data, "")
 	var damaged *certfile.DamagedError
-	if errors.As(err, &damaged) && len(all) > 0 {
-		return all, nil
+	switch {
+	case errors.As(err, &damaged) && len(all) == 0:
+		return nil, tenancy.Failure("the certificate is damaged: %v", err)
+	case err != nil && len(all) == 0:
+		return nil, errNoCertificate
 	}
-	return all, err
+	return all, nil
 }
 
 func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.Certificate, error) {
@@ -143,11 +148,11 @@ func (l *Lookout) readURL(ctx context.Context, tenant, address string) ([]*x509.
 	}
 	res, err := client.Do(r)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, failed(err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
+		return nil, tenancy.Failure("the server answers %d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	}
 	return parse(res.Body)
 }
@@ -162,41 +167,69 @@ func redirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Errors of a look at a URL. They contain nothing of the URL, because that may have a secret, and neither do they quote
-// the server.
+// Errors of a look. They contain nothing of a URL, because that may have a secret, and they do not quote the server.
 var (
-	errAddress   = errors.New("the address of the source is not a valid URL: correct it")
-	errPlain     = errors.New("the server redirects to a URL that is not https")
-	errRedirects = fmt.Errorf("the server redirects more than %d times", mostRedirects)
-	errAnswer    = errors.New("the answer of the server is not valid HTTP, or redirects to an invalid URL")
+	errAddress   = tenancy.Failure("the address of the source is not a valid URL: correct it")
+	errPlain     = tenancy.Failure("the server redirects to a URL that is not https")
+	errRedirects = tenancy.Failure("the server redirects more than %d times", mostRedirects)
+	errAnswer    = tenancy.Failure("the answer of the server is not valid HTTP, or redirects to an invalid URL")
+	errTime      = tenancy.Failure("the server did not answer in time")
+	errClosed    = tenancy.Failure("the server closed the connection without an answer")
+	errRefused   = tenancy.Failure("nothing listens at the port of the server (connection refused)")
+	errDenied    = tenancy.Failure("the host of the source is, or resolves to, an address that is not allowed: choose " +
+		"another one, or ask an operator to allow it with --allow-target")
+	errNoChain       = tenancy.Failure("the server presents no certificate")
+	errNoCertificate = tenancy.Failure("the source shows no certificate in PEM, DER, PKCS#7 or PKCS#12")
 )
 
-// withoutURL returns the error of a request without the URL, because a redirect may have led to one with a secret. Only
-// errors of the network and of TLS keep their text, because net/http quotes the server in others.
-func withoutURL(err error) error {
+// failed returns the error of a connection for tenants: without the URL, because a redirect may have led to one with a
+// secret, and without addresses of this network. Only errors of the network and of TLS keep their text, because
+// net/http quotes the server in others.
+func failed(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
 		err = of.Err
 	}
+	var dns *net.DNSError
 	var network net.Error
 	var unverified *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, context.Canceled),
-		errors.Is(err, io.EOF), errors.As(err, &unverified), errors.As(err, &record):
+	case errors.Is(err, errPlain), errors.Is(err, errRedirects), errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, outbound.ErrForbiddenAddress), errors.As(err, &network):
-		return withoutAddresses(err)
+	case errors.Is(err, outbound.ErrForbiddenAddress):
+		return errDenied
+	case errors.As(err, &dns):
+		return outbound.NoAddress(dns)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errRefused
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return errClosed
+	case errors.As(err, &unverified):
+		return tenancy.Failure("the certificate of the server is not trusted: %v", err)
+	case errors.As(err, &record):
+		return tenancy.Failure("the server does not speak TLS: %v", err)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return errTime
+	case errors.As(err, &network):
+		return tenancy.Failure("the connection to the server failed: %v", redact.Error(err))
 	}
 	return errAnswer
 }
 
-// withoutAddresses returns the error of a connection without the addresses of this network.
-func withoutAddresses(err error) error {
-	if errors.Is(err, outbound.ErrForbiddenAddress) {
-		return outbound.ErrForbiddenAddress
+// unreadable returns the error for a file or folder that cannot be read.
+func unreadable(path string, err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		err = of.Err // it repeats the path
 	}
-	return errors.New(outbound.Text(err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return tenancy.Failure("there is no file or folder %s", path)
+	case errors.Is(err, fs.ErrPermission):
+		return tenancy.Failure("the service may not read %s: change its permissions", path)
+	}
+	return tenancy.Failure("%s cannot be read: %v", path, err)
 }
 
 // readServer returns the certificate that a TLS server presents, with the chain that it sends.
@@ -207,13 +240,13 @@ func (l *Lookout) readServer(ctx context.Context, tenant, address string) (chain
 	}
 	shown, err := outbound.Meet(ctx, l.network.For(tenant), "", endpoint)
 	if err != nil {
-		return nil, withoutAddresses(err)
+		return nil, failed(err)
 	}
 	for _, c := range shown {
 		chain = append(chain, c.Raw)
 	}
 	if len(chain) == 0 {
-		return nil, errors.New("the server presents no certificate")
+		return nil, errNoChain
 	}
 	return chain, nil
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/redact"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Reading is the interpretation of one answer, or of its absence.
@@ -119,42 +121,21 @@ func OfResponse(res *http.Response, refusals Refusals) Reading {
 	return r
 }
 
-// Unresolved describes why a name could not be resolved, without the addresses of this machine and of its DNS server,
-// which tenants need not know.
-func Unresolved(err *net.DNSError) string {
-	why := "the DNS server failed"
+// NoAddress states why the name of a server could not be resolved, in a form that can be stored.
+func NoAddress(err *net.DNSError) error {
 	switch {
 	case err.IsNotFound:
-		why = "no such host"
+		return tenancy.Failure("the host %s does not exist", err.Name)
 	case err.IsTimeout:
-		why = "the DNS server did not answer in time"
+		return tenancy.Failure("the DNS server did not answer in time when %s was looked up", err.Name)
 	}
-	return "lookup " + err.Name + ": " + why
-}
-
-// Text returns the text of the error of a connection for tenants. It does not contain the addresses that the network
-// adds: those of this machine, of its DNS server, of a proxy, and that of a name.
-func Text(err error) string {
-	text := err.Error()
-	for at := err; ; {
-		var op *net.OpError
-		var dns *net.DNSError
-		switch {
-		case errors.As(at, &op):
-			bare := net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
-			text, at = strings.Replace(text, op.Error(), bare.Error(), 1), op.Err
-		case errors.As(at, &dns):
-			return strings.Replace(text, dns.Error(), Unresolved(dns), 1)
-		default:
-			return text
-		}
-	}
+	return tenancy.Failure("the DNS server failed when %s was looked up", err.Name)
 }
 
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
 // (TLS 1.3). net/http passes on both, and a remote alert is not a [tls.AlertError] but a [net.OpError].
 func OfError(err error) Reading {
-	r := Reading{Detail: Text(err)}
+	r := Reading{Detail: redact.Error(err)}
 	var op *net.OpError
 	var dns *net.DNSError
 	var late interface{ Timeout() bool }
@@ -164,7 +145,7 @@ func OfError(err error) Reading {
 	case errors.Is(err, ErrForbiddenAddress):
 		r.Reason, r.Detail = ForbiddenAddress, ErrForbiddenAddress.Error() // net.OpError adds the address
 	case errors.As(err, &dns):
-		r.Reason, r.Detail = NameUnresolved, Unresolved(dns)
+		r.Reason, r.Detail = NameUnresolved, redact.Unresolved(dns)
 	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		r.Reason = Unreachable
 	case errors.Is(err, context.Canceled):

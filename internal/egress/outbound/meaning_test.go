@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -127,29 +126,6 @@ func TestAnUnresolvedNameDoesNotShowTheDNSServer(t *testing.T) {
 		err.Name, err.Server = "a.example", "10.0.0.53:53"
 		if got := OfError(&net.OpError{Op: "dial", Net: "tcp", Err: err}).Detail; got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
-		}
-	}
-}
-
-func TestATextForTenantsHasNoInternalAddress(t *testing.T) {
-	source := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711}
-	to := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 4), Port: 3128}
-	read := &net.OpError{Op: "read", Net: "tcp", Source: source, Addr: to, Err: os.NewSyscallError("read", syscall.EPIPE)}
-	dial := &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
-	proxy := &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("the proxy x: %w", dial)}
-	lookup := &net.DNSError{Name: "a.example", Server: "10.1.2.5:53", Err: "server misbehaving"}
-	for want, err := range map[string]error{
-		"read tcp: read: broken pipe":                        read,
-		"http2: read tcp: read: broken pipe":                 fmt.Errorf("http2: %w", read),
-		"dial tcp: the proxy x: dial tcp: connect: no route": proxy,
-		"dial tcp: lookup a.example: the DNS server failed":  &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: lookup},
-		"EOF": io.EOF,
-	} {
-		if got := Text(err); !strings.HasPrefix(got, want) || strings.Contains(got, "10.1.") {
-			t.Errorf("%v: %q", err, got)
-		}
-		if got := OfError(err).Detail; strings.Contains(got, "10.1.") {
-			t.Errorf("%v: %q", err, got)
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/redact"
 	"github.com/perennial-pki/perennial/tenancy"
 	"github.com/perennial-pki/perennial/webhook"
 )
@@ -139,7 +140,7 @@ func withoutURL(err error) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns):
-		return unresolved(dns)
+		return outbound.NoAddress(dns)
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return errDenied
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -153,18 +154,7 @@ func withoutURL(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &network):
-		return tenancy.Failure("the connection to the endpoint failed: %v", outbound.Text(err))
+		return tenancy.Failure("the connection to the endpoint failed: %v", redact.Error(err))
 	}
 	return errAnswer
-}
-
-// unresolved states why the name of an endpoint could not be resolved.
-func unresolved(dns *net.DNSError) error {
-	switch {
-	case dns.IsNotFound:
-		return tenancy.Failure("the host %s does not exist", dns.Name)
-	case dns.IsTimeout:
-		return tenancy.Failure("the DNS server did not answer in time when %s was looked up", dns.Name)
-	}
-	return tenancy.Failure("the DNS server failed when %s was looked up", dns.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
@@ -191,6 +192,10 @@ func (e *Engine) Answer(ctx context.Context, q tenancy.Request, answer []byte, a
 	}
 	q.Handle, q.Actor = string(answer), actor
 	next, err := e.answered(ctx, t, q, now)
+	var network net.Error
+	if fault, _ := issuer.FaultOf(err); fault == issuer.KeyAway || errors.As(err, &network) {
+		return c, err // the person has not caused it, and its text may have an address of the inside network
+	}
 	if err != nil {
 		return c, tenancy.Invalid("certificate", "%v", err)
 	}

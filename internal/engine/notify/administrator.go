@@ -200,7 +200,7 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 	until := l.german("Please install the new certificate today.", "Bitte installieren Sie das neue noch heute.")
 	if !a.Deadline.IsZero() {
 		until = fmt.Sprintf(l.german("It gets the old certificate until it accepts the new one, at most until %s.",
-			"Es erhält das alte Zertifikat, bis es das neue annimmt, längstens bis zum %s."), l.Day(a.Deadline))
+			"Es erhält das alte Zertifikat, bis es das neue akzeptiert, längstens bis zum %s."), l.Day(a.Deadline))
 	}
 	answer := ""
 	if a.Answer != "" && !a.AnsweredAt.IsZero() {
@@ -218,9 +218,9 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 			"Es erhält von dem Tag an nur das neue Zertifikat.")
 	case kind == tenancy.AdministratorExpiring:
 		return l.german("It gets the present certificate until it accepts the new one.",
-			"Es erhält das jetzige Zertifikat, bis es das neue annimmt.")
+			"Es erhält das jetzige Zertifikat, bis es das neue akzeptiert.")
 	case a.Accepts:
-		return l.german("It accepts the new certificate. Thank you.", "Es nimmt das neue Zertifikat an, danke.")
+		return l.german("It accepts the new certificate. Thank you.", "Es akzeptiert das neue Zertifikat, danke.")
 	case a.Refuses:
 		return fmt.Sprintf(l.german("It refuses the new certificate%s. %s", "Es lehnt das neue Zertifikat ab%s. %s"), answer,
 			until)
@@ -249,14 +249,14 @@ func (l Letter) administratorSubject(n tenancy.Notice) string {
 			"%s: Das Zertifikat für Ihr System ändert sich am %s"), l.TenantTitle, l.Day(l.RenewalOn))
 	case tenancy.AdministratorDone:
 		return l.TenantTitle + l.german(": the new certificate is accepted, thank you",
-			": Das neue Zertifikat wird angenommen, danke")
+			": Das neue Zertifikat wird akzeptiert, danke")
 	case tenancy.AdministratorRetired:
 		return l.TenantTitle + l.german(": you can remove the old certificate",
 			": Sie können das alte Zertifikat entfernen")
 	}
 	switch {
 	case systems == 0:
-		return l.TenantTitle + l.german(": the new certificate is accepted", ": Das neue Zertifikat wird angenommen")
+		return l.TenantTitle + l.german(": the new certificate is accepted", ": Das neue Zertifikat wird akzeptiert")
 	case deadline.IsZero():
 		return fmt.Sprintf(l.german("Action needed: %s: please install the new certificate today",
 			"Handeln nötig: %s: bitte heute das neue Zertifikat installieren"), l.TenantTitle)
@@ -278,7 +278,7 @@ func (l Letter) partySubject(n tenancy.Notice) string {
 		return fmt.Sprintf(l.german("%s for %s change from %s on", "%s für %s ändern sich ab %s"), count, p.DisplayName, day)
 	case tenancy.AdministratorDone:
 		return fmt.Sprintf(l.german("%s: new certificates are accepted (%s), thank you",
-			"%s: neue Zertifikate werden angenommen (%s), danke"), p.DisplayName, count)
+			"%s: neue Zertifikate werden akzeptiert (%s), danke"), p.DisplayName, count)
 	case tenancy.AdministratorRetired:
 		return fmt.Sprintf(l.german("%s: you can remove old certificates (%s)",
 			"%s: Sie können alte Zertifikate entfernen (%s)"), p.DisplayName, count)

@@ -113,7 +113,7 @@ var adviceTexts = [...][2]string{
 	willSurvive: {"Nothing to do: it checks {checks}, which stays the same.",
 		"Nichts zu tun: Es prüft {checks}, und das bleibt gleich."},
 	willGetOnlyNew: {"It gets only the new certificate from that day on, so it must accept the new one by then.",
-		"Es erhält von dem Tag an nur das neue Zertifikat, muss es also bis dahin annehmen."},
+		"Es erhält von dem Tag an nur das neue Zertifikat, muss es also bis dahin akzeptieren."},
 	willNeedChange: {"It checks {checks}, so it will need a change.",
 		"Es prüft {checks}, dort ist also eine Änderung nötig."},
 	dependsOnTrust: {"It checks {checks}. Whether it needs a change depends on the CAs that it trusts.",
@@ -131,7 +131,7 @@ var adviceTexts = [...][2]string{
 	asksForNone: {"Nothing to do: it asks for no certificate.",
 		"Nichts zu tun: Es verlangt kein Zertifikat."},
 	accepts: {"Nothing to do: it accepts the new certificate{answer}.",
-		"Nichts zu tun: Es nimmt das neue Zertifikat an{answer}."},
+		"Nichts zu tun: Es akzeptiert das neue Zertifikat{answer}."},
 	refusesThoughClaimed: {"You reported the new certificate as installed, but the receiver still refuses it{answer}. " +
 		"Call its administrator: {until}",
 		"Sie haben das neue Zertifikat als installiert gemeldet, aber das System lehnt es noch ab{answer}. Rufen Sie den " +
@@ -144,7 +144,7 @@ var adviceTexts = [...][2]string{
 		"Es erhält nur das neue Zertifikat. Es prüft {checks}, daher muss das neue heute installiert werden."},
 	onlyUnknown: {"It gets only the new certificate, and is not known to accept it. Test it, or have the certificate " +
 		"installed today.",
-		"Es erhält nur das neue Zertifikat, und es ist nicht bekannt, ob es das annimmt. Testen Sie es, oder lassen Sie " +
+		"Es erhält nur das neue Zertifikat, und es ist nicht bekannt, ob es das akzeptiert. Testen Sie es, oder lassen Sie " +
 			"das Zertifikat heute installieren."},
 	refuses: {"It refuses the new certificate{answer}. Call its administrator: {until}",
 		"Es lehnt das neue Zertifikat ab{answer}. Rufen Sie den Ansprechpartner an: {until}"},
@@ -157,7 +157,7 @@ var adviceTexts = [...][2]string{
 	needsChange: {"It checks {checks}, so the new one has to be installed: {until}",
 		"Es prüft {checks}, daher muss das neue installiert werden: {until}"},
 	isUnknown: {"It is not known whether it accepts the new certificate. Test it; {until}",
-		"Es ist nicht bekannt, ob es das neue Zertifikat annimmt. Testen Sie es: {until}"},
+		"Es ist nicht bekannt, ob es das neue Zertifikat akzeptiert. Testen Sie es: {until}"},
 	simplyConcerned: {"It gets this certificate.",
 		"Es erhält dieses Zertifikat."},
 }
@@ -194,7 +194,7 @@ var checkNames = map[tenancy.Identifier][2]string{
 	tenancy.ByCA: {"only that a trusted CA has signed the certificate",
 		"nur, ob eine vertraute CA das Zertifikat signiert hat"},
 	tenancy.ByNewestOnly: {"the subject and the issuer, and accepts only the newest certificate",
-		"das Subject und den Aussteller, nimmt aber nur das neueste Zertifikat an"},
+		"das Subject und den Aussteller, akzeptiert aber nur das neueste Zertifikat"},
 }
 
 // checks names what a receiver compares.

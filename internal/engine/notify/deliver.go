@@ -43,6 +43,8 @@ type DelivererConfig struct {
 	// LinkKey derives the secrets of links to the pages of receivers. Optional: without it, mails to their administrators
 	// have no links.
 	LinkKey links.Key
+	// Say returns a stored text in the language of the reader. Optional: without it, such texts are in English.
+	Say func(language string, text tenancy.Text) string
 	// Gone is called if a mail server refuses the address of an administrator of receivers for good. Optional.
 	Gone func(ctx context.Context, administratorID string, now time.Time) error
 	Log  *slog.Logger
@@ -58,6 +60,7 @@ type Deliverer struct {
 	issuer   issuer.Issuer                                                          // may be nil
 	linkKey  links.Key                                                              // may be nil
 	gone     func(ctx context.Context, administratorID string, now time.Time) error // may be nil
+	say      func(language string, text tenancy.Text) string
 	log      *slog.Logger
 	ledger   ledger
 	doubt    doubt
@@ -73,7 +76,10 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 	case c.Log == nil:
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
-	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
+	if c.Say == nil {
+		c.Say = func(_ string, text tenancy.Text) string { return text.String() }
+	}
+	return &Deliverer{say: c.Say, store: c.Store, sender: c.Sender, baseURL: c.BaseURL, platform: c.Platform,
 		policy: c.Policy, issuer: c.Issuer, linkKey: c.LinkKey, gone: c.Gone, log: c.Log}, nil
 }
 
@@ -205,9 +211,15 @@ type round struct {
 
 	unstored       []answered
 	accepted, dead int
-	ours           []int // the mails whose answer was about this installation
-	session        bool  // the server refused the session
-	again          error // the latest reason why a mail is left
+	ours           []refused // answers about this installation
+	session        bool      // the server refused the session
+	again          error     // the latest reason why a mail is left
+}
+
+// A refused mail is one of a round, with the server's answer.
+type refused struct {
+	mail   int
+	answer error
 }
 
 // errTestFailed ends a round that only tests the mail server.
@@ -226,13 +238,13 @@ func (r *round) answered(ctx context.Context, i int, answer error) error {
 			map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
 		r.accepted++
 	case refusal.Fault == Ours: // whether this counts is known at the end of the round
-		m.LastError = answer.Error()
-		r.ours, r.session, r.again = append(r.ours, i), r.session || refusal.Session, answer
+		m.LastError = tenancy.Stored(toldOf(answer))
+		r.ours, r.session, r.again = append(r.ours, refused{i, answer}), r.session || refusal.Session, answer
 	case refusal.Final || r.lastTry:
-		events = append(events, r.dies(ctx, m, answer.Error()))
+		events = append(events, r.dies(ctx, m, answer))
 	default:
 		m.Attempts++
-		m.LastError, r.again = answer.Error(), answer
+		m.LastError, r.again = tenancy.Stored(toldOf(answer)), answer
 	}
 	r.unstored = append(r.unstored, answered{*m, events, refusal.Final && m.AdministratorID != ""})
 	if r.hold.Since.IsZero() && len(r.unstored) < page {
@@ -271,21 +283,10 @@ func (r *round) store(ctx context.Context) error {
 	return nil
 }
 
-// dies marks a mail as dead.
-func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason string) tenancy.Event {
-	m.Attempts++
-	m.State, m.LastError = tenancy.MailDead, reason
-	r.dead++
-	r.d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", r.tenants[m.TenantID],
-		"error", m.LastError)
-	return tenancy.NewEvent(r.now, "mail", "mail.dead", r.tenants[m.TenantID], m.ID,
-		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError})
-}
-
 // end holds all mails if the server refuses this installation, or counts what this round left.
 func (r *round) end(ctx context.Context) error {
 	if !r.hold.Since.IsZero() && len(r.ours) > 0 {
-		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0]], r.now, r.again)
+		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0].mail], r.now, r.again)
 	}
 	hold, domain, err := r.d.suspect(ctx, r)
 	if err != nil {
@@ -294,11 +295,11 @@ func (r *round) end(ctx context.Context) error {
 	if hold {
 		return r.d.hold(ctx, r.again, domain, r.now)
 	}
-	for _, i := range r.ours { // it was about these recipients after all
-		m := &r.mails[i]
+	for _, of := range r.ours { // it was about these recipients after all
+		m := &r.mails[of.mail]
 		var events []tenancy.Event
 		if r.lastTry {
-			events = append(events, r.dies(ctx, m, m.LastError))
+			events = append(events, r.dies(ctx, m, of.answer))
 		} else {
 			m.Attempts++
 		}

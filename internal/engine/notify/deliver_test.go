@@ -130,7 +130,8 @@ func (w *world) deliverer(s Sender) *Deliverer {
 	p, err := policy.Preset(policy.Default)
 	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler)})
+		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler),
+		Say: func(language string, text tenancy.Text) string { return text.String() + ", in " + language }})
 	check(w.t, err)
 	return d
 }
@@ -175,7 +176,7 @@ func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
 	}
 	dead, err := w.Store.Mail(t.Context(), ids[0])
 	check(t, err)
-	if dead.Attempts != 2 || dead.LastError != "down" {
+	if dead.Attempts != 2 || dead.LastError != tenancy.Stored(toldOf(errors.New("down"))) {
 		t.Errorf("got %+v", dead)
 	}
 }

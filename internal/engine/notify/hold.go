@@ -112,8 +112,8 @@ func (d *Deliverer) suspect(ctx context.Context, r *round) (hold bool, domain st
 	case len(r.ours) == 0:
 		return false, "", nil
 	}
-	for _, i := range r.ours {
-		domain, tenant := domainOf(r.mails[i].Address), r.mails[i].TenantID
+	for _, of := range r.ours {
+		domain, tenant := domainOf(r.mails[of.mail].Address), r.mails[of.mail].TenantID
 		if d.doubt.domain != "" && d.doubt.domain != domain && (d.doubt.tenant != tenant || !trusted) {
 			return true, "", nil
 		}

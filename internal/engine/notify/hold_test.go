@@ -170,7 +170,7 @@ func TestARefusalHoldsMailsIfItIsAboutThisInstallation(t *testing.T) {
 		}
 		r := &round{d: d, accepted: c.accepted, session: c.session, mails: append([]tenancy.Mail{{}}, c.ours...), now: now}
 		for i := range c.ours {
-			r.ours = append(r.ours, i+1)
+			r.ours = append(r.ours, refused{mail: i + 1})
 		}
 		hold, shows, err := d.suspect(t.Context(), r)
 		if err != nil || hold != c.hold || shows != c.shows || d.doubt.domain != c.doubt {

@@ -76,19 +76,19 @@ func (l Letter) subject(n tenancy.Notice) string {
 	}
 	systems := len(l.Arrangements)
 	if systems == 0 && (n.Kind == tenancy.Unready || n.Kind == tenancy.Over) { // they have accepted it in the meantime
-		return l.TenantTitle + l.german(": every system accepts the new certificate", ": Alle Systeme nehmen das neue "+
-			"Zertifikat an")
+		return l.TenantTitle + l.german(": every system accepts the new certificate", ": Alle Systeme akzeptieren das "+
+			"neue Zertifikat")
 	}
 	switch n.Kind {
 	case tenancy.Unready:
 		return l.reminderSubject(systems)
 	case tenancy.Done:
 		if systems == 1 {
-			return l.TenantTitle + l.german(": the system accepts the new certificate", ": Das System nimmt das neue "+
-				"Zertifikat an")
+			return l.TenantTitle + l.german(": the system accepts the new certificate", ": Das System akzeptiert das "+
+				"neue Zertifikat")
 		}
 		return fmt.Sprintf(l.german("%s: all %d systems accept the new certificate",
-			"%s: Alle %d Systeme nehmen das neue Zertifikat an"), l.TenantTitle, systems)
+			"%s: Alle %d Systeme akzeptieren das neue Zertifikat"), l.TenantTitle, systems)
 	case tenancy.Over:
 		return fmt.Sprintf(l.german("Action needed: %s: the old certificate has expired, %s not ready",
 			"Handeln nötig: %s: das alte Zertifikat ist abgelaufen, %s nicht bereit"), l.TenantTitle, l.Count(systems))

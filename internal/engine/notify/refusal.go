@@ -149,10 +149,11 @@ func readReply(at stage, reply *textproto.Error) (r Refusal) {
 func (s *Server) refusal(at stage, err error) error {
 	reply := (*textproto.Error)(nil)
 	if !errors.As(err, &reply) {
-		return fmt.Errorf("mail server %s: %w", s.host, err)
+		return &serverError{fmt.Errorf("mail server %s: %w", s.host, err), unanswered(err)}
 	}
 	r := readReply(at, reply)
-	r.Reply = fmt.Errorf("mail server %s: %s %s", s.host, strconv.Itoa(reply.Code), reply.Msg)
+	r.Reply = &serverError{fmt.Errorf("mail server %s: %s %s", s.host, strconv.Itoa(reply.Code), reply.Msg),
+		s.replied(r, reply)}
 	return &r
 }
 

@@ -285,7 +285,7 @@ func TestMailsAreHeldAsAWholeIfTheServerRefusesThisInstallation(t *testing.T) {
 			}
 			mail, err := w.Store.Mail(t.Context(), ids[0])
 			check(t, err)
-			if mail.Attempts != 0 || mail.LastError != refusal.Error() {
+			if mail.Attempts != 0 || mail.LastError != tenancy.Stored(toldOf(refusal)) {
 				t.Errorf("%+v", mail)
 			}
 			const accepts = "the mail server accepts mails again"
@@ -472,7 +472,8 @@ func TestOneTenantDoesNotHoldTheMailsOfOthers(t *testing.T) {
 		if c.lately {
 			d.doubt.acceptedAt = now.Add(-time.Minute)
 		}
-		hold, _, err := d.suspect(t.Context(), &round{d: d, ours: []int{0, 1}, now: now, mails: []tenancy.Mail{
+		ours := []refused{{mail: 0}, {mail: 1}}
+		hold, _, err := d.suspect(t.Context(), &round{d: d, ours: ours, now: now, mails: []tenancy.Mail{
 			{Address: "a@one.example", TenantID: c.owners[0]}, {Address: "b@two.example", TenantID: c.owners[1]}}})
 		if err != nil || hold != c.hold {
 			t.Errorf("%s: held %t, %v", c.name, hold, err)

@@ -166,7 +166,7 @@ func (c *conversation) connect(ctx context.Context) error {
 func (c *conversation) send(ctx context.Context, l Addressed) error {
 	recipient, err := mailbox(l.Address)
 	if err != nil {
-		return &Refusal{Fault: OfRecipient, Final: true, Reply: err}
+		return &Refusal{Fault: OfRecipient, Final: true, Reply: &serverError{err, err}}
 	}
 	m, err := c.server.templates.compose(l.Kind, l.Letter, c.server.from)
 	if err != nil {
@@ -294,13 +294,13 @@ func mailbox(address string) (string, error) {
 	local, domain := address[:max(at, 0)], address[at+1:]
 	foreign := func(r rune) bool { return r >= utf8.RuneSelf }
 	if strings.ContainsFunc(local, foreign) {
-		return "", fmt.Errorf("the part of %s before the @ has letters other than ASCII, which many mail servers refuse "+
-			"(SMTPUTF8, RFC 6531): change the address", address)
+		return "", tenancy.Failure("the part of %s before the @ has letters other than ASCII, which many mail servers "+
+			"refuse (SMTPUTF8, RFC 6531): change the address", address)
 	}
 	if strings.ContainsFunc(domain, foreign) {
 		var err error
 		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
-			return "", fmt.Errorf("the domain of %s is not valid: change the address: %w", address, err)
+			return "", tenancy.Failure("the domain of %s is not valid: change the address", address)
 		}
 	}
 	return local + "@" + domain, nil

@@ -110,7 +110,7 @@ func (r Reader) systemAdvice(a SystemAdvice) string {
 // surpriseTexts state why a certificate was not expected, to follow "it", in English and in German.
 var surpriseTexts = map[tenancy.WatchSurprise][2]string{
 	tenancy.SurpriseEarly: {"was issued earlier than the owner renews",
-		"wurde früher ausgestellt, als der Besitzer erneuert"},
+		"wurde früher ausgestellt, als der Inhaber erneuert"},
 	tenancy.SurpriseOlder: {"was not issued later than the known one",
 		"wurde nicht später ausgestellt als das bekannte"},
 	tenancy.SurpriseSubject: {"has another subject", "hat ein anderes Subject"},
@@ -144,7 +144,7 @@ func (d *Deliverer) watched(l *Letter, n tenancy.Notice, receivers []tenancy.Rec
 	f := &WatchFacts{Name: r.Name, Owner: r.Owner, Alarm: r.Alarm, From: r.From, RenewsAt: r.RenewsAt,
 		Due:     !n.DueAt.After(n.CreatedAt),
 		Systems: Advise(r.Systems, receivers, r.New != nil, r.Changes), Source: r.Source.Address, Since: r.Since,
-		LookError: r.LookError}
+		LookError: d.say(l.Language, tenancy.ReadText(r.LookError))}
 	for _, s := range r.Surprises {
 		f.Surprises, f.surprises = append(f.Surprises, SurpriseText(s)), append(f.surprises, s)
 	}

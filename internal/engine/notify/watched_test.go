@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"math/big"
 	"net/mail"
 	"strings"
@@ -183,12 +182,13 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 
 	v, err := w.Store.Watched(t.Context(), w.acme.ID, "acme-c4c")
 	check(t, err)
-	check(t, on.watching.Missed(t.Context(), w.acme, v, errors.New("connection refused"), date(2026, 10, 2)))
+	busy := tenancy.Failure("the server answers %d %s", 503, "Busy")
+	check(t, on.watching.Missed(t.Context(), w.acme, v, busy, date(2026, 10, 2)))
 	v, err = w.Store.Watched(t.Context(), w.acme.ID, "acme-c4c")
 	check(t, err)
-	check(t, on.watching.Missed(t.Context(), w.acme, v, errors.New("connection refused"), date(2026, 10, 5)))
+	check(t, on.watching.Missed(t.Context(), w.acme, v, busy, date(2026, 10, 5)))
 	_, bodies := on.one("The source of the certificate acme-c4c cannot be read", date(2026, 10, 5))
-	on.contains(bodies, "cannot be read since 2 October 2026, 00:00 UTC", "connection refused",
+	on.contains(bodies, "cannot be read since 2 October 2026, 00:00 UTC", "the server answers 503 Busy, in en",
 		"correct the address of the source")
 
 	on.through(tenancy.WatchAlarmed)

@@ -122,7 +122,7 @@ func (l Letter) RevokedBecause() string {
 	case "lost":
 		return l.german("its key was lost", "der Schlüssel verloren ging")
 	case "authority-revoked":
-		return l.german("the CA that issued it was revoked", "die ausstellende CA gesperrt wurde")
+		return l.german("the CA that issued it was revoked", "die ausstellende CA widerrufen wurde")
 	}
 	return l.german("its key may be in the wrong hands", "der Schlüssel in fremde Hände geraten sein kann")
 }

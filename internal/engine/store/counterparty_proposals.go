@@ -109,9 +109,10 @@ func (t *Tx) proposable(ctx context.Context, hosts []string) (map[string]string,
 }
 
 // named limits proposals to hosts that receivers without a link still name. Otherwise, a tenant could fill the list
-// with hosts that it names for a moment.
+// with hosts that it names for a moment. Receivers that were unlinked from the counterparty do not count.
 const named = "state = 'open' AND EXISTS (SELECT 1 FROM arrangements a JOIN receivers r ON r.id = a.receiver_id " +
-	"WHERE a.host = counterparty_proposals.host AND r.counterparty_id = '')"
+	"WHERE a.host = counterparty_proposals.host AND r.counterparty_id = '' AND " +
+	"(r.unlinked_from = '' OR r.unlinked_from <> counterparty_proposals.counterparty_id))"
 
 // Proposals lists the open proposals by host, after one of them, with the numbers of tenants and receivers that name
 // each host and are not linked.
@@ -134,7 +135,8 @@ func (r Reader) Proposals(ctx context.Context, after string, limit int) ([]tenan
 		return c, err
 	}, func(c count) string { return c.host },
 		"SELECT a.host, count(DISTINCT a.tenant_id), count(DISTINCT a.receiver_id) "+
-			"FROM arrangements a JOIN receivers r ON r.id = a.receiver_id WHERE r.counterparty_id = '' AND a.host ", hosts,
+			"FROM arrangements a JOIN receivers r ON r.id = a.receiver_id JOIN counterparty_proposals p ON p.host = a.host "+
+			"WHERE r.counterparty_id = '' AND (r.unlinked_from = '' OR r.unlinked_from <> p.counterparty_id) AND a.host ", hosts,
 		" GROUP BY a.host")
 	for i, p := range all {
 		for _, c := range counts[p.Host] {

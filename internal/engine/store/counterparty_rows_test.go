@@ -232,7 +232,7 @@ func TestAHostIsProposedWhenASecondTenantNamesItAndAgainAfterItWasAccepted(t *te
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("accepted: %q", got)
 		}
-		r.sends(b, "b2", "https://pay.bank.example/new")
+		second := r.sends(b, "b2", "https://pay.bank.example/new")
 		if got := fmt.Sprint(r.proposed()); got != `[pay.bank.example "bank" 1/1]` {
 			t.Errorf("a receiver that is not linked: %s", got)
 		}
@@ -241,6 +241,21 @@ func TestAHostIsProposedWhenASecondTenantNamesItAndAgainAfterItWasAccepted(t *te
 		if got := r.proposed(); len(got) > 0 {
 			t.Errorf("an operator has unlinked one: %q", got)
 		}
+		second.Endpoint = "https://pay.bank.example/again"
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateArrangement(ctx, second) })
+		if got := r.proposed(); len(got) > 0 {
+			t.Errorf("an arrangement of an unlinked receiver was written: %q", got)
+		}
+		accept()
+		if got, err := r.Receiver(ctx, "b", "b2"); err != nil || got.CounterpartyID != "" {
+			t.Errorf("an unlinked receiver is linked again: %+v, %v", got, err)
+		}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.ForgetUnlinked(ctx, "bank", "pay.bank.example") })
+		accept()
+		if got, err := r.Receiver(ctx, "b", "b2"); err != nil || got.CounterpartyID != "bank" {
+			t.Errorf("the host was added again: %+v, %v", got, err)
+		}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UnlinkReceiver(ctx, "b2") })
 		dismiss := func(ctx context.Context, tx *Tx) error {
 			return tx.DismissProposal(ctx, "pay.bank.example", "olga", now)
 		}

@@ -70,16 +70,25 @@ func (t *Tx) DeleteReceiver(ctx context.Context, v tenancy.Receiver) error {
 }
 
 // LinkReceivers links the receivers of all tenants that have an arrangement with a host to a counterparty, unless they
-// are linked to one. It returns their number.
+// are linked to one, or were unlinked from this one. It returns their number.
 func (t *Tx) LinkReceivers(ctx context.Context, counterpartyID, host string) (int64, error) {
 	return t.exec(ctx, "UPDATE receivers SET counterparty_id = ?, version = version + 1 WHERE counterparty_id = '' AND "+
-		"id IN (SELECT receiver_id FROM arrangements WHERE host = ?)", counterpartyID, host)
+		"unlinked_from <> ? AND id IN (SELECT receiver_id FROM arrangements WHERE host = ?)", counterpartyID, counterpartyID,
+		host)
 }
 
-// UnlinkReceiver ends the link of a receiver to its counterparty, if it has one.
+// UnlinkReceiver ends the link of a receiver to its counterparty, if it has one. The receiver is not proposed for this
+// counterparty again.
 func (t *Tx) UnlinkReceiver(ctx context.Context, receiverID string) error {
-	_, err := t.exec(ctx, "UPDATE receivers SET counterparty_id = '', version = version + 1 WHERE id = ? AND "+
-		"counterparty_id <> ''", receiverID)
+	_, err := t.exec(ctx, "UPDATE receivers SET unlinked_from = counterparty_id, counterparty_id = '', version = "+
+		"version + 1 WHERE id = ? AND counterparty_id <> ''", receiverID)
+	return err
+}
+
+// ForgetUnlinked lets receivers with a host be linked to a counterparty again from which they were unlinked.
+func (t *Tx) ForgetUnlinked(ctx context.Context, counterpartyID, host string) error {
+	_, err := t.exec(ctx, "UPDATE receivers SET unlinked_from = '' WHERE unlinked_from = ? AND unlinked_from <> '' AND "+
+		"id IN (SELECT receiver_id FROM arrangements WHERE host = ?)", counterpartyID, host)
 	return err
 }
 

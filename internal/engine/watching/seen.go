@@ -375,7 +375,7 @@ func (w *Watching) Missed(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 			stored.FailingSince = now
 		}
 		alarm := now.Sub(stored.FailingSince) >= unseenAfter && v.LookedAt.Sub(stored.FailingSince) < unseenAfter
-		stored.LookedAt, stored.LookError = now, shortened(cause)
+		stored.LookedAt, stored.LookError = now, storedCause(cause)
 		if alarm {
 			if err := w.alarmUnseen(ctx, tx, t, stored, newest, now); err != nil {
 				return err
@@ -404,13 +404,22 @@ func (w *Watching) alarmUnseen(ctx context.Context, tx *store.Tx, t tenancy.Tena
 	return w.notify(ctx, tx, t, tenancy.Notice{Kind: tenancy.WatchAlarmed, CertificateID: newest.ID,
 		Subject: fmt.Sprintf("The source of the certificate %s cannot be read", v.Name), DueAt: latest(renewalOf(e), now),
 		DedupKey: fmt.Sprintf("watch-unseen/%d", v.FailingSince.UnixMicro())}, report,
-		event(now, "watch", "watched.unseen", t, v, map[string]any{"since": v.FailingSince, "error": v.LookError}), now)
+		event(now, "watch", "watched.unseen", t, v, map[string]any{"since": v.FailingSince,
+			"error": tenancy.ReadText(v.LookError).String()}), now)
 }
 
 // longestError is the maximum length of a stored error, in bytes.
 const longestError = 500
 
-func shortened(err error) string {
-	text := err.Error()
+// storedCause returns the stored form of an error. It can be shown in another language, unless it is too long.
+func storedCause(err error) string {
+	var rule *tenancy.RuleError
+	if errors.As(err, &rule) && rule.Field != "" && err.Error() == rule.Error() {
+		err = &tenancy.RuleError{Kind: rule.Kind, Text: rule.Text} // the field is of a form
+	}
+	text := tenancy.Stored(err)
+	if len(text) > longestError {
+		text = err.Error()
+	}
 	return text[:min(len(text), longestError)]
 }

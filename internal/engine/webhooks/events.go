@@ -109,6 +109,8 @@ var translations = map[string]func(f facts) []made{
 	"guard.held":          guardHeld,
 	"guard.accepted":      guardDecided(webhook.GuardAccepted, "accepted"),
 	"guard.declined":      guardDecided(webhook.GuardDeclined, "declined"),
+
+	"counterparty.feed-silent": partyFeedSilent,
 }
 
 // translate returns the events that follow from an audit event.
@@ -279,6 +281,14 @@ func feedSilent(f facts) []made {
 		"receiver may miss the next certificate", f.Object)
 	return one(webhook.FeedSilent, &webhook.FeedSilentData{Common: opens(c, "feed:"+f.Object), Arrangement: a,
 		FetchedAt: f.FetchedAt})
+}
+
+// partyFeedSilent is about a feed for many tenants, so it is an event of the installation.
+func partyFeedSilent(f facts) []made {
+	c := f.common(webhook.Warning, f.link("counterparties", f.Object), "The feed of the counterparty %s has not been "+
+		"fetched for 7 days, so its receivers may miss the next certificates", f.Object)
+	return one(webhook.FeedSilent, &webhook.FeedSilentData{Common: opens(c, "feed:counterparty/"+f.Object),
+		Counterparty: f.Object, FetchedAt: f.FetchedAt})
 }
 
 func authorityAnnounced(f facts) []made {

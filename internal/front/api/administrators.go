@@ -73,7 +73,8 @@ func (s *server) listAdministrators(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return listed(receivers, next, in.Sort, known.view), nil
+	view := func(r tenancy.Receiver) client.Administrator { return known.view(ctx, r) }
+	return listed(receivers, next, in.Sort, view), nil
 }
 
 // mailedTo holds the rows about the administrators of a tenant's receivers.
@@ -122,7 +123,7 @@ func (s *server) mailedTo(ctx context.Context, t tenancy.Tenant) (known mailedTo
 	return known, errors.Join(err1, err2, err3, err4, err5)
 }
 
-func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
+func (k mailedTo) view(ctx context.Context, r tenancy.Receiver) client.Administrator {
 	v := client.Administrator{Receiver: r.Name, ReceiverDisplayName: r.DisplayName, Name: r.ContactName,
 		Email: r.ContactEmail, Language: r.Contact.Language, Zone: r.Contact.Zone}
 	for _, l := range k.links[r.ID] {
@@ -147,7 +148,7 @@ func (k mailedTo) view(r tenancy.Receiver) client.Administrator {
 	for i, m := range k.mails[a.ID] {
 		mailed(&v, m.Kind, m.SentAt)
 		if i == 0 && m.State == tenancy.MailDead {
-			v.Failure = m.LastError
+			v.Failure = mailFailure(ctx, m)
 		}
 	}
 	return v

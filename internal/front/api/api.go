@@ -269,8 +269,12 @@ func (s *server) problem(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &status):
 		return err
-	case fault == issuer.KeyAway:
+	case fault == issuer.KeyAway && principal.Of(ctx).Role == tenancy.RoleOperator:
 		return huma.Error503ServiceUnavailable(message)
+	case fault == issuer.KeyAway: // the message names the service or the token that holds the key
+		s.log.ErrorContext(ctx, "request failed", "error", err)
+		return huma.Error503ServiceUnavailable(words.Say(ctx, tenancy.Say("the key that signs this is not available now: "+
+			"try again later")))
 	case errors.Is(err, tenancy.ErrNotFound):
 		return huma.Error404NotFound(message)
 	case errors.Is(err, tenancy.ErrInvalid):

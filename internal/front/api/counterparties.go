@@ -163,12 +163,9 @@ func (s *server) linkHosts(ctx context.Context, tx *store.Tx, c tenancy.Counterp
 		return err
 	}
 	for _, pattern := range patterns {
-		hosts := []string{pattern}
-		if strings.HasPrefix(pattern, ".") {
-			var err error
-			if hosts, err = tx.HostsBelow(ctx, pattern); err != nil {
-				return err
-			}
+		hosts, err := hostsOfPattern(ctx, tx, pattern)
+		if err != nil {
+			return err
 		}
 		for _, host := range hosts {
 			if _, err := tx.LinkReceivers(ctx, c.ID, host); err != nil {
@@ -176,6 +173,30 @@ func (s *server) linkHosts(ctx context.Context, tx *store.Tx, c tenancy.Counterp
 			}
 			if err := tx.DecideProposal(ctx, tenancy.CounterpartyProposal{Host: host, State: tenancy.ProposalAccepted,
 				CounterpartyID: c.ID, DecidedBy: actor(ctx), DecidedAt: s.now()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hostsOfPattern returns the hosts that a host of a counterparty stands for.
+func hostsOfPattern(ctx context.Context, tx *store.Tx, pattern string) ([]string, error) {
+	if strings.HasPrefix(pattern, ".") {
+		return tx.HostsBelow(ctx, pattern)
+	}
+	return []string{pattern}, nil
+}
+
+// forgetUnlinked lets receivers be linked again that an operator has unlinked, if their host is added again.
+func forgetUnlinked(ctx context.Context, tx *store.Tx, c tenancy.Counterparty, added []string) error {
+	for _, pattern := range added {
+		hosts, err := hostsOfPattern(ctx, tx, pattern)
+		if err != nil {
+			return err
+		}
+		for _, host := range hosts {
+			if err := tx.ForgetUnlinked(ctx, c.ID, host); err != nil {
 				return err
 			}
 		}
@@ -244,7 +265,8 @@ func (s *server) changeCounterparty(ctx context.Context, in *struct {
 		if err := tx.UnlinkCounterparty(ctx, c.ID); err != nil {
 			return err
 		}
-		return s.linkHosts(ctx, tx, c, c.Hosts)
+		added := slices.DeleteFunc(slices.Clone(c.Hosts), func(host string) bool { return slices.Contains(before, host) })
+		return errors.Join(forgetUnlinked(ctx, tx, c, added), s.linkHosts(ctx, tx, c, c.Hosts))
 	})
 	if err != nil {
 		return nil, err

@@ -41,6 +41,24 @@ func viewPartyFeed(f tenancy.CounterpartyFeed, c tenancy.Counterparty, now time.
 		InstalledBy: f.InstalledBy, Silent: f.Silent(now)}
 }
 
+// listSilentCounterpartyFeeds lists all of them, because there are few.
+func (s *server) listSilentCounterpartyFeeds(ctx context.Context, _ *struct{}) (*List[client.CounterpartyFeed], error) {
+	now := s.clock()
+	rows, err := s.store.SilentCounterpartyFeeds(ctx, now.Add(-tenancy.FeedSilence))
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i, f := range rows {
+		ids[i] = f.CounterpartyID
+	}
+	parties, err := s.store.CounterpartiesByID(ctx, ids)
+	return pageOf(rows, len(rows), func(tenancy.CounterpartyFeed) string { return "" },
+		func(f tenancy.CounterpartyFeed) client.CounterpartyFeed {
+			return viewPartyFeed(f, parties[f.CounterpartyID], now)
+		}), err
+}
+
 // counterpartyFeed returns the feed of a counterparty; nil if there is none.
 func (s *server) counterpartyFeed(ctx context.Context, c tenancy.Counterparty) (*client.CounterpartyFeed, error) {
 	f, err := s.store.CounterpartyFeed(ctx, c.ID)

@@ -205,7 +205,10 @@ func (s *server) acceptProposal(ctx context.Context, in *struct {
 			if c, err = s.counterpartyFor(ctx, tx, p.Host, name, in.Body.DisplayName); err != nil {
 				return err
 			}
-			return s.linkHosts(ctx, tx, c, []string{p.Host})
+			if p.CounterpartyID != c.ID { // the host is added to it
+				err = forgetUnlinked(ctx, tx, c, []string{p.Host})
+			}
+			return errors.Join(err, s.linkHosts(ctx, tx, c, []string{p.Host}))
 		})
 	if err != nil {
 		return nil, err

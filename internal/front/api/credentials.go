@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/principal"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -204,6 +206,16 @@ func (s *server) request(ctx context.Context, in OneRequest) (t tenancy.Tenant, 
 	return t, q, err
 }
 
+// requestFailure returns why a request to a CA has no answer. The stored text may name the address of the CA, so only
+// operators read it.
+func requestFailure(ctx context.Context, q tenancy.Request) string {
+	if q.LastError == "" || principal.Of(ctx).Role == tenancy.RoleOperator {
+		return q.LastError
+	}
+	return words.Say(ctx, tenancy.Say("the request is open because of a fault: the operators of the service see the "+
+		"cause"))
+}
+
 // viewRequest returns a function that shows a request.
 func (s *server) viewRequest(
 	ctx context.Context, tenants map[string]tenancy.Tenant,
@@ -218,7 +230,7 @@ func (s *server) viewRequest(
 			Issuer:     q.Issuer,
 			Since:      q.CreatedAt,
 			AskAt:      q.AskAt,
-			LastError:  q.LastError,
+			LastError:  requestFailure(ctx, q),
 		}
 		if from, err := issuers.Of(q.Issuer); err == nil {
 			_, v.ByHand = issuer.As[issuer.Requester](from)

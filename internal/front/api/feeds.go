@@ -44,8 +44,14 @@ func registerFeeds(r *router) {
 	}, (*server).revokeFeed)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/silent-feeds",
-		summary: "List the feeds that were fetched before, but not within the last 7 days", access: operators,
+		summary: "List the feeds of arrangements that were fetched before, but not within the last 7 days",
+		access:  operators,
 	}, (*server).listSilentFeeds)
+	register(r, endpoint{
+		method: http.MethodGet, path: "/silent-counterparty-feeds",
+		summary: "List the feeds of counterparties that were fetched before, but not within the last 7 days",
+		access:  operators,
+	}, (*server).listSilentCounterpartyFeeds)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/silent-feeds",
 		summary: "List the feeds of a tenant that were fetched before, but not within the last 7 days", access: members,

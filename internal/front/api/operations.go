@@ -8,13 +8,16 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/redact"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -33,11 +36,23 @@ func viewEvent(ctx context.Context, e tenancy.Event) client.Event {
 	}
 }
 
-func viewDelivery(m tenancy.Mail, tenant string) client.Delivery {
+func viewDelivery(ctx context.Context, m tenancy.Mail, tenant string) client.Delivery {
 	return client.Delivery{
 		ID: m.ID, Tenant: tenant, Subject: m.Subject, Name: m.Name, Address: m.Address, MessageID: m.MessageID,
-		State: m.State, Attempts: m.Attempts, LastError: m.LastError, CreatedAt: m.CreatedAt, SentAt: m.SentAt,
+		State: m.State, Attempts: m.Attempts, LastError: mailFailure(ctx, m), CreatedAt: m.CreatedAt, SentAt: m.SentAt,
 	}
+}
+
+// earlier finds the name of the mail server at the beginning of an error that an earlier release has stored.
+var earlier = regexp.MustCompile(`^mail server \S+: `)
+
+// mailFailure returns why a mail was not sent, in the language of the reader. Errors that an earlier release has stored
+// name the mail server, which only operators may know.
+func mailFailure(ctx context.Context, m tenancy.Mail) string {
+	if principal.Of(ctx).Role == tenancy.RoleOperator {
+		return said(ctx, m.LastError)
+	}
+	return redact.Addresses(earlier.ReplaceAllString(said(ctx, m.LastError), ""))
 }
 
 func viewToken(t tenancy.Token) client.Token {
@@ -229,7 +244,7 @@ func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailS
 	tenants, err := s.store.TenantsByID(ctx, ids)
 	return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
 		return m.ID
-	}, func(m tenancy.Mail) client.Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
+	}, func(m tenancy.Mail) client.Delivery { return viewDelivery(ctx, m, tenants[m.TenantID].Name) }), err
 }
 
 func (s *server) requeueDelivery(ctx context.Context, in *struct {
@@ -257,7 +272,7 @@ func (s *server) requeueDelivery(ctx context.Context, in *struct {
 		}
 		return s.outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
 	})
-	return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
+	return &Entity[client.Delivery]{Body: viewDelivery(ctx, m, name)}, err
 }
 
 // requeueBatch is the number of mails that are queued again in one transaction.

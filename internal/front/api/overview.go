@@ -33,7 +33,8 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	tokens, err3 := s.expiringTokens(ctx)
 	hold, err4 := s.store.MailHold(ctx)
 	silent, err5 := s.store.CountSilentFeeds(ctx, now.Add(-tenancy.FeedSilence))
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	parties, err6 := s.store.SilentCounterpartyFeeds(ctx, now.Add(-tenancy.FeedSilence))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	if !hold.Since.IsZero() {
@@ -41,7 +42,7 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	}
 	out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
 		mails[tenancy.MailWaiting], parked
-	out.FeedsSilent = silent
+	out.FeedsSilent = silent + len(parties)
 	if out.Tokens = len(tokens); out.Tokens > 0 {
 		out.TokensFrom = tokens[0].ExpiresAt
 	}

@@ -240,6 +240,15 @@ func TestTheFeedOfABankBecomesSilent(t *testing.T) {
 		if err != nil || (len(all) == 1) != want {
 			t.Errorf("%d silent feeds, %v", len(all), err)
 		}
+		listed := items(f.ok("operator", "GET", "/silent-counterparty-feeds", 200, ""))
+		if (len(listed) == 1 && listed[0].(map[string]any)["counterparty"] == "bank") != want {
+			t.Errorf("listed: %v, want %v", listed, want)
+		}
+		shown := f.ok("operator", "GET", "/overview", 200, "")["feeds_silent"] == 1.
+		attention := strings.Contains(f.call("operator", "GET", "/attention", "").raw, "no longer fetched: 1")
+		if shown != want || attention != want {
+			t.Errorf("on the overview: %v, needs attention: %v, want %v", shown, attention, want)
+		}
 	}
 	f.now = f.now.AddDate(0, 0, 30)
 	silent(false)

@@ -403,7 +403,7 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 			return nil, err
 		}
 		for _, m := range mails {
-			check.Deliveries = append(check.Deliveries, viewDelivery(m, t.Name))
+			check.Deliveries = append(check.Deliveries, viewDelivery(ctx, m, t.Name))
 		}
 	}
 	return &Entity[client.MailCheck]{Body: check}, nil

@@ -99,12 +99,12 @@ func viewSystems(v tenancy.Watched, receivers []tenancy.Receiver, seen bool,
 	return all
 }
 
-func viewWatched(v tenancy.Watched, newest tenancy.WatchedCertificate, receivers []tenancy.Receiver,
-	now time.Time) client.Watched {
+func viewWatched(ctx context.Context, v tenancy.Watched, newest tenancy.WatchedCertificate,
+	receivers []tenancy.Receiver, now time.Time) client.Watched {
 	view := client.Watched{Name: v.Name, Owner: v.Owner, Window: v.Window,
 		Source:  client.WatchSource{Kind: v.Source.Kind, Address: v.Source.Address},
 		Systems: viewSystems(v, receivers, false, nil), LookedAt: v.LookedAt, Failing: v.FailingSince,
-		LookError: v.LookError, CreatedAt: v.CreatedAt}
+		LookError: said(ctx, v.LookError), CreatedAt: v.CreatedAt}
 	if p, err := watching.PolicyOf(v); err == nil {
 		view.Policy = p.Name
 	}
@@ -144,7 +144,7 @@ func (s *server) listWatched(ctx context.Context, in *struct {
 	}
 	newest, err := s.store.NewestWatched(ctx, ids)
 	return listed(rows, next, in.Sort, func(v tenancy.Watched) client.Watched {
-		return viewWatched(v, newest[v.ID], receivers[t.ID], s.now())
+		return viewWatched(ctx, v, newest[v.ID], receivers[t.ID], s.now())
 	}), err
 }
 
@@ -153,7 +153,7 @@ func (s *server) showWatched(ctx context.Context, t tenancy.Tenant, v tenancy.Wa
 	seen, err1 := s.store.WatchedCertificates(ctx, []string{v.ID})
 	receivers, err2 := s.store.ReceiversOf(ctx, []string{t.ID})
 	newest, found := watching.Newest(seen[v.ID])
-	view := viewWatched(v, newest, receivers[t.ID], s.now())
+	view := viewWatched(ctx, v, newest, receivers[t.ID], s.now())
 	for _, c := range slices.Backward(seen[v.ID]) {
 		view.History = append(view.History, viewSeen(c))
 	}

@@ -140,7 +140,7 @@ func TestWhatCannotBeWatchedIsRefusedWithTheNextStep(t *testing.T) {
 		"server":  {"acme/alice", at("server", "127.0.0.1:1"), 422, "not allowed"},
 		"URL":     {"acme/alice", at("url", "https://169.254.169.254/"), 422, "not allowed"},
 		"folder":  {"acme/alice", at("folder", "/etc"), 409, "only be set by an operator"},
-		"no such": {"operator", at("folder", "/no/such"), 422, "no such file"},
+		"no such": {"operator", at("folder", "/no/such"), 422, "no file or folder"},
 	} {
 		if a := f.call(c.who, "POST", all, c.body); a.status != c.status || !strings.Contains(a.raw, c.want) {
 			t.Errorf("%s: %d %s", name, a.status, a.raw)

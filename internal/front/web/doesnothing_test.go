@@ -85,7 +85,7 @@ func TestAKeyUserDoesNothingWhileTheAdministratorIsInvitedRemindedAndDone(t *tes
 	}{
 		"with script": {true, "en", "I have installed it, test now", "the receiver still answers 401 Unauthorized",
 			"It works: the receiver accepted the new certificate (200 OK).", "The receiver's administrator"},
-		"without script": {false, "de", "Installiert, jetzt prüfen", "401 Unauthorized",
+		"without script": {false, "de", "Installiert, jetzt testen", "401 Unauthorized",
 			"Es funktioniert: Der Empfänger hat das neue Zertifikat akzeptiert (200 OK).", "Ansprechpartner des Empfängers"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,5 +43,9 @@ func (c *console) silentFeeds(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Silent feeds"), silentPage(v, list))
+	parties, err := paged[client.CounterpartyFeed](c, v, "/silent-counterparty-feeds")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Silent feeds"), silentPage(v, list, parties.Items))
 }

@@ -34,7 +34,7 @@ var germanAdministrators = []translation{
 		"Der Dienst schreibt ihnen: vor einer Erneuerung, mit dem neuen Zertifikat, vor einer Frist, " +
 			"und wenn alles erledigt ist.",
 	},
-	{"The service has not mailed them yet.", "Der Dienst hat noch keine Mail geschickt."},
+	{"The service has not mailed them yet.", "Der Dienst hat ihnen noch keine Mail gesendet."},
 	{"None is known", "Keiner bekannt"},
 	{
 		"You forward the new certificate to them. The service can do that for you, and remind them " +

@@ -9,10 +9,10 @@ var germanArrangement = []translation{
 		"%s wurde gelöscht. Darüber werden keine Nachrichten mehr gesendet.",
 	},
 	{
-		"%s sends messages to your system with a client certificate. The certificate has been renewed, and only " +
-			"the new one is used now. Test whether your system accepts it, and install it if not.",
-		"%s sendet Nachrichten mit einem Client-Zertifikat an Ihr System. Das Zertifikat wurde erneuert, und nur noch das " +
-			"neue wird verwendet. Prüfen Sie, ob Ihr System es akzeptiert, und installieren Sie es andernfalls.",
+		"%s sends messages to your system with a client certificate. The certificate has been renewed, and only the new " +
+			"one is used now. Test whether your system accepts it, and install it if not.",
+		"%s sendet Nachrichten mit einem Client-Zertifikat an Ihr System. Das Zertifikat wurde erneuert, und nur noch " +
+			"das neue wird verwendet. Testen Sie, ob Ihr System es akzeptiert, und installieren Sie es andernfalls.",
 	},
 	{
 		"%s sends messages to your system with a client certificate. The certificate has been renewed. Please add " +
@@ -24,7 +24,7 @@ var germanArrangement = []translation{
 	{", then ", ", dann "},
 	{"1. Download the certificate", "1. Zertifikat herunterladen"},
 	{"2. Install it", "2. Installieren"},
-	{"3. Test it", "3. Prüfen"},
+	{"3. Test it", "3. Testen"},
 	{
 		"A message is tried with generation %s, in this order, before a refusal is returned to its sender.",
 		"Eine Nachricht wird der Reihe nach mit Generation %s versucht, bevor der Absender eine Ablehnung erhält.",
@@ -34,10 +34,10 @@ var germanArrangement = []translation{
 		"Kann später nicht geändert werden, weil der Empfänger es kennt"},
 	{
 		"Adaptive: as soon as a person, a test or a message shows that the receiver is ready",
-		"Adaptiv: sobald eine Person, eine Prüfung oder eine Nachricht zeigt, dass der Empfänger bereit ist",
+		"Adaptiv: sobald eine Person, ein Test oder eine Nachricht zeigt, dass der Empfänger bereit ist",
 	},
-	{"Administrator", "Administrator"},
-	{"Administrator's e-mail", "E-Mail des Administrators"},
+	{"Administrator", "Ansprechpartner"},
+	{"Administrator's e-mail", "E-Mail-Adresse des Ansprechpartners"},
 	{"All messages", "Alle Nachrichten"},
 	{
 		"An arrangement describes one connection: the system that gets your messages, and its address. Messages are " +
@@ -51,17 +51,17 @@ var germanArrangement = []translation{
 	{
 		"Compare the SHA-256 fingerprint with the one that the receiver's administrator gives you through another " +
 			"channel. Then trust this key, or paste the CA above.",
-		"Vergleichen Sie den SHA-256-Fingerabdruck mit dem, den Ihnen der Administrator des Empfängers auf einem " +
+		"Vergleichen Sie den SHA-256-Fingerabdruck mit dem, den Ihnen der Ansprechpartner des Empfängers auf einem " +
 			"anderen Weg mitteilt. Vertrauen Sie dann diesem Schlüssel, oder fügen Sie oben die CA ein.",
 	},
 	{
 		"Confirmed: as soon as a person or a test confirms that the receiver is ready",
-		"Bestätigt: sobald eine Person oder eine Prüfung bestätigt, dass der Empfänger bereit ist",
+		"Bestätigt: sobald eine Person oder ein Test bestätigt, dass der Empfänger bereit ist",
 	},
-	{"Connection test", "Verbindungsprüfung"},
-	{"Contact", "Ansprechpartner"},
+	{"Connection test", "Verbindungstest"},
+	{"Contact", "Kontakt"},
 	{"Create link", "Link erstellen"},
-	{"Create without a test", "Ohne Prüfung anlegen"},
+	{"Create without a test", "Ohne Test anlegen"},
 	{"Created", "Erstellt"},
 	{"Delete arrangement", "Vereinbarung löschen"},
 	{"Duration", "Dauer"},
@@ -74,8 +74,8 @@ var germanArrangement = []translation{
 			"path that answers everyone, as /health often does, proves nothing. Without a path, only the TLS handshake is " +
 			"tested, which can prove a refusal but not an acceptance.",
 		"Eine GET-Anfrage an diesen Pfad darf nichts ändern und muss ohne Zertifikat eine andere Antwort erhalten. Ein " +
-			"Pfad, der jedem gleich antwortet (häufig /health), beweist nichts. Ohne Pfad wird nur der TLS-Handshake geprüft. " +
-			"Er kann beweisen, dass ein Zertifikat abgelehnt wird, aber nicht, dass es akzeptiert wird.",
+			"Pfad, der jedem gleich antwortet (häufig /health), beweist nichts. Ohne Pfad wird nur der TLS-Handshake " +
+			"getestet. Er kann beweisen, dass ein Zertifikat abgelehnt wird, aber nicht, dass es akzeptiert wird.",
 	},
 	{"Answers that refuse a certificate", "Antworten, die ein Zertifikat ablehnen"},
 	{
@@ -94,10 +94,10 @@ var germanArrangement = []translation{
 		"Wie Empfänger Zertifikate prüfen und was nach einer Erneuerung noch funktioniert",
 	},
 	{"How the receiver checks certificates", "Wie der Empfänger Zertifikate prüft"},
-	{"I have installed it, test now", "Installiert, jetzt prüfen"},
+	{"I have installed it, test now", "Installiert, jetzt testen"},
 	{
 		"If the product is listed, its usual check is used",
-		"Wenn das Produkt in der Liste steht, wird seine übliche Prüfung verwendet",
+		"Steht das Produkt in der Liste, gilt, was es üblicherweise prüft",
 	},
 	{
 		"Immediate: at the renewal, even if the receiver does not accept the new certificate",
@@ -122,22 +122,22 @@ var germanArrangement = []translation{
 			"sein Aussteller %s. Weicht eines davon ab, installieren Sie das neue Zertifikat nicht.",
 	},
 	{
-		"This time both change: the subject to %s, and the issuer to %s. Your system cannot confirm them, so ask " +
-			"your contact to confirm both.",
-		"Diesmal ändert sich beides: Das Subject lautet künftig %s und der Aussteller %s. Mit Ihrem System können Sie das " +
-			"nicht überprüfen. Lassen Sie sich beides von Ihrem Ansprechpartner bestätigen.",
+		"This time both change: the subject to %s, and the issuer to %s. Your system cannot confirm them, so ask your " +
+			"contact to confirm both.",
+		"Diesmal ändert sich beides: Das Subject lautet künftig %s und der Aussteller %s. Mit Ihrem System können Sie " +
+			"das nicht überprüfen. Lassen Sie sich beides von Ihrem Kontakt bestätigen.",
 	},
 	{
 		"This time the subject changes to %s, and the issuer stays the same. Your system cannot confirm the new " +
 			"subject, so ask your contact to confirm it.",
-		"Diesmal ändert sich das Subject: Es lautet künftig %s. Der Aussteller bleibt gleich. Mit Ihrem System können Sie " +
-			"das neue Subject nicht überprüfen. Lassen Sie es sich von Ihrem Ansprechpartner bestätigen.",
+		"Diesmal ändert sich das Subject: Es lautet künftig %s. Der Aussteller bleibt gleich. Mit Ihrem System können " +
+			"Sie das neue Subject nicht überprüfen. Lassen Sie es sich von Ihrem Kontakt bestätigen.",
 	},
 	{
-		"This time the issuer changes to %s, and the subject stays the same. Your system cannot confirm the new " +
-			"issuer, so ask your contact to confirm it.",
-		"Diesmal ändert sich der Aussteller: Er lautet künftig %s. Das Subject bleibt gleich. Mit Ihrem System können Sie " +
-			"den neuen Aussteller nicht überprüfen. Lassen Sie ihn sich von Ihrem Ansprechpartner bestätigen.",
+		"This time the issuer changes to %s, and the subject stays the same. Your system cannot confirm the new issuer, " +
+			"so ask your contact to confirm it.",
+		"Diesmal ändert sich der Aussteller: Er lautet künftig %s. Das Subject bleibt gleich. Mit Ihrem System können " +
+			"Sie den neuen Aussteller nicht überprüfen. Lassen Sie ihn sich von Ihrem Kontakt bestätigen.",
 	},
 	{
 		"The new certificate has the same subject and the same issuer. Check this in the file that you " +
@@ -147,7 +147,7 @@ var germanArrangement = []translation{
 	{
 		"Then compare the SHA-256 fingerprint above with the one that your contact at %s reads to you, for example by " +
 			"phone. Use a contact that you already knew, not one from this page or from the mail with the link.",
-		"Vergleichen Sie dann den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Ansprechpartner bei %s vorliest, zum " +
+		"Vergleichen Sie dann den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s vorliest, zum " +
 			"Beispiel am Telefon. Wenden Sie sich an jemanden, den Sie schon vorher kannten, nicht an einen Kontakt von " +
 			"dieser Seite oder aus der Mail mit dem Link.",
 	},
@@ -205,7 +205,7 @@ var germanArrangement = []translation{
 	},
 	{
 		"Recorded: generation %d is installed. Messages or a test will show whether it is accepted.",
-		"Vermerkt: Generation %d ist installiert. Nachrichten oder eine Prüfung zeigen, ob sie akzeptiert wird.",
+		"Vermerkt: Generation %d ist installiert. Nachrichten oder ein Test zeigen, ob sie akzeptiert wird.",
 	},
 	{
 		"Generation %d is in use. The old one stays available until the receiver has not needed it for 28 days.",
@@ -226,21 +226,21 @@ var germanArrangement = []translation{
 	{"Product", "Produkt"},
 	{"Receiver", "Empfänger"},
 	{"Reported as installed", "Als installiert gemeldet"},
-	{"Save without a test", "Ohne Prüfung speichern"},
+	{"Save without a test", "Ohne Test speichern"},
 	{"Strategy", "Strategie"},
-	{"Test", "Prüfen"},
-	{"Test again", "Erneut prüfen"},
-	{"Test connection", "Verbindung prüfen"},
-	{"Test path", "Pfad für die Prüfung"},
-	{"Test receiver", "Empfänger prüfen"},
-	{"Test result", "Ergebnis der Prüfung"},
+	{"Test", "Testen"},
+	{"Test again", "Erneut testen"},
+	{"Test connection", "Verbindung testen"},
+	{"Test path", "Pfad der Testanfrage"},
+	{"Test receiver", "Empfänger testen"},
+	{"Test result", "Ergebnis des Tests"},
 	{
 		"Thank you. It works: the receiver accepted the new certificate (%s).",
 		"Danke. Es funktioniert: Der Empfänger hat das neue Zertifikat akzeptiert (%s).",
 	},
 	{
 		"Thank you. The receiver could not be tested at the moment. The next messages will show whether it works.",
-		"Danke. Der Empfänger konnte gerade nicht geprüft werden. Die nächsten Nachrichten zeigen, ob es funktioniert.",
+		"Danke. Der Empfänger konnte gerade nicht getestet werden. Die nächsten Nachrichten zeigen, ob es funktioniert.",
 	},
 	{
 		"Thank you. The receiver gave no clear answer (%s). The next messages will show whether it works.",
@@ -277,8 +277,8 @@ var germanArrangement = []translation{
 	{
 		"The receiver accepts only the old certificate again, and messages use it. Ask its administrator to install " +
 			"generation %d again.",
-		"Der Empfänger akzeptiert nur noch das alte Zertifikat, und Nachrichten verwenden es wieder. Bitten Sie den " +
-			"Administrator, Generation %d erneut zu installieren.",
+		"Der Empfänger akzeptiert nur noch das alte Zertifikat, und Nachrichten verwenden es wieder. Bitten Sie seinen " +
+			"Ansprechpartner, Generation %d erneut zu installieren.",
 	},
 	{"The receiver checks", "Der Empfänger prüft"},
 	{
@@ -291,9 +291,9 @@ var germanArrangement = []translation{
 	},
 	{
 		"The receiver checks %s. That stays the same, so nothing has to be installed. The test confirms this.",
-		"Der Empfänger prüft %s. Das bleibt gleich, daher muss nichts installiert werden. Die Prüfung bestätigt es.",
+		"Der Empfänger prüft %s. Das bleibt gleich, daher muss nichts installiert werden. Der Test bestätigt es.",
 	},
-	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
+	{"The receiver was tested. %s", "Der Empfänger wurde getestet. %s"},
 	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
 	{"The subject alternative name changes.", "Der alternative Name (SAN) ändert sich."},
 	{"The subject changes.", "Das Subject ändert sich."},
@@ -303,7 +303,7 @@ var germanArrangement = []translation{
 	},
 	{
 		"The test below shows the pin so that you can confirm it: sha256/…",
-		"Die Prüfung unten zeigt den Pin zur Bestätigung: sha256/…",
+		"Der Test unten zeigt den Pin zur Bestätigung: sha256/…",
 	},
 	{
 		"This arrangement uses no client certificate, so it has no roll-over.",
@@ -312,8 +312,8 @@ var germanArrangement = []translation{
 	{
 		"This determines what the receiver's administrator is asked to do after a renewal. Leave it empty if you do not " +
 			"know.",
-		"Davon hängt ab, worum der Administrator des Empfängers nach einer Erneuerung gebeten wird. Lassen Sie das Feld " +
-			"leer, wenn Sie es nicht wissen.",
+		"Davon hängt ab, worum der Ansprechpartner des Empfängers nach einer Erneuerung gebeten wird. Lassen Sie das " +
+			"Feld leer, wenn Sie es nicht wissen.",
 	},
 	{"This is the expected server.", "Das ist der erwartete Server."},
 	{"This link is not valid", "Dieser Link ist nicht gültig"},
@@ -322,17 +322,17 @@ var germanArrangement = []translation{
 	{"Valid from", "Gültig von"},
 	{"What changes", "Was sich ändert"},
 	{
-		"The required steps depend on how the receiver checks certificates, which is not known. The test shows whether it " +
-			"accepts the new one.",
-		"Was zu tun ist, hängt davon ab, wie der Empfänger Zertifikate prüft. Das ist nicht bekannt. Die Prüfung zeigt, ob " +
+		"The required steps depend on how the receiver checks certificates, which is not known. The test shows whether " +
+			"it accepts the new one.",
+		"Was zu tun ist, hängt davon ab, wie der Empfänger Zertifikate prüft. Das ist nicht bekannt. Der Test zeigt, ob " +
 			"er das neue akzeptiert.",
 	},
 	{"What still works after a renewal", "Was nach einer Erneuerung noch funktioniert"},
-	{"What the receiver's administrator has to do", "Was der Administrator des Empfängers tun muss"},
+	{"What the receiver's administrator has to do", "Was der Ansprechpartner des Empfängers tun muss"},
 	{
 		"The required steps depend on how your system checks certificates. Test first: many systems need no change.",
-		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Führen Sie zuerst die Prüfung aus: Bei vielen " +
-			"Systemen ist nichts zu tun.",
+		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Testen Sie zuerst: Bei vielen Systemen ist " +
+			"nichts zu tun.",
 	},
 	{"When to switch to the next generation", "Wann auf die nächste Generation umgestellt wird"},
 	{
@@ -341,14 +341,14 @@ var germanArrangement = []translation{
 	},
 	{"Why do messages fail?", "Fehlerursache ermitteln"},
 	{
-		"You reported the certificate as installed, but the receiver still answers %s. Please check the installation and " +
-			"test again.",
+		"You reported the certificate as installed, but the receiver still answers %s. Please check the installation " +
+			"and test again.",
 		"Sie haben das Zertifikat als installiert gemeldet, aber der Empfänger antwortet weiterhin mit %s. Bitte " +
-			"überprüfen Sie die Installation, und wiederholen Sie die Prüfung.",
+			"überprüfen Sie die Installation, und testen Sie erneut.",
 	},
 	{
 		"Your system is tested immediately with the new certificate, and you see the result here.",
-		"Ihr System wird sofort mit dem neuen Zertifikat geprüft, und Sie sehen hier das Ergebnis.",
+		"Ihr System wird sofort mit dem neuen Zertifikat getestet, und Sie sehen hier das Ergebnis.",
 	},
 	{"accepted", "akzeptiert"},
 	{"HTTP proxy", "HTTP-Proxy"},
@@ -363,10 +363,10 @@ var germanArrangement = []translation{
 	{"Claimed", "Gemeldet"},
 	{"Add the rule", "Regel hinzufügen"},
 	{
-		"Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test path, or add the " +
-			"rule.",
+		"Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test path, or add " +
+			"the rule.",
 		"Auf Nachrichten mit Generation %d kam eine Antwort, die eine Ablehnung sein kann: %s. Legen Sie für die " +
-			"Vereinbarung einen Pfad für die Prüfung fest, oder fügen Sie die Regel hinzu.",
+			"Vereinbarung einen Pfad der Testanfrage fest, oder fügen Sie die Regel hinzu.",
 	},
 	{"The rule has been added: %s", "Die Regel wurde hinzugefügt: %s"},
 	{
@@ -383,7 +383,7 @@ var germanArrangement = []translation{
 		"The receiver refuses every certificate that is older than the last one it accepted. It is not tested with a " +
 			"generation that messages do not use yet, and switching back is not possible.",
 		"Der Empfänger lehnt jedes Zertifikat ab, das älter ist als das zuletzt akzeptierte. Er wird nicht mit einer " +
-			"Generation geprüft, die Nachrichten noch nicht verwenden, und ein Zurückwechseln ist nicht möglich.",
+			"Generation getestet, die Nachrichten noch nicht verwenden, und ein Zurückwechseln ist nicht möglich.",
 	},
 	{
 		"reported as installed by a person, not proved yet",
@@ -391,12 +391,12 @@ var germanArrangement = []translation{
 	},
 	{
 		"accepted in a test, not proved by a message yet",
-		"bei einer Prüfung akzeptiert, noch nicht durch eine Nachricht nachgewiesen",
+		"in einem Test akzeptiert, noch nicht durch eine Nachricht nachgewiesen",
 	},
 	{
 		"A person reports generation %d as installed, but nothing proves it yet. Test the receiver. Messages that it " +
 			"refuses are sent with an older generation.",
-		"Eine Person hat Generation %d als installiert gemeldet, der Nachweis fehlt noch. Prüfen Sie den Empfänger. " +
+		"Eine Person hat Generation %d als installiert gemeldet, der Nachweis fehlt noch. Testen Sie den Empfänger. " +
 			"Nachrichten, die er ablehnt, werden mit einer älteren Generation gesendet.",
 	},
 	{"Unclear", "Unklar"},

@@ -6,7 +6,7 @@ var germanCounterparties = []translation{
 	{"Dismiss %s?", "%s verwerfen?"},
 	{"and %s more", "und %s weitere"},
 	{"Contacts that remain: %s.", "Kontakte, die bleiben: %s."},
-	{"End the present address of the page for %s?", "Die jetzige Adresse der Seite für %s beenden?"},
+	{"End the present address of the page for %s?", "Die aktuelle Adresse der Seite für %s beenden?"},
 	{"Remove the contact %s?", "Den Kontakt %s entfernen?"},
 	{
 		"The addresses of its contacts end too. Its calendars get no further deadlines.",
@@ -17,18 +17,18 @@ var germanCounterparties = []translation{
 		"Der Host wird nicht wieder vorgeschlagen, gleich wie viele Mandanten ihn nennen.",
 	},
 	{"The page was last visited %s.", "Die Seite wurde zuletzt besucht: %s."},
-	{"The present address was never visited.", "Die jetzige Adresse wurde nie besucht."},
+	{"The present address was never visited.", "Die aktuelle Adresse wurde nie besucht."},
 	{"Their own address of the page ends.", "Die eigene Adresse der Seite endet."},
 	{
 		"You can still add the host to a counterparty, in its settings.",
 		"Sie können den Host weiterhin in den Einstellungen einer Gegenpartei eintragen.",
 	},
-	{"%s has been created. Linked tenants: %s.", "%s wurde erstellt. Verknüpfte Mandanten: %s."},
+	{"%s has been created. Linked tenants: %s.", "%s wurde angelegt. Verknüpfte Mandanten: %s."},
 	{
-		"A counterparty is the organisation behind receivers of many tenants. Its administrators get one page " +
-			"with all certificates that their systems must accept.",
-		"Eine Gegenpartei ist die Organisation hinter Empfängern vieler Mandanten. Ihre Administratoren erhalten " +
-			"eine Seite mit allen Zertifikaten, die ihre Systeme akzeptieren müssen.",
+		"A counterparty is the organisation behind receivers of many tenants. Its administrators get one page with all " +
+			"certificates that their systems must accept.",
+		"Eine Gegenpartei ist die Organisation hinter Empfängern vieler Mandanten. Ihre Kontakte erhalten eine Seite " +
+			"mit allen Zertifikaten, die ihre Systeme akzeptieren müssen.",
 	},
 	{
 		"A report is not a proof: a certificate counts as accepted when a test or a message shows it. A receiver " +
@@ -36,7 +36,7 @@ var germanCounterparties = []translation{
 		"Eine Meldung ist kein Beweis: Ein Zertifikat gilt als akzeptiert, wenn ein Test oder eine Nachricht es " +
 			"zeigt. Ein Empfänger ohne Testanfrage zeigt es bei der nächsten Nachricht.",
 	},
-	{"Accept %s", "%s annehmen"},
+	{"Accept %s", "%s akzeptieren"},
 	{"Accepted: all of %s certificates.", "Akzeptiert: alle %s Zertifikate."},
 	{"Add", "Hinzufügen"},
 	{"Add a contact", "Kontakt hinzufügen"},
@@ -49,23 +49,23 @@ var germanCounterparties = []translation{
 	{"All are installed, please test", "Alle sind installiert, bitte testen"},
 	{"All counterparties", "Alle Gegenparteien"},
 	{"All new certificates (ZIP)", "Alle neuen Zertifikate (ZIP)"},
-	{"Calendar of the deadlines", "Kalender der Termine"},
+	{"Calendar of the deadlines", "Kalender der Fristen"},
 	{"Certificates by tenant", "Zertifikate nach Mandant"},
 	{"Certificates for %s", "Zertifikate für %s"},
 	{
-		"Compare the old fingerprint of a tenant with the certificate that your system accepts for it now. Then " +
-			"compare the new fingerprint with the one that your contact at the tenant reads to you, for example by " +
-			"phone. Use a contact that you already knew.",
-		"Vergleichen Sie den alten Fingerabdruck eines Mandanten mit dem Zertifikat, das Ihr System jetzt für " +
-			"ihn akzeptiert. Vergleichen Sie dann den neuen Fingerabdruck mit dem, den Ihr Ansprechpartner beim " +
-			"Mandanten Ihnen vorliest, zum Beispiel am Telefon. Verwenden Sie einen Kontakt, den Sie schon kannten.",
+		"Compare the old fingerprint of a tenant with the certificate that your system accepts for it now. Then compare " +
+			"the new fingerprint with the one that your contact at the tenant reads to you, for example by phone. Use a " +
+			"contact that you already knew.",
+		"Vergleichen Sie den alten Fingerabdruck eines Mandanten mit dem Zertifikat, das Ihr System jetzt für ihn " +
+			"akzeptiert. Vergleichen Sie dann den neuen Fingerabdruck mit dem, den Ihr Kontakt beim Mandanten Ihnen " +
+			"vorliest, zum Beispiel am Telefon. Wenden Sie sich an jemanden, den Sie schon kannten.",
 	},
 	{"Confirm %s", "%s bestätigen"},
 	{"Confirmed %s", "Bestätigt am %s"},
 	{"Contacts", "Kontakte"},
 	{"Counterparties", "Gegenparteien"},
 	{"Create an address for %s", "Adresse für %s erstellen"},
-	{"Create a counterparty", "Gegenpartei erstellen"},
+	{"Create a counterparty", "Gegenpartei anlegen"},
 	{"Dismiss", "Verwerfen"},
 	{"Dismiss %s", "%s verwerfen"},
 	{
@@ -75,7 +75,7 @@ var germanCounterparties = []translation{
 	{"Host", "Host"},
 	{"Hosts", "Hosts"},
 	{"How to install", "Installation"},
-	{"In use, not confirmed", "In Gebrauch, nicht bestätigt"},
+	{"In use, not confirmed", "Verwendet, nicht bestätigt"},
 	{"It has no address yet.", "Sie hat noch keine Adresse."},
 	{"Last working day for new client certificates: %s", "Letzter Arbeitstag für neue Client-Zertifikate: %s"},
 	{"last visit", "letzter Besuch"},
@@ -120,7 +120,7 @@ var germanCounterparties = []translation{
 	},
 	{
 		"Not confirmed yet: %s of %s certificates. The first deadline is %s.",
-		"Noch nicht bestätigt: %s von %s Zertifikaten. Der erste Termin ist der %s.",
+		"Noch nicht bestätigt: %s von %s Zertifikaten. Die erste Frist endet am %s.",
 	},
 	{"Not confirmed yet: %s of %s certificates.", "Noch nicht bestätigt: %s von %s Zertifikaten."},
 	{"Not known", "Nicht bekannt"},
@@ -150,7 +150,7 @@ var germanCounterparties = []translation{
 			"Sie jetzt.",
 	},
 	{"Proposals", "Vorschläge"},
-	{"Propose this contact", "Diesen Ansprechpartner vorschlagen"},
+	{"Propose this contact", "Diesen Kontakt vorschlagen"},
 	{"Proposed", "Vorgeschlagen"},
 	{"Receivers", "Empfänger"},
 	{"Reload", "Neu laden"},
@@ -164,8 +164,8 @@ var germanCounterparties = []translation{
 	{"Settings", "Einstellungen"},
 	{
 		"Several tenants send messages to these hosts. Accept a host to link the receivers of all its tenants.",
-		"Mehrere Mandanten senden Nachrichten an diese Hosts. Nehmen Sie einen Host an, um die Empfänger aller " +
-			"seiner Mandanten zu verknüpfen.",
+		"Mehrere Mandanten senden Nachrichten an diese Hosts. Akzeptieren Sie einen Host, um die Empfänger aller seiner " +
+			"Mandanten zu verknüpfen.",
 	},
 	{"Test all now", "Jetzt alle testen"},
 	{"Test is running", "Test läuft"},
@@ -180,10 +180,10 @@ var germanCounterparties = []translation{
 	{"Test the selected", "Ausgewählte testen"},
 	{"Tests started: %s. The results appear below.", "Gestartete Tests: %s. Die Ergebnisse erscheinen unten."},
 	{"Tests without an answer yet: %s.", "Tests, auf deren Antwort noch gewartet wird: %s."},
-	{"Thank you. The contact has been confirmed.", "Danke. Der Ansprechpartner wurde bestätigt."},
+	{"Thank you. The contact has been confirmed.", "Danke. Der Kontakt wurde bestätigt."},
 	{
 		"Thank you. The operators of the platform will check the contact and accept it.",
-		"Danke. Die Betreiber der Plattform prüfen den Ansprechpartner und nehmen ihn an.",
+		"Danke. Die Operatoren der Plattform prüfen den Kontakt und akzeptieren ihn.",
 	},
 	{
 		"Thank you. Your report is recorded, and the systems are being tested: %s. The results appear below.",
@@ -191,8 +191,8 @@ var germanCounterparties = []translation{
 			"unten.",
 	},
 	{"The address of the page has been revoked.", "Die Adresse der Seite wurde widerrufen."},
-	{"The contact has been accepted.", "Der Ansprechpartner wurde angenommen."},
-	{"The contact has been removed.", "Der Ansprechpartner wurde entfernt."},
+	{"The contact has been accepted.", "Der Kontakt wurde akzeptiert."},
+	{"The contact has been removed.", "Der Kontakt wurde entfernt."},
 	{"The form cannot be read.", "Das Formular kann nicht gelesen werden."},
 	{"The host has been linked. Linked tenants: %s.", "Der Host wurde verknüpft. Verknüpfte Mandanten: %s."},
 	{"The proposal has been dismissed.", "Der Vorschlag wurde verworfen."},
@@ -222,7 +222,7 @@ var germanCounterparties = []translation{
 			"Zertifikate als installiert melden und sieht die Namen Ihrer Mandanten. Geben Sie sie deshalb nur an " +
 			"Kollegen weiter.",
 	},
-	{"until the first deadline: %s", "bis zum ersten Termin: %s"},
+	{"until the first deadline: %s", "bis zur ersten Frist: %s"},
 	{"Who administers these systems", "Wer diese Systeme administriert"},
 	{"Your product", "Ihr Produkt"},
 }

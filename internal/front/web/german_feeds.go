@@ -2,15 +2,18 @@ package web
 
 // germanFeeds holds the German texts about feeds.
 var germanFeeds = []translation{
+	{"Feeds of arrangements", "Feeds von Vereinbarungen"},
+	{"Feeds of counterparties", "Feeds von Gegenparteien"},
 	{
 		"This arrangement needs a feed of its own only for another program.",
 		"Einen eigenen Feed braucht diese Vereinbarung nur für ein anderes Programm.",
 	},
 	{
-		"A receiver that follows a feed fetches each new certificate before it is used, and need not be changed by hand. " +
-			"Create the feed and give its address to the receiver's administrator.",
-		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird, und muss nicht von Hand " +
-			"geändert werden. Erstellen Sie den Feed, und geben Sie seine Adresse dem Administrator des Empfängers.",
+		"A receiver that follows a feed fetches each new certificate before it is used, and need not be changed by " +
+			"hand. Create the feed and give its address to the receiver's administrator.",
+		"Ein Empfänger, der einem Feed folgt, ruft jedes neue Zertifikat ab, bevor es verwendet wird, und muss nicht " +
+			"von Hand geändert werden. Erstellen Sie den Feed, und geben Sie seine Adresse dem Ansprechpartner des " +
+			"Empfängers.",
 	},
 	{"Address for %s, shown only once:", "Adresse für %s (wird nur einmal angezeigt):"},
 	{"Could not create the address", "Die Adresse konnte nicht erstellt werden"},
@@ -67,17 +70,17 @@ var germanFeeds = []translation{
 		"%s hat einen Feed für alle Mandanten, auch mit dieser Vereinbarung. Er wurde noch nicht abgerufen.",
 	},
 	{
-		"Events of the arrangements that are linked to this counterparty now, and of the certificates that they present. " +
-			"The events name the tenant.",
+		"Events of the arrangements that are linked to this counterparty now, and of the certificates that they " +
+			"present. The events name the tenant.",
 		"Ereignisse der Vereinbarungen, die jetzt mit dieser Gegenpartei verknüpft sind, und der Zertifikate, die sie " +
-			"vorzeigen. Die Ereignisse nennen den Mandanten.",
+			"vorlegen. Die Ereignisse nennen den Mandanten.",
 	},
 	{
 		"Events of these tenants can be sent to a chat, alerting, tickets or a program of the counterparty.",
 		"Ereignisse dieser Mandanten können an einen Chat, eine Alarmierung, Tickets oder ein Programm der Gegenpartei " +
 			"gehen.",
 	},
-	{"Show the webhooks", "Die Webhooks zeigen"},
+	{"Show the webhooks", "Webhooks anzeigen"},
 	{
 		"Every feed that was ever fetched was fetched within the last 7 days.",
 		"Jeder Feed, der je abgerufen wurde, wurde in den letzten 7 Tagen abgerufen.",
@@ -102,19 +105,19 @@ var germanFeeds = []translation{
 	{
 		"The receiver may miss the next certificate. Ask its administrator whether the program that follows the feed " +
 			"still runs.",
-		"Der Empfänger könnte das nächste Zertifikat verpassen. Fragen Sie seinen Administrator, ob das Programm noch " +
+		"Der Empfänger könnte das nächste Zertifikat verpassen. Fragen Sie seinen Ansprechpartner, ob das Programm noch " +
 			"läuft, das dem Feed folgt.",
 	},
 	{
 		"These are claims. Messages or a test prove that the receiver accepts a certificate.",
-		"Das sind Angaben. Nachrichten oder eine Prüfung beweisen, dass der Empfänger ein Zertifikat akzeptiert.",
+		"Das sind Angaben. Nachrichten oder ein Test beweisen, dass der Empfänger ein Zertifikat akzeptiert.",
 	},
 	{
-		"These feeds were fetched before, but not within the last 7 days. Their receivers may miss the next certificate. " +
-			"Ask the administrator whether the program that follows the feed still runs, or revoke the feed if it is no " +
-			"longer needed.",
+		"These feeds were fetched before, but not within the last 7 days. Their receivers may miss the next " +
+			"certificate. Ask the administrator whether the program that follows the feed still runs, or revoke the feed " +
+			"if it is no longer needed.",
 		"Diese Feeds wurden früher abgerufen, aber nicht in den letzten 7 Tagen. Ihre Empfänger könnten das nächste " +
-			"Zertifikat verpassen. Fragen Sie den Administrator, ob das Programm noch läuft, das dem Feed folgt, oder " +
+			"Zertifikat verpassen. Fragen Sie den Ansprechpartner, ob das Programm noch läuft, das dem Feed folgt, oder " +
 			"widerrufen Sie den Feed, wenn er nicht mehr gebraucht wird.",
 	},
 	{"generation %d by %s", "Generation %d durch %s"},

@@ -6,12 +6,15 @@ var germanFind = []translation{
 	{"Cause", "Ursache"},
 	{"Counterparty", "Gegenpartei"},
 	{"Decide", "Entscheiden"},
-	{"Hosts with receivers at risk that are not listed: %d", "Hosts mit gefährdeten Empfängern, die hier fehlen: %d"},
+	{
+		"Hosts with receivers at risk that are not listed: %d",
+		"Hosts mit gefährdeten Empfängern, die nicht aufgeführt sind: %d",
+	},
 	{
 		"Last run %s: %d renewed, %d warned, %d failed.",
-		"Letzter Lauf am %s: %d erneuert, %d gewarnt, %d gescheitert.",
+		"Letzter Lauf am %s: %d erneuert, %d gewarnt, %d fehlgeschlagen.",
 	},
-	{"Needs attention", "Braucht Aufmerksamkeit"},
+	{"Needs attention", "Handlungsbedarf"},
 	{"Next run: %s.", "Nächster Lauf: %s."},
 	{"No run yet.", "Noch kein Lauf."},
 	{"Parked messages: %d.", "Geparkte Nachrichten: %d."},
@@ -21,13 +24,13 @@ var germanFind = []translation{
 	{"See mails", "Mails ansehen"},
 	{"See tenants", "Mandanten ansehen"},
 	{"Waiting mails: %d.", "Wartende Mails: %d."},
-	{"Whose turn", "Wer ist dran"},
-	{"administrator of the receiver", "Administration des Empfängers"},
+	{"Whose turn", "Zuständig"},
+	{"administrator of the receiver", "Ansprechpartner des Empfängers"},
 	{"hosting team", "Hosting-Team"},
 	{"key users", "Key-User"},
 	{"tenants: %d, arrangements: %d, refused: %d", "Mandanten: %d, Vereinbarungen: %d, abgelehnt: %d"},
 	{"%d get mails", "%d erhalten Mails"},
-	{"Detail", "Einzelheit"},
+	{"Detail", "Einzelheiten"},
 	{"Expiry", "Ablauf"},
 	{"Filter", "Filter"},
 	{"Name or words of the display name", "Name oder Wörter des Anzeigenamens"},
@@ -48,8 +51,8 @@ var germanFind = []translation{
 	{
 		"Nothing begins with %s. Serial numbers are found in every notation, fingerprints by their first 8 digits, and " +
 			"people by their e-mail address.",
-		"Nichts beginnt mit %s. Seriennummern werden in jeder Schreibweise gefunden, Fingerabdrücke an den ersten 8 " +
-			"Stellen, und Personen an der E-Mail-Adresse.",
+		"Nichts beginnt mit %s. Seriennummern werden in jeder Schreibweise gefunden, Fingerabdrücke an ihren ersten 8 " +
+			"Stellen und Personen an ihrer E-Mail-Adresse.",
 	},
 	{"Results", "Ergebnisse"},
 	{"There are more results. Type more to see them.", "Es gibt weitere Ergebnisse. Geben Sie mehr ein."},

@@ -55,16 +55,19 @@ var germanFleet = []translation{
 	{"First renewals", "Erste Erneuerungen"},
 	{"Workload", "Workload"},
 	{"Never", "Nie"},
-	{"For senders and gateways, instead of a secret: the subject of the workload's identity tokens, such as " +
-		"system:serviceaccount:NAMESPACE:NAME", "Für Absender und Gateways, statt eines Geheimnisses: das Subject der " +
-		"Identitätstoken des Workloads, zum Beispiel system:serviceaccount:NAMESPACE:NAME"},
+	{
+		"For senders and gateways, instead of a secret: the subject of the workload's identity tokens, such as " +
+			"system:serviceaccount:NAMESPACE:NAME",
+		"Für Sender und Gateways, statt eines Geheimnisses: das Subject der Identitätstokens des Workloads, zum " +
+			"Beispiel system:serviceaccount:NAMESPACE:NAME",
+	},
 	{"Run", "Lauf"},
 	{"Checked, not imported yet", "Geprüft, noch nicht importiert"},
 	{"Compare", "Vergleichen"},
 	{"Compare two policies", "Zwei Regelwerke vergleichen"},
 	{"Create", "Anlegen"},
 	{"Create a tenant", "Mandanten anlegen"},
-	{"Create a token", "Token anlegen"},
+	{"Create a token", "Token erstellen"},
 	{"Details", "Details"},
 	{"Difference", "Unterschied"},
 	{"Display name", "Anzeigename"},
@@ -175,9 +178,9 @@ var germanFleet = []translation{
 		"Es wurde nichts geändert. Korrigieren Sie die Dateien, und prüfen Sie sie erneut.",
 	},
 	{"Object", "Objekt"},
-	{"Only for senders and key users", "Nur für Absender und Key-User"},
+	{"Only for senders and key users", "Nur für Sender und Key-User"},
 	{"Only for the token of a key user", "Nur für das Token eines Key-Users"},
-	{"Or explore a sample fleet first:", "Oder sehen Sie sich zuerst eine Beispielflotte an:"},
+	{"Or explore a sample fleet first:", "Oder sehen Sie sich zuerst einen Beispielbestand an:"},
 	{
 		"PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user",
 		"PEM oder PKCS#12, benannt MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
@@ -272,10 +275,12 @@ var germanFleet = []translation{
 	{"The next issuing CA must be signed by %s, whose key is not in this service. Install it by %s.",
 		"Die nächste ausstellende CA muss von %s signiert werden, deren Schlüssel nicht in diesem Dienst liegt. " +
 			"Installieren Sie sie bis %s."},
-	{"Download the request, let your root sign it, and paste the result below. The new CA is announced to every " +
-		"receiver before it signs.",
-		"Laden Sie die Anforderung herunter, lassen Sie sie von Ihrer Root-CA signieren, und fügen Sie das Ergebnis unten " +
-			"ein. Die neue CA wird jedem Empfänger angekündigt, bevor sie signiert."},
+	{
+		"Download the request, let your root sign it, and paste the result below. The new CA is announced to every " +
+			"receiver before it signs.",
+		"Laden Sie den Antrag herunter, lassen Sie ihn von Ihrer Root-CA signieren, und fügen Sie das Ergebnis unten " +
+			"ein. Die neue CA wird jedem Empfänger angekündigt, bevor sie signiert.",
+	},
 	{"Certificate with its chain up to the root (PEM)", "Zertifikat mit seiner Kette bis zur Root-CA (PEM)"},
 	{"Announce", "Ankündigen"},
 	{"%s has been announced. It signs from %s at the latest.",

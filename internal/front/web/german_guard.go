@@ -2,8 +2,8 @@ package web
 
 // germanGuard holds the German texts of the page about the guard.
 var germanGuard = []translation{
-	{"Accept", "Annehmen"},
-	{"Accepted certificates", "Angenommene Zertifikate"},
+	{"Accept", "Akzeptieren"},
+	{"Accepted certificates", "Akzeptierte Zertifikate"},
 	{"Arrangements: %s", "Vereinbarungen: %s"},
 	{
 		"Ask %s over a channel that you know, and compare the SHA-256. Then decide.",
@@ -17,20 +17,18 @@ var germanGuard = []translation{
 	{"Certificates of partners", "Zertifikate von Partnern"},
 	{
 		"Certificates that need your decision: %d. Until then, calls with them follow the partner's on_hold.",
-		"Zertifikate, die Ihre Entscheidung brauchen: %d. Bis dahin gilt für Aufrufe damit on_hold des Partners.",
+		"Zertifikate, die Ihre Entscheidung erfordern: %d. Bis dahin werden Aufrufe damit so behandelt, wie on_hold des " +
+			"Partners es festlegt.",
 	},
 	{"Decided by", "Entschieden durch"},
 	{"Guard", "Guard"},
 	{"Is this a certificate of %s?", "Ist das ein Zertifikat von %s?"},
 	{
 		"It came at a time at which the partner is not expected to renew its certificate.",
-		"Es kam zu einer Zeit, zu der vom Partner keine Erneuerung zu erwarten ist.",
+		"Es kam zu einem Zeitpunkt, zu dem keine Erneuerung durch den Partner zu erwarten ist.",
 	},
 	{"It could belong to more than one partner.", "Es könnte zu mehr als einem Partner gehören."},
-	{
-		"It has another subject than the known certificate.",
-		"Es hat einen anderen Inhabernamen als das bekannte Zertifikat.",
-	},
+	{"It has another subject than the known certificate.", "Es hat ein anderes Subject als das bekannte Zertifikat."},
 	{
 		"It is a second new certificate within one renewal.",
 		"Es ist ein zweites neues Zertifikat innerhalb einer Erneuerung.",
@@ -46,10 +44,11 @@ var germanGuard = []translation{
 		"Its key is weaker than that of the known certificate.",
 		"Sein Schlüssel ist schwächer als der des bekannten Zertifikats.",
 	},
-	{"Needs your decision", "Braucht Ihre Entscheidung"},
+	{"Needs your decision", "Entscheidung erforderlich"},
 	{
 		"No certificate needs your decision. Partners renew theirs, and the guard accepts the new ones by rule.",
-		"Kein Zertifikat braucht Ihre Entscheidung. Partner erneuern ihre, und der Guard nimmt die neuen nach Regel an.",
+		"Kein Zertifikat erfordert Ihre Entscheidung. Partner erneuern ihre Zertifikate, und der Guard akzeptiert die " +
+			"neuen nach seinen Regeln.",
 	},
 	{"Partner", "Partner"},
 	{"Partners", "Partner"},
@@ -58,11 +57,11 @@ var germanGuard = []translation{
 	{"Refuse", "Ablehnen"},
 	{"Seen first", "Zuerst gesehen"},
 	{"Successor expected", "Nachfolger erwartet"},
-	{"The certificate of %s is accepted from now on.", "Das Zertifikat von %s wird ab jetzt angenommen."},
+	{"The certificate of %s is accepted from now on.", "Das Zertifikat von %s wird ab jetzt akzeptiert."},
 	{"The certificate of %s is refused from now on.", "Das Zertifikat von %s wird ab jetzt abgelehnt."},
 	{
 		"The rule of this partner accepts only certificates that are listed.",
-		"Die Regel dieses Partners nimmt nur aufgeführte Zertifikate an.",
+		"Nach der Regel dieses Partners werden nur aufgeführte Zertifikate akzeptiert.",
 	},
 	{"%s to %s", "%s bis %s"},
 	{"configuration", "Konfiguration"},

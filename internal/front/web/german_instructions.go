@@ -95,12 +95,12 @@ var germanInstructions = []translation{
 			"erster Nachricht lehnt er jedes ältere Zertifikat endgültig ab.",
 	},
 	{
-		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those that a " +
-			"contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system trusts, " +
-			"and keep the old ones.",
+		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those that " +
+			"a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system " +
+			"trusts, and keep the old ones.",
 		"Die ausstellende CA ändert sich mit dieser Erneuerung. Vergleichen Sie die SHA-256-Fingerabdrücke ihrer " +
-			"Zertifikate mit denen, die Ihnen ein bereits bekannter Ansprechpartner am Telefon nennt. Fügen Sie die " +
-			"Zertifikate dann den CAs hinzu, denen Ihr System vertraut, und behalten Sie die alten.",
+			"Zertifikate mit denen, die Ihnen ein bereits bekannter Kontakt am Telefon nennt. Fügen Sie die Zertifikate " +
+			"dann den CAs hinzu, denen Ihr System vertraut, und behalten Sie die alten.",
 	},
 	{
 		"The service key accepts only newer certificates with the same subject and issuer. In the instance of " +

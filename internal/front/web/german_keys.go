@@ -11,6 +11,6 @@ var germanKeys = []translation{
 	{"Open the row", "Zeile öffnen"},
 	{"Previous row", "Vorige Zeile"},
 	{"Results: %s", "Ergebnisse: %s"},
-	{"Show this list", "Diese Liste zeigen"},
+	{"Show this list", "Diese Liste anzeigen"},
 	{"Use the shortcuts of a single key in this browser", "Kürzel aus einer einzelnen Taste in diesem Browser verwenden"},
 }

@@ -8,7 +8,7 @@ var germanLists = []translation{
 	{"CA %s", "CA %s"},
 	{"Checked by %s", "Geprüft von %s"},
 	{"All about it", "Alles dazu"},
-	{"Its entries of the audit log", "Einträge des Protokolls dazu"},
+	{"Its entries of the audit log", "Einträge des Audit-Protokolls dazu"},
 	{"Name begins with", "Name beginnt mit"},
 	{"Name or e-mail", "Name oder E-Mail"},
 	{"Name or owner", "Name oder Inhaber"},

@@ -4,7 +4,7 @@ package web
 // actions.
 var germanShell = []translation{
 	{"Access", "Zugriff"},
-	{"Audit", "Prüfung"},
+	{"Audit", "Protokoll"},
 	{"Fleet", "Bestand"},
 	{"Rules", "Regeln"},
 	{"Settings", "Einstellungen"},
@@ -197,7 +197,7 @@ var germanShell = []translation{
 	},
 	{
 		"Accounts and tokens of %s stop working at once.",
-		"Konten und Token von %s funktionieren ab sofort nicht mehr.",
+		"Konten und Tokens von %s funktionieren ab sofort nicht mehr.",
 	},
 	{
 		"%s is the only key user. Without one, no tasks are created.",
@@ -211,17 +211,16 @@ var germanShell = []translation{
 		"Die verwendeten Zertifikate werden sofort widerrufen und ihre Schlüssel vernichtet.",
 	},
 	{
-		"Affected: %s. Receivers that do not accept the new certificate yet refuse every message until it is " +
-			"installed there.",
-		"Betroffen: %s. Empfänger, die das neue Zertifikat noch nicht akzeptieren, weisen jede Nachricht ab, " +
-			"bis es dort installiert ist.",
+		"Affected: %s. Receivers that do not accept the new certificate yet refuse every message until it is installed " +
+			"there.",
+		"Betroffen: %s. Empfänger, die das neue Zertifikat noch nicht akzeptieren, lehnen jede Nachricht ab, bis es " +
+			"dort installiert ist.",
 	},
 	{"Messages of %s: %s", "Nachrichten von %s: %s"},
-	{"Send another request to the CA?", "Eine andere Anforderung an die CA senden?"},
+	{"Send another request to the CA?", "Einen anderen Antrag an die CA senden?"},
 	{
 		"The key of the present request is destroyed. A certificate for it can no longer be used.",
-		"Der Schlüssel der bisherigen Anforderung wird vernichtet. Ein Zertifikat dafür kann nicht mehr " +
-			"verwendet werden.",
+		"Der Schlüssel des bisherigen Antrags wird vernichtet. Ein Zertifikat dafür kann nicht mehr verwendet werden.",
 	},
 	{"Delete the arrangement %s?", "Die Vereinbarung %s löschen?"},
 	{"Messages through it: %s", "Nachrichten darüber: %s"},
@@ -268,8 +267,8 @@ var germanShell = []translation{
 		"Niemand wird gewarnt, bevor es erneuert wird oder wenn die Erneuerung ausbleibt. Systeme, die es " +
 			"kennen: %s.",
 	},
-	{"Refuse the certificate of %s?", "Das Zertifikat von %s abweisen?"},
-	{"Refuse certificate", "Zertifikat abweisen"},
+	{"Refuse the certificate of %s?", "Das Zertifikat von %s ablehnen?"},
+	{"Refuse certificate", "Zertifikat ablehnen"},
 	{"You can accept it again at any time.", "Sie können es jederzeit wieder akzeptieren."},
 	{"Calls with it are refused at once. SHA-256: %s", "Aufrufe damit werden sofort abgewiesen. SHA-256: %s"},
 	{
@@ -286,7 +285,7 @@ var germanShell = []translation{
 	{"passkey", "Passkey"},
 	{"passkeys", "Passkeys"},
 	{"account or token", "Konto oder Token"},
-	{"accounts and tokens", "Konten und Token"},
+	{"accounts and tokens", "Konten und Tokens"},
 	{"tenant", "Mandant"},
 	{"tenants", "Mandanten"},
 	{"certificate", "Zertifikat"},

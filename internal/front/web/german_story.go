@@ -13,14 +13,14 @@ var germanStory = []translation{
 	{"Trusted", "Akzeptiert"},
 	{"No deadline", "Keine Frist"},
 	{"The newest certificate is valid until %s.", "Das neueste Zertifikat ist bis %s gültig."},
-	{"Links for the receiver's administrator", "Links für die Administration des Empfängers"},
+	{"Links for the receiver's administrator", "Links für den Ansprechpartner des Empfängers"},
 	{"Old", "Alt"},
 	{"New", "Neu"},
 	{
 		"The receiver does not accept generation %d yet. Create a link and send it to its administrator. Until then, " +
 			"messages use the old certificate.",
-		"Der Empfänger akzeptiert Generation %d noch nicht. Erstellen Sie einen Link, und senden Sie ihn seiner " +
-			"Administration. Bis dahin verwenden Nachrichten das alte Zertifikat.",
+		"Der Empfänger akzeptiert Generation %d noch nicht. Erstellen Sie einen Link, und senden Sie ihn seinem " +
+			"Ansprechpartner. Bis dahin verwenden Nachrichten das alte Zertifikat.",
 	},
 	{
 		"28 days after the cut-over, if the old certificate is not needed",
@@ -29,14 +29,15 @@ var germanStory = []translation{
 	{"Messages are sent with generation %d", "Nachrichten werden mit Generation %d gesendet"},
 	{"Messages are still sent with generation %d", "Nachrichten werden noch mit Generation %d gesendet"},
 	{"The old certificate is no longer needed", "Das alte Zertifikat wird nicht mehr gebraucht"},
-	{"No other certificate is in use", "Es ist kein anderes Zertifikat in Gebrauch"},
+	{"No other certificate is in use", "Es wird kein anderes Zertifikat verwendet"},
 	{"both valid: %s", "beide gültig: %s"},
 	{"%s and %s are both valid from %s to %s (%s)", "%s und %s sind beide gültig, vom %s bis zum %s (%s)"},
 	{
 		"The test proves nothing: %s. Choose another test (now %s) that the receiver answers only if it accepts the " +
 			"certificate, or create a link and send it to its administrator.",
-		"Die Prüfung beweist nichts: %s. Wählen Sie eine andere Prüfung (jetzt %s), die der Empfänger nur beantwortet, " +
-			"wenn er das Zertifikat akzeptiert, oder erstellen Sie einen Link, und senden Sie ihn seiner Administration.",
+		"Der Test beweist nichts: %s. Wählen Sie eine andere Testanfrage (derzeit %s), die der Empfänger nur " +
+			"beantwortet, wenn er das Zertifikat akzeptiert, oder erstellen Sie einen Link, und senden Sie ihn seinem " +
+			"Ansprechpartner.",
 	},
 	{"Generation %d, valid until %s", "Generation %d, gültig bis %s"},
 	{
@@ -54,11 +55,11 @@ var germanStory = []translation{
 	{"Nothing to do", "Nichts zu tun"},
 	{"No message in the last 24 hours.", "Keine Nachricht in den letzten 24 Stunden."},
 	{
-		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the receiver. If it " +
-			"refuses the certificate, create a link and send it to its administrator.",
+		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the receiver. If " +
+			"it refuses the certificate, create a link and send it to its administrator.",
 		"Nachrichten werden nur noch mit Generation %d gesendet, und es ist nicht bekannt, ob der Empfänger sie " +
-			"akzeptiert. Prüfen Sie den Empfänger. Lehnt er das Zertifikat ab, erstellen Sie einen Link, und senden Sie ihn " +
-			"seiner Administration.",
+			"akzeptiert. Testen Sie den Empfänger. Lehnt er das Zertifikat ab, erstellen Sie einen Link, und senden Sie " +
+			"ihn seinem Ansprechpartner.",
 	},
 	{"Earlier generations that are still available", "Frühere Generationen, die noch verfügbar sind"},
 	{
@@ -67,8 +68,8 @@ var germanStory = []translation{
 	},
 	{"Messages by hour", "Nachrichten nach Stunden"},
 	{"seen in messages", "in Nachrichten gesehen"},
-	{"seen in a test", "in einer Prüfung gesehen"},
-	{"said by a person", "von einer Person gesagt"},
+	{"seen in a test", "in einem Test gesehen"},
+	{"said by a person", "von einer Person gemeldet"},
 	{"Legend of the marks", "Legende der Zeichen"},
 	{"Delivered", "Zugestellt"},
 	{"delivered", "zugestellt"},
@@ -79,10 +80,10 @@ var germanStory = []translation{
 	{"cancelled by the sender", "vom Absender abgebrochen"},
 	{"Hour", "Stunde"},
 	{
-		"Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it refuses are " +
-			"sent with an older generation. Test the receiver.",
+		"Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it refuses " +
+			"are sent with an older generation. Test the receiver.",
 		"Generation %d wird zuerst versucht, und es ist nicht bekannt, ob der Empfänger sie akzeptiert. Bis %s werden " +
-			"Nachrichten, die er ablehnt, mit einer älteren Generation gesendet. Prüfen Sie den Empfänger.",
+			"Nachrichten, die er ablehnt, mit einer älteren Generation gesendet. Testen Sie den Empfänger.",
 	},
 	{"No link has been created yet.", "Es wurde noch kein Link erstellt."},
 	{"deadline on %s", "Frist am %s"},
@@ -91,14 +92,14 @@ var germanStory = []translation{
 	{
 		"Create a link and send it to the receiver's administrator. It leads to the new certificate. Until it is " +
 			"installed, messages use the old one.",
-		"Erstellen Sie einen Link, und senden Sie ihn der Administration des Empfängers. Er führt zum neuen Zertifikat. " +
-			"Bis es installiert ist, verwenden Nachrichten das alte.",
+		"Erstellen Sie einen Link, und senden Sie ihn dem Ansprechpartner des Empfängers. Er führt zum neuen " +
+			"Zertifikat. Bis es installiert ist, verwenden Nachrichten das alte.",
 	},
 	{
 		"Messages are sent with generation %d only, and the receiver refuses it. Create a link and send it to its " +
 			"administrator now.",
 		"Nachrichten werden nur noch mit Generation %d gesendet, und der Empfänger lehnt sie ab. Erstellen Sie einen " +
-			"Link, und senden Sie ihn jetzt seiner Administration.",
+			"Link, und senden Sie ihn jetzt seinem Ansprechpartner.",
 	},
 	{"Unclear: %s", "Unklar: %s"},
 	{"The receiver asks for no certificate", "Der Empfänger verlangt kein Zertifikat"},
@@ -108,7 +109,7 @@ var germanStory = []translation{
 	},
 	{"unknown: name one", "unbekannt: jetzt eintragen"},
 	{"TLS handshake only", "nur TLS-Handshake"},
-	{"Choose another test", "Andere Prüfung wählen"},
+	{"Choose another test", "Andere Testanfrage wählen"},
 	{
 		"until the deadline on %s: the last certificate expires that the receiver is known to accept.",
 		"bis zur Frist am %s: Dann läuft das letzte Zertifikat ab, das der Empfänger nachweislich akzeptiert.",

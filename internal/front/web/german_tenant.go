@@ -54,7 +54,7 @@ var germanTenant = []translation{
 	{"IT contacts", "IT-Kontakte"},
 	{
 		"IT contacts get mails about the M-user's certificate. The first one is the designated contact.",
-		"IT-Kontakte erhalten Mails zum Zertifikat des M-Users. Der erste ist der benannte Ansprechpartner.",
+		"IT-Kontakte erhalten Mails zum Zertifikat des M-Users. Der erste ist der benannte Kontakt.",
 	},
 	{"IT contacts, one per line", "IT-Kontakte, einer pro Zeile"},
 	{
@@ -106,8 +106,8 @@ var germanTenant = []translation{
 	{"Reason", "Grund"},
 	{
 		"Some receivers have not been proved to accept the new certificate. Test them, or remind their administrators.",
-		"Für einige Empfänger ist nicht nachgewiesen, dass sie das neue Zertifikat akzeptieren. Prüfen Sie diese " +
-			"Empfänger, oder erinnern Sie ihre Administratoren.",
+		"Für einige Empfänger ist nicht nachgewiesen, dass sie das neue Zertifikat akzeptieren. Testen Sie diese " +
+			"Empfänger, oder erinnern Sie ihre Ansprechpartner.",
 	},
 	{
 		"Receivers that accept exactly this certificate need the new one.",
@@ -139,7 +139,7 @@ var germanTenant = []translation{
 	{"Subscribed to Task", "Abonniert (Subscribe to Task)"},
 	{
 		"Tell the administrators of your receivers that a new certificate is coming.",
-		"Informieren Sie die Administratoren Ihrer Empfänger, dass ein neues Zertifikat kommt.",
+		"Informieren Sie die Ansprechpartner Ihrer Empfänger, dass ein neues Zertifikat kommt.",
 	},
 	{
 		"The background job renews in time and cannot be turned off. You can renew manually only when little " +
@@ -182,16 +182,13 @@ var germanTenant = []translation{
 			"davon hängt die Zustellung bereits davon ab.",
 	},
 	{
-		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The first deadline is " +
-			"%s.",
-		"Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Die erste Frist ist der " +
-			"%s.",
+		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The first deadline is %s.",
+		"Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Die erste Frist endet am %s.",
 	},
 	{
-		"Your certificate has been renewed. No receiver is known to accept the new one yet. The first deadline " +
-			"is %s.",
+		"Your certificate has been renewed. No receiver is known to accept the new one yet. The first deadline is %s.",
 		"Ihr Zertifikat wurde erneuert. Noch bei keinem Empfänger ist bekannt, dass er das neue akzeptiert. Die erste " +
-			"Frist ist der %s.",
+			"Frist endet am %s.",
 	},
 	{
 		"Your certificate will be renewed on %s. Until then there is nothing to do.",
@@ -207,24 +204,24 @@ var germanTenant = []translation{
 	{"since", "seit"},
 	{"today", "heute"},
 	{"warning on %s", "Warnung am %s"},
-	{"Requested", "Angefordert"},
+	{"Requested", "Beantragt"},
 	{
-		"The certificate must be requested manually. Download the request, send it to the CA %s, and paste the certificate " +
-			"with its chain below.",
-		"Das Zertifikat muss manuell angefordert werden. Laden Sie die Anforderung herunter, senden Sie sie an die CA %s, " +
-			"und fügen Sie unten das Zertifikat mit seiner Kette ein.",
+		"The certificate must be requested manually. Download the request, send it to the CA %s, and paste the " +
+			"certificate with its chain below.",
+		"Das Zertifikat muss von Hand beantragt werden. Laden Sie den Antrag herunter, senden Sie ihn an die CA %s, und " +
+			"fügen Sie unten das Zertifikat mit seiner Kette ein.",
 	},
 	{"The certificate to be replaced expires on %s.", "Das bisherige Zertifikat läuft am %s ab."},
-	{"Download request", "Anforderung herunterladen"},
+	{"Download request", "Antrag herunterladen"},
 	{"Certificate with its chain (PEM)", "Zertifikat mit Kette (PEM)"},
 	{
 		"The CA has not answered the request yet. The next attempt is on %s.",
-		"Die CA hat die Anforderung noch nicht beantwortet. Der nächste Versuch ist am %s.",
+		"Die CA hat den Antrag noch nicht beantwortet. Der nächste Versuch ist am %s.",
 	},
-	{"Request again with another key", "Mit einem anderen Schlüssel erneut anfordern"},
+	{"Request again with another key", "Mit einem anderen Schlüssel erneut beantragen"},
 	{
 		"The request was sent again, with another key.",
-		"Die Anforderung wurde mit einem anderen Schlüssel erneut gesendet.",
+		"Der Antrag wurde mit einem anderen Schlüssel erneut gesendet.",
 	},
-	{"Generation %d has been requested.", "Generation %d wurde angefordert."},
+	{"Generation %d has been requested.", "Generation %d wurde beantragt."},
 }

@@ -4,18 +4,18 @@ package web
 var germanTestRounds = []translation{
 	{"%d chosen tenants", "%d ausgewählte Mandanten"},
 	{"%s to %s of %s", "%s bis %s von %s"},
-	{"A question would lock out the certificate in use.", "Eine Frage würde das verwendete Zertifikat aussperren."},
+	{"A question would lock out the certificate in use.", "Ein Test würde das verwendete Zertifikat aussperren."},
 	{
-		"A test changes nothing at the receiver. Its answer is recorded, and receivers that accept are used with the new " +
-			"certificate.",
-		"Ein Test ändert beim Empfänger nichts. Die Antwort wird festgehalten, und wer das neue Zertifikat annimmt, " +
-			"bekommt Nachrichten damit.",
+		"A test changes nothing at the receiver. Its answer is recorded, and receivers that accept are used with the " +
+			"new certificate.",
+		"Ein Test ändert beim Empfänger nichts. Die Antwort wird festgehalten. Empfänger, die das neue Zertifikat " +
+			"akzeptieren, erhalten Nachrichten damit.",
 	},
 	{"All that match: %s", "Alle passenden: %s"},
 	{"All that match: more than %s", "Alle passenden: mehr als %s"},
 	{
 		"Another round asks it, or has asked it in the last five minutes.",
-		"Eine andere Testrunde fragt ihn, oder hat ihn in den letzten fünf Minuten gefragt.",
+		"Er wird in einer anderen Testrunde getestet, oder er wurde in den letzten fünf Minuten getestet.",
 	},
 	{"Certificate ends first", "Zertifikat endet zuerst"},
 	{"Certificate ends last", "Zertifikat endet zuletzt"},
@@ -33,19 +33,22 @@ var germanTestRounds = []translation{
 		"Jeder Link lässt sich auf der Seite seiner Vereinbarung widerrufen. Vorhandene Links bleiben gültig.",
 	},
 	{
-		"Each link leads the administrator of one receiver to its new certificate. You get a CSV file with the links and " +
-			"the addresses, for a mail merge. The links are shown only there.",
-		"Jeder Link führt die Administration eines Empfängers zu dessen neuem Zertifikat. Sie erhalten eine CSV-Datei mit " +
-			"den Links und den Adressen, etwa für einen Serienbrief. Nur dort sind die Links zu sehen.",
+		"Each link leads the administrator of one receiver to its new certificate. You get a CSV file with the links " +
+			"and the addresses, for a mail merge. The links are shown only there.",
+		"Jeder Link führt den Ansprechpartner eines Empfängers zu dessen neuem Zertifikat. Sie erhalten eine CSV-Datei " +
+			"mit den Links und den Adressen, etwa für einen Serienbrief. Nur dort sind die Links zu sehen.",
 	},
 	{
-		"Each receiver is asked whether it accepts the new certificate. No message is sent, and at most four receivers of " +
-			"a host are asked per second.",
-		"Jeder Empfänger wird gefragt, ob er das neue Zertifikat annimmt. Es wird keine Nachricht gesendet, und je Host " +
-			"werden höchstens vier Empfänger pro Sekunde gefragt.",
+		"Each receiver is asked whether it accepts the new certificate. No message is sent, and at most four receivers " +
+			"of a host are asked per second.",
+		"Bei jedem Empfänger wird getestet, ob er das neue Zertifikat akzeptiert. Es wird keine Nachricht gesendet, und " +
+			"je Host werden höchstens vier Empfänger pro Sekunde getestet.",
 	},
-	{"Finished: %d of %d accept the new certificate.", "Fertig: %d von %d nehmen das neue Zertifikat an."},
-	{"Finished: all receivers accept the new certificate.", "Fertig: Alle Empfänger nehmen das neue Zertifikat an."},
+	{"Finished: %d of %d accept the new certificate.", "Fertig: %d von %d akzeptieren das neue Zertifikat."},
+	{
+		"Finished: all receivers accept the new certificate.",
+		"Fertig: Alle Empfänger akzeptieren das neue Zertifikat.",
+	},
 	{"First page", "Erste Seite"},
 	{"For", "Für"},
 	{"For %s, by %s.", "Für %s, von %s."},
@@ -66,10 +69,10 @@ var germanTestRounds = []translation{
 		"None of the chosen tenants has a receiver at risk, so there is nothing to do.",
 		"Keiner der ausgewählten Mandanten hat einen gefährdeten Empfänger. Es gibt nichts zu tun.",
 	},
-	{"Not asked", "Nicht gefragt"},
+	{"Not asked", "Nicht getestet"},
 	{
 		"Not asked, because a question would lock out the certificate in use: %d.",
-		"Nicht gefragt, weil eine Frage das verwendete Zertifikat aussperren würde: %d.",
+		"Nicht getestet, weil ein Test das verwendete Zertifikat aussperren würde: %d.",
 	},
 	{"Oldest first", "Älteste zuerst"},
 	{"Order", "Reihenfolge"},
@@ -77,7 +80,7 @@ var germanTestRounds = []translation{
 	{"Receivers at risk: %s, of %s, at %s.", "Gefährdete Empfänger: %s, von %s, auf %s."},
 	{
 		"Receivers whose administrator has an e-mail address: %d of %d.",
-		"Empfänger, für deren Administration eine E-Mail-Adresse hinterlegt ist: %d von %d.",
+		"Empfänger, deren Ansprechpartner eine E-Mail-Adresse hat: %d von %d.",
 	},
 	{"Result", "Ergebnis"},
 	{
@@ -92,14 +95,11 @@ var germanTestRounds = []translation{
 	{"Test the receivers of %s", "Empfänger von %s testen"},
 	{"Tested", "Getestet"},
 	{"Tests", "Tests"},
-	{
-		"The arrangement presents no certificate any longer.",
-		"Die Vereinbarung verwendet kein Zertifikat mehr.",
-	},
+	{"The arrangement presents no certificate any longer.", "Die Vereinbarung legt kein Zertifikat mehr vor."},
 	{"The private key does not sign at the moment.", "Der private Schlüssel signiert zurzeit nicht."},
 	{
 		"The question failed. The service's log has the reason.",
-		"Die Frage ist gescheitert. Der Grund steht im Protokoll des Dienstes.",
+		"Der Test ist fehlgeschlagen. Den Grund nennt das Log des Dienstes.",
 	},
 	{"all tenants at risk", "alle gefährdeten Mandanten"},
 	{"host", "Host"},

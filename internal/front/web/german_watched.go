@@ -26,7 +26,7 @@ var germanWatched = []translation{
 		"Add the new certificate next to the old one if your system allows that.",
 		"Fügen Sie das neue Zertifikat neben dem alten hinzu, wenn Ihr System das zulässt.",
 	},
-	{"Administrator: %s", "Administrator: %s"},
+	{"Administrator: %s", "Ansprechpartner: %s"},
 	{"Ask the owner of the certificate.", "Fragen Sie den Inhaber des Zertifikats."},
 	{"By", "Durch"},
 	{
@@ -71,7 +71,7 @@ var germanWatched = []translation{
 		"Es ist nicht bekannt, wie es Zertifikate prüft. Wenn es das Zertifikat, den Fingerabdruck oder die " +
 			"Seriennummer vergleicht, braucht es das neue.",
 	},
-	{"Links for administrators", "Links für Administratoren"},
+	{"Links for administrators", "Links für Ansprechpartner"},
 	{"Look for new certificates at", "Nach neuen Zertifikaten suchen unter"},
 	{"Look now", "Jetzt nachsehen"},
 	{
@@ -103,7 +103,7 @@ var germanWatched = []translation{
 	{"Seen", "Gesehen"},
 	{
 		"Send this link to the administrator of %s. It is shown only once:",
-		"Senden Sie diesen Link an den Administrator von %s. Er wird nur einmal angezeigt:",
+		"Senden Sie diesen Link dem Ansprechpartner von %s. Er wird nur einmal angezeigt:",
 	},
 	{"Show watched certificates", "Beobachtete Zertifikate anzeigen"},
 	{"Source", "Quelle"},
@@ -118,7 +118,7 @@ var germanWatched = []translation{
 	{"Systems that know it, one per line", "Systeme, die es kennen, eines pro Zeile"},
 	{
 		"Tell the administrators of the systems that know it that a new certificate is coming.",
-		"Kündigen Sie den Administratoren der Systeme, die es kennen, ein neues Zertifikat an.",
+		"Kündigen Sie den Ansprechpartnern der Systeme, die es kennen, ein neues Zertifikat an.",
 	},
 	{"Thank you. It is recorded as installed.", "Danke. Es ist als installiert vermerkt."},
 	{

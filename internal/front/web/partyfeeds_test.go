@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 var feedURL = regexp.MustCompile(`/feeds/[\w-]{43}/[\w-]{43}/`)
@@ -74,4 +77,23 @@ func (c *console) posted(who *http.Client, path string, fields ...string) string
 	c.t.Helper()
 	_, page := c.post(who, path, fields...)
 	return page
+}
+
+func TestOperatorsSeeThatTheFeedOfABankIsNoLongerFetched(t *testing.T) {
+	c := open(t)
+	address := feedURL.FindString(c.posted(jar(t), c.newBank(c.signIn("olga"))+"/feed"))
+	if _, err := http.Get(c.url + address + "certificates.jws"); err != nil {
+		t.Fatal(err)
+	}
+	c.later(tenancy.FeedSilence + time.Hour)
+	olga := c.signIn("olga")
+	for path, wants := range map[string][]string{"/": {"Feeds that are no longer fetched: 1"},
+		"/silent-feeds": {"Feeds of counterparties", `href="/counterparties/bank"`, "Go-http-client/1.1"}} {
+		_, page := c.get(olga, path)
+		for _, want := range wants {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s does not show %q", path, want)
+			}
+		}
+	}
 }

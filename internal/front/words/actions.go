@@ -26,13 +26,13 @@ var actions = map[string]translation{
 	"administrator.resumed": {"administrator gets mails again", "Ansprechpartner erhält wieder Mails"},
 	"administrator.stopped": {"administrator gets no more mails", "Ansprechpartner erhält keine Mails mehr"},
 
-	"arrangement.accepted":    {"receiver accepts the certificate", "Empfänger nimmt das Zertifikat an"},
+	"arrangement.accepted":    {"receiver accepts the certificate", "Empfänger akzeptiert das Zertifikat"},
 	"arrangement.changed":     {"arrangement changed", "Vereinbarung geändert"},
 	"arrangement.claimed":     {"reported as installed", "als installiert gemeldet"},
 	"arrangement.created":     {"arrangement created", "Vereinbarung angelegt"},
 	"arrangement.cut-over":    {"messages use another certificate", "Nachrichten verwenden ein anderes Zertifikat"},
 	"arrangement.deleted":     {"arrangement deleted", "Vereinbarung gelöscht"},
-	"arrangement.newest-only": {"receiver accepts only the newest one", "Empfänger nimmt nur das neueste an"},
+	"arrangement.newest-only": {"receiver accepts only the newest one", "Empfänger akzeptiert nur das neueste"},
 	"arrangement.refused":     {"receiver refuses the certificate", "Empfänger lehnt das Zertifikat ab"},
 	"arrangement.unclear":     {"answer of the receiver is not clear", "Antwort des Empfängers ist nicht eindeutig"},
 
@@ -48,7 +48,7 @@ var actions = map[string]translation{
 	"authority.key-restored":    {"key of a root restored", "Schlüssel einer Root zurückgeholt"},
 	"authority.made":            {"CA created", "CA erstellt"},
 	"authority.requested":       {"CA requested", "CA beantragt"},
-	"authority.revoked":         {"CA revoked", "CA gesperrt"},
+	"authority.revoked":         {"CA revoked", "CA widerrufen"},
 	"authority.signs":           {"CA signs from now on", "CA signiert ab jetzt"},
 	"authority.trusted":         {"receiver trusts the CA", "Empfänger vertraut der CA"},
 	"authority.untrusted":       {"receiver does not trust the CA", "Empfänger vertraut der CA nicht"},
@@ -61,13 +61,13 @@ var actions = map[string]translation{
 	"certificate.issued":    {"certificate issued", "Zertifikat ausgestellt"},
 	"certificate.renewed":   {"certificate renewed", "Zertifikat erneuert"},
 	"certificate.requested": {"certificate requested", "Zertifikat beantragt"},
-	"certificate.retired":   {"certificate retired", "Zertifikat außer Dienst"},
-	"certificate.revoked":   {"certificate revoked", "Zertifikat gesperrt"},
+	"certificate.retired":   {"certificate retired", "Zertifikat stillgelegt"},
+	"certificate.revoked":   {"certificate revoked", "Zertifikat widerrufen"},
 	"certificate.warned":    {"warned before the expiry", "vor dem Ablauf gewarnt"},
 
 	"counterparty.mailed":             {"counterparty mailed", "Gegenpartei angeschrieben"},
 	"counterparty.changed":            {"counterparty changed", "Gegenpartei geändert"},
-	"counterparty.contact-accepted":   {"contact accepted", "Kontakt angenommen"},
+	"counterparty.contact-accepted":   {"contact accepted", "Kontakt akzeptiert"},
 	"counterparty.contact-added":      {"contact added", "Kontakt hinzugefügt"},
 	"counterparty.contact-confirmed":  {"contact confirmed", "Kontakt bestätigt"},
 	"counterparty.contact-proposed":   {"contact proposed", "Kontakt vorgeschlagen"},
@@ -85,7 +85,7 @@ var actions = map[string]translation{
 	"counterparty.link-revoked":       {"page address revoked", "Adresse der Seite widerrufen"},
 	"counterparty.linked":             {"receiver linked to a counterparty", "Empfänger verknüpft"},
 	"counterparty.product-set":        {"product chosen", "Produkt gewählt"},
-	"counterparty.proposal-accepted":  {"proposal accepted", "Vorschlag angenommen"},
+	"counterparty.proposal-accepted":  {"proposal accepted", "Vorschlag akzeptiert"},
 	"counterparty.proposal-dismissed": {"proposal dismissed", "Vorschlag verworfen"},
 	"counterparty.tested":             {"tests requested", "Tests angefordert"},
 	"counterparty.unlinked":           {"receiver unlinked", "Verknüpfung gelöst"},
@@ -103,7 +103,7 @@ var actions = map[string]translation{
 	"feed.revoked":     {"feed revoked", "Feed widerrufen"},
 	"feed.silent":      {"feed no longer fetched", "Feed nicht mehr abgerufen"},
 
-	"guard.accepted": {"guard accepts a certificate", "Guard nimmt ein Zertifikat an"},
+	"guard.accepted": {"guard accepts a certificate", "Guard akzeptiert ein Zertifikat"},
 	"guard.declined": {"certificate refused at the guard", "Zertifikat am Guard abgelehnt"},
 	"guard.held":     {"guard holds a certificate", "Guard hält ein Zertifikat zurück"},
 
@@ -128,13 +128,13 @@ var actions = map[string]translation{
 	"link.installed": {"reported as installed by a link", "über einen Link als installiert gemeldet"},
 	"link.revoked":   {"link revoked", "Link widerrufen"},
 
-	"mail.dead":     {"mail failed for good", "Mail endgültig gescheitert"},
-	"mail.held":     {"mails held: the server refuses us", "Mails angehalten: Server lehnt uns ab"},
+	"mail.dead":     {"mail failed for good", "Mail endgültig fehlgeschlagen"},
+	"mail.held":     {"mails held: the server refuses us", "Mails angehalten: Der Mailserver lehnt diese Installation ab"},
 	"mail.released": {"mails released", "Mails freigegeben"},
 	"mail.requeued": {"mail queued again", "Mail erneut eingereiht"},
 	"mail.sent":     {"mail sent", "Mail gesendet"},
 
-	"mails.requeued": {"failed mails queued again", "gescheiterte Mails erneut eingereiht"},
+	"mails.requeued": {"failed mails queued again", "fehlgeschlagene Mails erneut eingereiht"},
 
 	"passkey.added":   {"passkey added", "Passkey hinzugefügt"},
 	"passkey.removed": {"passkey removed", "Passkey entfernt"},
@@ -145,7 +145,7 @@ var actions = map[string]translation{
 
 	"rules.changed": {"rules changed", "Regeln geändert"},
 
-	"run.failed":   {"run failed in part", "Lauf teilweise gescheitert"},
+	"run.failed":   {"run failed in part", "Lauf teilweise fehlgeschlagen"},
 	"run.finished": {"run finished", "Lauf beendet"},
 	"run.started":  {"run started", "Lauf begonnen"},
 
@@ -160,13 +160,13 @@ var actions = map[string]translation{
 	"task.in-process": {"task started", "Aufgabe begonnen"},
 	"task.open":       {"task opened again", "Aufgabe wieder geöffnet"},
 
-	"tasks.closed": {"tasks closed by themselves", "Aufgaben von selbst geschlossen"},
+	"tasks.closed": {"tasks closed by themselves", "Aufgaben automatisch geschlossen"},
 
 	"tenant.changed":       {"tenant changed", "Mandant geändert"},
 	"tenant.created":       {"tenant created", "Mandant angelegt"},
-	"tenant.imported-into": {"import added to the tenant", "Import ergänzte den Mandanten"},
+	"tenant.imported-into": {"import added to the tenant", "Mandant durch Import ergänzt"},
 
-	"tests.finished": {"tests of receivers finished", "Tests von Empfängern fertig"},
+	"tests.finished": {"tests of receivers finished", "Tests von Empfängern beendet"},
 	"tests.started":  {"tests of receivers started", "Tests von Empfängern begonnen"},
 
 	"token.created":  {"token created", "Token erstellt"},
@@ -174,14 +174,14 @@ var actions = map[string]translation{
 	"token.revoked":  {"token revoked", "Token widerrufen"},
 	"token.rotated":  {"token rotated", "Token rotiert"},
 
-	"watch-link.created":   {"link to a watched certificate created", "Link zu Beobachtetem erstellt"},
-	"watch-link.installed": {"watched one reported as installed", "Beobachtetes als installiert gemeldet"},
-	"watch-link.revoked":   {"link to a watched certificate revoked", "Link zu Beobachtetem widerrufen"},
+	"watch-link.created":   {"link to a watched certificate created", "Link zu beobachtetem Zertifikat erstellt"},
+	"watch-link.installed": {"watched one reported as installed", "beobachtetes Zertifikat als installiert gemeldet"},
+	"watch-link.revoked":   {"link to a watched certificate revoked", "Link zu beobachtetem Zertifikat widerrufen"},
 
 	"watched.added":   {"certificate is watched", "Zertifikat wird beobachtet"},
 	"watched.changed": {"watched certificate changed", "beobachtetes Zertifikat geändert"},
 	"watched.expired": {"watched certificate has expired", "beobachtetes Zertifikat ist abgelaufen"},
-	"watched.overdue": {"expected renewal did not come", "erwartete Erneuerung kam nicht"},
+	"watched.overdue": {"expected renewal did not come", "erwartete Erneuerung blieb aus"},
 	"watched.removed": {"certificate is no longer watched", "Zertifikat wird nicht mehr beobachtet"},
 	"watched.seen":    {"new certificate seen", "neues Zertifikat gesehen"},
 	"watched.unseen":  {"source cannot be read", "Quelle nicht lesbar"},

@@ -3,6 +3,14 @@ package words
 // germanAPI holds the texts of the API.
 var germanAPI = []translation{
 	{
+		"the request is open because of a fault: the operators of the service see the cause",
+		"Der Antrag ist wegen einer Störung offen: Die Operatoren des Dienstes sehen die Ursache",
+	},
+	{
+		"the key that signs this is not available now: try again later",
+		"Der Schlüssel für diese Signatur ist gerade nicht verfügbar: Versuchen Sie es später erneut",
+	},
+	{
 		"%d certificates have a SHA-256 that begins with %s: give more digits, or --partner",
 		"Bei %d Zertifikaten beginnt der SHA-256 mit %s: Geben Sie mehr Stellen an, oder --partner",
 	},
@@ -24,15 +32,18 @@ var germanAPI = []translation{
 	{"%s has no credential %s", "%s hat kein Credential %s"},
 	{"%s has no credential %s: add it first", "%s hat kein Credential %s: Fügen Sie es zuerst hinzu"},
 	{"%s is going to expire soon", "%s läuft bald ab"},
-	{"%s is not known to accept the new certificate", "%s hat nicht gezeigt, dass das neue Zertifikat angenommen wird"},
+	{
+		"%s is not known to accept the new certificate",
+		"Von %s ist nicht bekannt, ob das neue Zertifikat akzeptiert wird",
+	},
 	{"%s must be requested by hand", "%s muss von Hand beantragt werden"},
 	{"%s refuses the new certificate", "%s lehnt das neue Zertifikat ab"},
 	{
 		"%s refuses the new certificate in %d of %d arrangements",
 		"%s lehnt das neue Zertifikat in %d von %d Vereinbarungen ab",
 	},
-	{"%s: %d tenants wait for the same administrator", "%s: %d Mandanten warten auf dieselbe Administration"},
-	{"%s: every receiver accepts the new one", "%s: Jeder Empfänger nimmt das neue an"},
+	{"%s: %d tenants wait for the same administrator", "%s: %d Mandanten warten auf denselben Ansprechpartner"},
+	{"%s: every receiver accepts the new one", "%s: Jeder Empfänger akzeptiert das neue"},
 	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},
 	{"%s: the new one differs from the one before", "%s: Das neue unterscheidet sich vom bisherigen"},
 	{
@@ -68,19 +79,19 @@ var germanAPI = []translation{
 	{"cannot be changed: it is %s", "lässt sich nicht ändern: Der Wert ist %s"},
 	{
 		"cannot be changed: it is %s. Create another arrangement for %s",
-		"lässt sich nicht ändern: Der Wert ist %s. Erstellen Sie eine andere Vereinbarung für %s",
+		"lässt sich nicht ändern: Der Wert ist %s. Legen Sie eine andere Vereinbarung für %s an",
 	},
 	{
 		"cannot be changed: receivers map the names of the existing certificates. Add another credential, and create " +
 			"arrangements that use it",
 		"lässt sich nicht ändern: Empfänger ordnen die Namen der bestehenden Zertifikate zu. Fügen Sie ein weiteres " +
-			"Credential hinzu, und erstellen Sie Vereinbarungen damit",
+			"Credential hinzu, und legen Sie Vereinbarungen damit an",
 	},
 	{
 		"certificates of partners that need your decision: %d",
-		"Zertifikate von Partnern, die Ihre Entscheidung brauchen: %d",
+		"Zertifikate von Partnern, die Ihre Entscheidung erfordern: %d",
 	},
-	{"every receiver accepts the new certificate", "Jeder Empfänger nimmt das neue Zertifikat an"},
+	{"every receiver accepts the new certificate", "Jeder Empfänger akzeptiert das neue Zertifikat"},
 	{"feeds that are no longer fetched: %d", "Feeds, die nicht mehr abgerufen werden: %d"},
 	{
 		"generation %d is not available to %s: choose another",
@@ -99,7 +110,7 @@ var germanAPI = []translation{
 	{"is before 1970", "liegt vor 1970"},
 	{"is not a cursor of this service", "ist kein Cursor dieses Dienstes"},
 	{"is not a valid URL", "ist keine gültige URL"},
-	{"mails that failed for good: %d", "Endgültig gescheiterte Mails: %d"},
+	{"mails that failed for good: %d", "Endgültig fehlgeschlagene Mails: %d"},
 	{"must be at most 30 days", "darf höchstens 30 Tage sein"},
 	{
 		"must be in the future and at most one year from now",
@@ -112,7 +123,7 @@ var germanAPI = []translation{
 	},
 	{
 		"no issuer of identity tokens is configured: start the service and the gateways with --workload-issuer URL",
-		"Es ist kein Aussteller von Identitäts-Tokens eingerichtet: Starten Sie Dienst und Gateways mit " +
+		"Es ist kein Aussteller von Identitätstokens eingerichtet: Starten Sie Dienst und Gateways mit " +
 			"--workload-issuer URL",
 	},
 	{
@@ -134,7 +145,7 @@ var germanAPI = []translation{
 	},
 	{
 		"state the issuer of the workload's identity tokens: %d issuers are configured",
-		"Geben Sie den Aussteller der Identitäts-Tokens des Workloads an: %d sind eingerichtet",
+		"Geben Sie den Aussteller der Identitätstokens des Workloads an: %d sind eingerichtet",
 	},
 	{
 		"state the workload, such as system:serviceaccount:NAMESPACE:NAME",
@@ -184,8 +195,8 @@ var germanAPI = []translation{
 	{
 		"the token %s is bound to the workload %s, whose platform rotates its identity tokens: there is nothing to " +
 			"rotate here",
-		"Das Token %s ist an den Workload %s gebunden, dessen Plattform seine Identitäts-Tokens rotiert: Hier ist " +
-			"nichts zu rotieren",
+		"Das Token %s ist an den Workload %s gebunden, dessen Plattform seine Identitätstokens rotiert: Hier ist nichts " +
+			"zu rotieren",
 	},
 	{
 		"the token %s is no longer valid: create a new one",
@@ -197,7 +208,7 @@ var germanAPI = []translation{
 	},
 	{
 		"the watched certificate %s of %s has %d links, which is the maximum: revoke one first",
-		"Das beobachtete Zertifikat %s von %s hat %d Links, mehr geht nicht: Widerrufen Sie zuerst einen",
+		"Das beobachtete Zertifikat %s von %s hat %d Links, mehr sind nicht möglich: Widerrufen Sie zuerst einen",
 	},
 	{
 		"the workload %s of %s already has a token: revoke it first",
@@ -205,11 +216,11 @@ var germanAPI = []translation{
 	},
 	{
 		"there is no certificate: upload it, or name a source that shows it",
-		"Es ist kein Zertifikat dabei: Laden Sie es hoch, oder nennen Sie eine Quelle, die es zeigt",
+		"Es wurde kein Zertifikat angegeben: Laden Sie es hoch, oder nennen Sie eine Quelle, die es zeigt",
 	},
 	{"there is no project %s", "Es gibt kein Projekt %s"},
 	{"there is no question %s", "Es gibt keine Frage %s"},
-	{"there is no receiver %s: create it first", "Es gibt keinen Empfänger %s: Erstellen Sie ihn zuerst"},
+	{"there is no receiver %s: create it first", "Es gibt keinen Empfänger %s: Legen Sie ihn zuerst an"},
 	{"there is no such calendar", "Diesen Kalender gibt es nicht"},
 	{"there is no such passkey", "Diesen Passkey gibt es nicht"},
 	{"there is no tenant %s", "Es gibt keinen Mandanten %s"},
@@ -258,7 +269,7 @@ var germanAPI = []translation{
 	},
 	{
 		"this mail is %s: only a dead mail can be queued again",
-		"Diese Mail ist im Zustand %s: Nur eine endgültig gescheiterte lässt sich erneut einreihen",
+		"Diese Mail ist im Zustand %s: Nur eine endgültig fehlgeschlagene lässt sich erneut einreihen",
 	},
 	{
 		"none of the chosen tenants has a receiver at risk: there is nothing to test",

@@ -86,8 +86,8 @@ var germanAuthorities = []translation{
 	{
 		"the policy %s has rules about the M-user, so M-users cannot be off: choose another policy first (perennial " +
 			"rules change --policy perennial)",
-		"Die Policy %s hat Regeln zum M-User, M-User lassen sich also nicht abschalten: Wählen Sie zuerst eine andere " +
-			"Policy (perennial rules change --policy perennial)",
+		"Das Regelwerk %s hat Regeln zum M-User, M-User lassen sich also nicht abschalten: Wählen Sie zuerst ein " +
+			"anderes Regelwerk (perennial rules change --policy perennial)",
 	},
 	{
 		"the proof is not a signature by the key of the root %s: the export cannot be used, and the key stays in the " +
@@ -102,8 +102,8 @@ var germanAuthorities = []translation{
 	{
 		"the service's own certificate is below its root (--tls self): start it with --tls-cert and --tls-key before " +
 			"you take the key of a root offline",
-		"Das Zertifikat des Dienstes selbst liegt unter seiner Root (--tls self): Starten Sie ihn mit --tls-cert und " +
-			"--tls-key, bevor Sie den Schlüssel einer Root offline nehmen",
+		"Das eigene Zertifikat des Dienstes ist von seiner Root ausgestellt (--tls self): Starten Sie ihn mit " +
+			"--tls-cert und --tls-key, bevor Sie den Schlüssel einer Root offline nehmen",
 	},
 	{
 		"the trust domain cannot change from %q to %q: the CAs of this installation are constrained to it, so that " +

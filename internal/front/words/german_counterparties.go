@@ -4,7 +4,7 @@ package words
 var germanCounterparties = []translation{
 	{
 		"the host %s is not proposed any longer: another operator has accepted or dismissed it",
-		"Der Host %s wird nicht mehr vorgeschlagen: Ein anderer Operator hat ihn angenommen oder verworfen",
+		"Der Host %s wird nicht mehr vorgeschlagen: Ein anderer Operator hat den Vorschlag akzeptiert oder verworfen",
 	},
 	{
 		"the product of %s was changed a moment ago: try again in %d seconds",
@@ -16,7 +16,7 @@ var germanCounterparties = []translation{
 	},
 	{
 		"%s has no such contact that an operator has accepted",
-		"%s hat keinen solchen Kontakt, den ein Operator angenommen hat",
+		"%s hat keinen solchen Kontakt, den ein Operator akzeptiert hat",
 	},
 	{
 		"%s is not a host name: use one such as pay.bank.example, or .bank.example for every host below it",
@@ -29,7 +29,7 @@ var germanCounterparties = []translation{
 	{"the counterparty %s has no page", "Die Gegenpartei %s hat keine Seite"},
 	{
 		"the counterparty has %d contacts, which is the maximum: remove one first",
-		"Die Gegenpartei hat %d Kontakte, mehr geht nicht: Entfernen Sie zuerst einen",
+		"Die Gegenpartei hat %d Kontakte, mehr sind nicht möglich: Entfernen Sie zuerst einen",
 	},
 	{
 		"the counterparty has a contact with the address %s already",
@@ -59,7 +59,7 @@ var germanCounterparties = []translation{
 	},
 	{
 		"%s is not about an arrangement: a webhook of a counterparty cannot have it",
-		"%s betrifft keine Vereinbarung: Ein Webhook einer Gegenpartei kann es nicht haben",
+		"%s betrifft keine Vereinbarung: Ein Webhook einer Gegenpartei kann es nicht erhalten",
 	},
 	{"the counterparty has no such contact", "Die Gegenpartei hat keinen solchen Kontakt"},
 	{

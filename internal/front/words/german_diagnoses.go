@@ -2,24 +2,24 @@ package words
 
 // germanDiagnoses holds the texts of diagnoses.
 var germanDiagnoses = []translation{
-	{"%s was accepted (%s)", "%s wurde angenommen (%s)"},
+	{"%s was accepted (%s)", "%s wurde akzeptiert (%s)"},
 	{"%s was refused (%s)", "%s wurde abgelehnt (%s)"},
 	{"%s: %s", "%s: %s"},
 	{
 		"TLS accepts every generation, and a message (%s %s) was answered %d. Without a probe, it cannot be tested " +
 			"whether the receiver's application accepts them",
-		"TLS nimmt jede Generation an, und eine Nachricht (%s %s) wurde mit %d beantwortet. Ohne Testanfrage lässt " +
-			"sich nicht prüfen, ob auch die Anwendung des Empfängers sie annimmt",
+		"TLS akzeptiert jede Generation, und eine Nachricht (%s %s) wurde mit %d beantwortet. Ohne Testanfrage lässt " +
+			"sich nicht testen, ob auch die Anwendung des Empfängers sie akzeptiert",
 	},
 	{
 		"TLS accepts every generation; without a probe, it cannot be tested whether the receiver's application accepts " +
 			"them",
-		"TLS nimmt jede Generation an; ohne Testanfrage lässt sich nicht prüfen, ob auch die Anwendung des Empfängers " +
-			"sie annimmt",
+		"TLS akzeptiert jede Generation; ohne Testanfrage lässt sich nicht testen, ob auch die Anwendung des Empfängers " +
+			"sie akzeptiert",
 	},
 	{
 		"the host of the endpoint is, or resolves to, an address that is not allowed",
-		"Der Host des Endpunkts ist eine Adresse, die nicht erlaubt ist, oder führt zu einer",
+		"Der Host des Endpunkts ist eine nicht erlaubte Adresse oder wird in eine solche aufgelöst",
 	},
 	{
 		"ask an operator to allow the range with --allow-target, or correct the endpoint",
@@ -27,62 +27,62 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"ask the receiver's administrator to accept certificates for client authentication, not for servers",
-		"Bitten Sie die Administration des Empfängers, Zertifikate für Client-Authentisierung anzunehmen, nicht die " +
-			"für Server",
+		"Bitten Sie den Ansprechpartner des Empfängers, Zertifikate für Client-Authentisierung zu akzeptieren, nicht " +
+			"die für Server",
 	},
 	{
 		"ask the receiver's administrator to add our CA: download it at /pki/ca.pem of the service",
-		"Bitten Sie die Administration des Empfängers, unsere CA hinzuzufügen: Sie steht unter /pki/ca.pem des Dienstes",
+		"Bitten Sie den Ansprechpartner des Empfängers, unsere CA hinzuzufügen: Sie steht unter /pki/ca.pem des Dienstes",
 	},
 	{
 		"ask the receiver's administrator to check its clock (NTP)",
-		"Bitten Sie die Administration des Empfängers, die Uhr zu prüfen (NTP)",
+		"Bitten Sie den Ansprechpartner des Empfängers, dessen Uhr zu prüfen (NTP)",
 	},
 	{
 		"ask the receiver's administrator to check the authorisation of this sender for %s",
-		"Bitten Sie die Administration des Empfängers, die Berechtigung dieses Senders für %s zu prüfen",
+		"Bitten Sie den Ansprechpartner des Empfängers, die Berechtigung dieses Senders für %s zu prüfen",
 	},
 	{
 		"ask the receiver's administrator to check the authorisation of this sender, and the receiver's other checks",
-		"Bitten Sie die Administration des Empfängers, die Berechtigung dieses Senders und ihre anderen Prüfungen zu " +
-			"kontrollieren",
+		"Bitten Sie den Ansprechpartner des Empfängers, die Berechtigung dieses Senders anzusehen, und was der " +
+			"Empfänger sonst noch prüft",
 	},
 	{
 		"ask the receiver's administrator to enable TLS 1.2 with ECDHE and SHA-256. Until then, an operator can start " +
-			"the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new certificate or " +
-			"another key type does not help",
-		"Bitten Sie die Administration des Empfängers, TLS 1.2 mit ECDHE und SHA-256 zu aktivieren. Bis dahin kann ein " +
+			"the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new certificate or another " +
+			"key type does not help",
+		"Bitten Sie den Ansprechpartner des Empfängers, TLS 1.2 mit ECDHE und SHA-256 zu aktivieren. Bis dahin kann ein " +
 			"Operator das Gateway mit GODEBUG=tlsrsakex=1,tlssha1=1 starten, was jede Verbindung schwächt. Ein neues " +
 			"Zertifikat oder ein anderer Schlüsseltyp hilft nicht",
 	},
 	{
 		"ask the receiver's administrator to enable client certificates at this address",
-		"Bitten Sie die Administration des Empfängers, an dieser Adresse Client-Zertifikate zu aktivieren",
+		"Bitten Sie den Ansprechpartner des Empfängers, an dieser Adresse Client-Zertifikate zu aktivieren",
 	},
 	{
 		"ask the receiver's administrator to map the new subject as well",
-		"Bitten Sie die Administration des Empfängers, auch den neuen Inhabernamen zuzuordnen",
+		"Bitten Sie den Ansprechpartner des Empfängers, auch das neue Subject zuzuordnen",
 	},
 	{
 		"ask the receiver's administrator to set the clock (NTP)",
-		"Bitten Sie die Administration des Empfängers, die Uhr zu stellen (NTP)",
+		"Bitten Sie den Ansprechpartner des Empfängers, dessen Uhr zu stellen (NTP)",
 	},
 	{
 		"ask the receiver's administrator whether that is intended: if so, the renewal needs no action",
-		"Fragen Sie die Administration des Empfängers, ob das so gewollt ist: Wenn ja, ist für die Erneuerung nichts " +
+		"Fragen Sie den Ansprechpartner des Empfängers, ob das so gewollt ist: Wenn ja, ist für die Erneuerung nichts " +
 			"zu tun",
 	},
 	{
 		"ask the receiver's administrator whether the system runs and its firewall lets us through; the certificate is " +
 			"not the cause",
-		"Fragen Sie die Administration des Empfängers, ob das System läuft und die Firewall uns durchlässt; am " +
+		"Fragen Sie den Ansprechpartner des Empfängers, ob das System läuft und die Firewall uns durchlässt; am " +
 			"Zertifikat liegt es nicht",
 	},
 	{
 		"change the tenant's key type to one that it accepts (rsa2048 is accepted nearly everywhere), and renew the " +
 			"certificate with the reason reissue",
-		"Wählen Sie für den Mandanten einen Schlüsseltyp, den er annimmt (rsa2048 fast überall), und erneuern Sie das " +
-			"Zertifikat mit dem Grund reissue",
+		"Wählen Sie für den Mandanten einen Schlüsseltyp, den der Empfänger akzeptiert (rsa2048 fast überall), und " +
+			"erneuern Sie das Zertifikat mit dem Grund reissue",
 	},
 	{
 		"check that the endpoint is the right host; then give the arrangement the CA or the key of the receiver's " +
@@ -92,15 +92,15 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"check the endpoint's host name; then ask the receiver's administrator",
-		"Prüfen Sie den Hostnamen des Endpunkts; fragen Sie dann die Administration des Empfängers",
+		"Prüfen Sie den Hostnamen des Endpunkts; fragen Sie dann den Ansprechpartner des Empfängers",
 	},
 	{
 		"check the evidence, and ask the receiver's administrator for its log of %s",
-		"Prüfen Sie die Belege, und bitten Sie die Administration des Empfängers um das Log vom %s",
+		"Prüfen Sie die Belege, und bitten Sie den Ansprechpartner des Empfängers um das Log vom %s",
 	},
 	{
 		"check the message and its answer, or ask the receiver's administrator for its log of %s",
-		"Prüfen Sie die Nachricht und die Antwort, oder bitten Sie die Administration des Empfängers um das Log vom %s",
+		"Prüfen Sie die Nachricht und die Antwort, oder bitten Sie den Ansprechpartner des Empfängers um das Log vom %s",
 	},
 	{
 		"choose a path that the receiver answers only with a certificate, such as one that messages use",
@@ -110,12 +110,12 @@ var germanDiagnoses = []translation{
 	{"correct the arrangement's endpoint", "Korrigieren Sie den Endpunkt der Vereinbarung"},
 	{
 		"every generation is accepted, and a message was answered %d: the sender's permissions are the cause",
-		"Jede Generation wird angenommen, und eine Nachricht wurde mit %d beantwortet: Es liegt an den Rechten des " +
+		"Jede Generation wird akzeptiert, und eine Nachricht wurde mit %d beantwortet: Es liegt an den Rechten des " +
 			"Senders",
 	},
 	{
 		"every generation is accepted, and the latest message (%s %s) was answered %d: the certificate is not the cause",
-		"Jede Generation wird angenommen, und die letzte Nachricht (%s %s) wurde mit %d beantwortet: Am Zertifikat " +
+		"Jede Generation wird akzeptiert, und die letzte Nachricht (%s %s) wurde mit %d beantwortet: Am Zertifikat " +
 			"liegt es nicht",
 	},
 	{"from %s until %s", "von %s bis %s"},
@@ -130,7 +130,7 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"messages show that the receiver accepts every generation that can be presented",
-		"Nachrichten zeigen, dass der Empfänger jede Generation annimmt, die vorgelegt werden kann",
+		"Nachrichten zeigen, dass der Empfänger jede Generation akzeptiert, die vorgelegt werden kann",
 	},
 	{
 		"messages with generation %d get an answer that may be a refusal: %s",
@@ -140,11 +140,11 @@ var germanDiagnoses = []translation{
 	{"renew the certificate", "Erneuern Sie das Zertifikat"},
 	{
 		"send the receiver's administrator a link with the certificate",
-		"Schicken Sie der Administration des Empfängers einen Link mit dem Zertifikat",
+		"Schicken Sie dem Ansprechpartner des Empfängers einen Link mit dem Zertifikat",
 	},
 	{
 		"send the receiver's administrator a link with the new certificate; it must be installed before %s",
-		"Schicken Sie der Administration des Empfängers einen Link mit dem neuen Zertifikat; es muss vor %s " +
+		"Schicken Sie dem Ansprechpartner des Empfängers einen Link mit dem neuen Zertifikat; es muss vor %s " +
 			"installiert sein",
 	},
 	{
@@ -164,17 +164,17 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"the latest message that failed: %s %s at %s, %d with generation %d",
-		"Die letzte gescheiterte Nachricht: %s %s um %s, %d mit Generation %d",
+		"Die letzte fehlgeschlagene Nachricht: %s %s um %s, %d mit Generation %d",
 	},
 	{"the newest certificate expired on %s", "Das neueste Zertifikat ist am %s abgelaufen"},
 	{"the probe", "Die Testanfrage"},
 	{
 		"the receiver accepts every generation that can be presented",
-		"Der Empfänger nimmt jede Generation an, die vorgelegt werden kann",
+		"Der Empfänger akzeptiert jede Generation, die vorgelegt werden kann",
 	},
 	{
 		"the receiver accepts generation %d but not yet generation %d (SHA-256 %s)",
-		"Der Empfänger nimmt Generation %d an, Generation %d (SHA-256 %s) aber noch nicht",
+		"Der Empfänger akzeptiert Generation %d, aber noch nicht Generation %d (SHA-256 %s)",
 	},
 	{
 		"the receiver answers %s to every generation: this is not a renewal problem",
@@ -188,7 +188,7 @@ var germanDiagnoses = []translation{
 	},
 	{
 		"the receiver asks for the certificate late, so it is held at TLS 1.2",
-		"Der Empfänger verlangt das Zertifikat spät, deshalb bleibt er bei TLS 1.2",
+		"Der Empfänger verlangt das Zertifikat erst nach dem Handshake, deshalb wird TLS 1.2 verwendet",
 	},
 	{
 		"the receiver closed the connection without an answer",
@@ -198,11 +198,11 @@ var germanDiagnoses = []translation{
 		"the receiver completes the TLS handshake with every generation, which proves nothing about its application",
 		"Der Empfänger schließt den TLS-Handshake mit jeder Generation ab; über seine Anwendung beweist das nichts",
 	},
-	{"the receiver does not accept keys of the type %s", "Der Empfänger nimmt keine Schlüssel vom Typ %s an"},
+	{"the receiver does not accept keys of the type %s", "Der Empfänger akzeptiert keine Schlüssel vom Typ %s"},
 	{
 		"the receiver does not accept the certificate for this purpose: it is for TLS client authentication (extended " +
 			"key usage 1.3.6.1.5.5.7.3.2)",
-		"Der Empfänger nimmt das Zertifikat für diesen Zweck nicht an: Es ist für die TLS-Client-Authentisierung " +
+		"Der Empfänger akzeptiert das Zertifikat für diesen Zweck nicht: Es ist für die TLS-Client-Authentisierung " +
 			"(Extended Key Usage 1.3.6.1.5.5.7.3.2)",
 	},
 	{"the receiver does not answer: %s", "Der Empfänger antwortet nicht: %s"},
@@ -246,7 +246,7 @@ var germanDiagnoses = []translation{
 	{"the receiver's name cannot be resolved: %s", "Der Name des Empfängers lässt sich nicht auflösen: %s"},
 	{
 		"the subject changed from %s to %s, and the receiver maps the old one to a user",
-		"Der Inhabername hat sich von %s in %s geändert, und der Empfänger ordnet den alten einem Benutzer zu",
+		"Das Subject hat sich von %s in %s geändert, und der Empfänger ordnet das alte einem Benutzer zu",
 	},
 	{
 		"the tenant has no certificate that can be presented",

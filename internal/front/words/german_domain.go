@@ -31,7 +31,7 @@ var germanDomain = []translation{
 	},
 	{
 		"%s is too short: use at least %s, or leave it out for that of the policy",
-		"%s ist zu kurz: Verwenden Sie mindestens %s, oder lassen Sie die Angabe weg, damit die der Policy gilt",
+		"%s ist zu kurz: Verwenden Sie mindestens %s, oder lassen Sie die Angabe weg, damit die des Regelwerks gilt",
 	},
 	{"Answer it with yes: %s", "Beantworten Sie sie mit Ja: %s"},
 	{"Make the person a key user of the tenant.", "Machen Sie die Person zum Key-User des Mandanten."},
@@ -114,7 +114,7 @@ var germanDomain = []translation{
 	{
 		"is missing: use GET, HEAD or OPTIONS, or leave out path and statuses for a TLS handshake only",
 		"fehlt: Verwenden Sie GET, HEAD oder OPTIONS, oder lassen Sie Pfad und Status weg, um nur den TLS-Handshake zu " +
-			"prüfen",
+			"testen",
 	},
 	{
 		"is not a pin: use \"sha256/\" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section " +

@@ -3,6 +3,40 @@ package words
 // germanEngine holds the texts of the engine and the gateway.
 var germanEngine = []translation{
 	{
+		"the mail could not be sent: the log of the service states the reason",
+		"Die Mail konnte nicht gesendet werden: Den Grund nennt das Log des Dienstes",
+	},
+	{
+		"the mail server does not accept mails of this installation (%d): an operator must fix this",
+		"Der Mailserver nimmt keine Mails dieser Installation an (%d): Das muss ein Operator beheben",
+	},
+	{"the mail server refused the mail: %d %s", "Der Mailserver hat die Mail abgelehnt: %d %s"},
+	{
+		"the name of the mail server could not be resolved",
+		"Der Name des Mailservers konnte nicht aufgelöst werden",
+	},
+	{
+		"the mail server is not running (connection refused)",
+		"Der Mailserver läuft nicht (Verbindung abgelehnt)",
+	},
+	{
+		"no TLS connection to the mail server was possible",
+		"Eine TLS-Verbindung zum Mailserver war nicht möglich",
+	},
+	{"the mail server did not answer in time", "Der Mailserver hat nicht rechtzeitig geantwortet"},
+	{"the mail server closed the connection", "Der Mailserver hat die Verbindung geschlossen"},
+	{"the connection to the mail server failed", "Die Verbindung zum Mailserver ist fehlgeschlagen"},
+	{
+		"the part of %s before the @ has letters other than ASCII, which many mail servers refuse (SMTPUTF8, RFC 6531): " +
+			"change the address",
+		"Der Teil von %s vor dem @ enthält Zeichen außerhalb von ASCII, was viele Mailserver ablehnen (SMTPUTF8, " +
+			"RFC 6531): Ändern Sie die Adresse",
+	},
+	{
+		"the domain of %s is not valid: change the address",
+		"Die Domain von %s ist ungültig: Ändern Sie die Adresse",
+	},
+	{
 		"%q is not allowed: use compromised or superseded",
 		"%q ist nicht erlaubt: Verwenden Sie compromised oder superseded",
 	},
@@ -17,25 +51,25 @@ var germanEngine = []translation{
 	},
 	{
 		"%s has been renewed or warned about since: it cannot be undone, and neither can the tenants after it",
-		"Seither wurde %s erneuert oder angekündigt: Das lässt sich nicht rückgängig machen, auch nicht die Mandanten " +
-			"danach",
+		"%s wurde seither erneuert oder angekündigt: Das lässt sich nicht rückgängig machen, auch nicht bei den " +
+			"Mandanten danach",
 	},
 	{
 		"%s is a root, and no list can revoke a root: announce an authority below a new one (perennial authority " +
 			"announce --new-root), and ask the receivers to remove the old root",
-		"%s ist eine Root, und keine Sperrliste kann eine Root sperren: Kündigen Sie eine CA unter einer neuen an " +
+		"%s ist eine Root, und keine Sperrliste kann eine Root widerrufen: Kündigen Sie eine CA unter einer neuen an " +
 			"(perennial authority announce --new-root), und bitten Sie die Empfänger, die alte Root zu entfernen",
 	},
 	{"%s is not a positive duration: use one such as 93d", "%s ist keine positive Dauer: Verwenden Sie eine wie 93d"},
 	{
 		"%s signs with the key %s, and its successor would too: announce one with another key first (perennial " +
 			"authority announce --key URI, or --key sealed)",
-		"%s signiert mit dem Schlüssel %s, und der Nachfolger täte das auch: Kündigen Sie zuerst einen mit anderem " +
-			"Schlüssel an (perennial authority announce --key URI, oder --key sealed)",
+		"%s signiert mit dem Schlüssel %s, und der Nachfolger würde denselben verwenden: Kündigen Sie zuerst einen mit " +
+			"einem anderen Schlüssel an (perennial authority announce --key URI oder --key sealed)",
 	},
 	{
 		"%s watches %d certificates, which is the maximum: remove one first",
-		"%s beobachtet %d Zertifikate, mehr geht nicht: Entfernen Sie zuerst eines",
+		"%s beobachtet %d Zertifikate, mehr sind nicht möglich: Entfernen Sie zuerst eines",
 	},
 	{"%s/%s has no generation %d that can be presented", "%s/%s hat keine Generation %d, die vorgelegt werden kann"},
 	{"a key user %s was added to %s in the meantime", "Inzwischen wurde ein Key-User %s bei %s hinzugefügt"},
@@ -48,15 +82,15 @@ var germanEngine = []translation{
 	{"an arrangement %s was added to %s in the meantime", "Inzwischen wurde eine Vereinbarung %s bei %s hinzugefügt"},
 	{
 		"another arrangement uses the receiver %s: delete that one first",
-		"Eine andere Vereinbarung verwendet den Empfänger %s: Löschen Sie zuerst jene",
+		"Eine andere Vereinbarung verwendet den Empfänger %s: Löschen Sie zuerst diese Vereinbarung",
 	},
 	{
 		"another replica has warned about a certificate in the meantime",
-		"Eine andere Replik hat inzwischen vor dem Ablauf eines Zertifikats gewarnt",
+		"Eine andere Instanz des Dienstes hat inzwischen vor dem Ablauf eines Zertifikats gewarnt",
 	},
 	{
 		"another replica or a user has renewed a certificate in the meantime",
-		"Eine andere Replik oder ein Benutzer hat inzwischen ein Zertifikat erneuert",
+		"Eine andere Instanz des Dienstes oder ein Benutzer hat inzwischen ein Zertifikat erneuert",
 	},
 	{
 		"another user or replica has just renewed the %s of %s: see the newest generation",
@@ -92,12 +126,12 @@ var germanEngine = []translation{
 	{"its common name is that of the tenant %s", "Der Common Name ist der des Mandanten %s"},
 	{
 		"messages were sent on %s/%s: it cannot be undone, and neither can the tenants after it",
-		"Über %s/%s wurden Nachrichten gesendet: Das lässt sich nicht rückgängig machen, auch nicht die Mandanten " +
+		"Über %s/%s wurden Nachrichten gesendet: Das lässt sich nicht rückgängig machen, auch nicht bei den Mandanten " +
 			"danach",
 	},
 	{
 		"none of %d certificates has the subject or the alternative names of the watched one",
-		"Keines der %d Zertifikate hat den Inhabernamen oder die alternativen Namen des beobachteten",
+		"Keines der %d Zertifikate hat das Subject oder die alternativen Namen des beobachteten",
 	},
 	{"not found", "Nicht gefunden"},
 	{
@@ -113,13 +147,13 @@ var germanEngine = []translation{
 	{"the arrangement has no feed: create it first", "Die Vereinbarung hat keinen Feed: Erstellen Sie ihn zuerst"},
 	{
 		"the certificate %s expired on %s: get the present one from its owner",
-		"Das Zertifikat %s ist am %s abgelaufen: Besorgen Sie das jetzige vom Inhaber",
+		"Das Zertifikat %s ist am %s abgelaufen: Lassen Sie sich das aktuelle vom Inhaber geben",
 	},
 	{
 		"the certificate %s has neither the subject nor the alternative names of the watched one. If its owner has " +
 			"changed them, accept the certificate explicitly; otherwise this is the wrong file",
-		"Das Zertifikat %s hat weder den Inhabernamen noch die alternativen Namen des beobachteten. Hat der Inhaber " +
-			"sie geändert, so nehmen Sie das Zertifikat ausdrücklich an; sonst ist dies die falsche Datei",
+		"Das Zertifikat %s hat weder das Subject noch die alternativen Namen des beobachteten. Hat der Inhaber sie " +
+			"geändert, akzeptieren Sie das Zertifikat ausdrücklich. Sonst ist dies die falsche Datei",
 	},
 	{
 		"the certificate %s has no source: upload the new one, or change it to have one",
@@ -144,7 +178,7 @@ var germanEngine = []translation{
 	},
 	{
 		"the issuer manages its authorities itself: revoke %s there",
-		"Der Aussteller verwaltet seine CAs selbst: Sperren Sie %s dort",
+		"Der Aussteller verwaltet seine CAs selbst: Widerrufen Sie %s dort",
 	},
 	{
 		"the key of generation %d does not sign with the hash %q",
@@ -153,7 +187,7 @@ var germanEngine = []translation{
 	{"the key of generation %d is not an RSA key", "Der Schlüssel der Generation %d ist kein RSA-Schlüssel"},
 	{
 		"the message to be signed is not that of a TLS client with the certificate of generation %d",
-		"Die zu signierende Nachricht ist nicht die eines TLS-Clients mit dem Zertifikat der Generation %d",
+		"Was signiert werden soll, ist nicht die Nachricht eines TLS-Clients mit dem Zertifikat der Generation %d",
 	},
 	{
 		"the new private key took too long to be used, and is destroyed: try again",
@@ -191,7 +225,7 @@ var germanEngine = []translation{
 	},
 	{"there is no %s", "%s gibt es nicht"},
 	{"there is no arrangement %s", "Es gibt keine Vereinbarung %s"},
-	{"there is no certificate", "Es ist kein Zertifikat dabei"},
+	{"there is no certificate", "Es wurde kein Zertifikat angegeben"},
 	{
 		"there is no such feed: its address is incomplete, or it was replaced or revoked",
 		"Diesen Feed gibt es nicht: Die Adresse ist unvollständig, oder sie wurde ersetzt oder widerrufen",
@@ -214,5 +248,5 @@ var germanEngine = []translation{
 			"--tenant %s",
 	},
 	{"this token is no longer valid", "Dieses Token ist nicht mehr gültig"},
-	{"use either a policy or a window", "Verwenden Sie entweder eine Policy oder ein Zeitfenster"},
+	{"use either a policy or a window", "Verwenden Sie entweder ein Regelwerk oder ein Zeitfenster"},
 }

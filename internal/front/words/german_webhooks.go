@@ -8,20 +8,20 @@ var germanWebhooks = []translation{
 	},
 	{
 		"%s has %d webhooks, which is the maximum: delete one first",
-		"%s hat %d Webhooks, mehr geht nicht: Löschen Sie zuerst einen",
+		"%s hat %d Webhooks, mehr sind nicht möglich: Löschen Sie zuerst einen",
 	},
 	{
 		"%s is an event of the installation: only its own webhooks can have it",
-		"%s ist ein Ereignis der Installation: Nur deren eigene Webhooks können es haben",
+		"%s ist ein Ereignis der Installation: Nur deren eigene Webhooks können es erhalten",
 	},
 	{"%s is listed twice", "%s ist zweimal aufgeführt"},
 	{
 		"%s neither opens nor resolves a problem, so %s cannot have it",
-		"%s eröffnet und löst kein Problem, deshalb kann %s es nicht haben",
+		"%s meldet weder den Beginn noch das Ende eines Problems, deshalb kann %s es nicht erhalten",
 	},
 	{"belongs to the format pagerduty only", "gehört nur zum Format pagerduty"},
 	{"belongs to the format ticket only", "gehört nur zum Format ticket"},
-	{"cannot be changed: create another webhook", "lässt sich nicht ändern: Erstellen Sie einen anderen Webhook"},
+	{"cannot be changed: create another webhook", "lässt sich nicht ändern: Legen Sie einen anderen Webhook an"},
 	{
 		"is missing: PagerDuty shows it as the integration key of the service",
 		"fehlt: PagerDuty zeigt ihn als Integration Key des Dienstes",
@@ -37,7 +37,7 @@ var germanWebhooks = []translation{
 	},
 	{
 		"was set for %s: set it again for another host, or create another webhook",
-		"gilt für %s: Geben Sie den Wert für einen anderen Host neu an, oder erstellen Sie einen anderen Webhook",
+		"gilt für %s: Geben Sie den Wert für einen anderen Host neu an, oder legen Sie einen anderen Webhook an",
 	},
 	{
 		"the webhook %s has %d former secrets that still sign: wait for the end of their overlap, or end all of them by a " +
@@ -70,7 +70,7 @@ var germanWebhooks = []translation{
 	},
 	{
 		"the DNS server did not answer in time when %s was looked up",
-		"Der DNS-Server antwortete nicht rechtzeitig auf die Frage nach %s",
+		"Der DNS-Server hat bei der Auflösung von %s nicht rechtzeitig geantwortet",
 	},
 	{"the DNS server failed when %s was looked up", "Der DNS-Server konnte %s nicht auflösen"},
 	{"the URL of the webhook is not valid: correct it", "Die URL des Webhooks ist ungültig: Korrigieren Sie sie"},
@@ -86,17 +86,17 @@ var germanWebhooks = []translation{
 		"the endpoint closed the connection without an answer",
 		"Der Endpunkt hat die Verbindung ohne Antwort geschlossen",
 	},
-	{"the endpoint did not answer within 10 seconds", "Der Endpunkt antwortete nicht innerhalb von 10 Sekunden"},
+	{"the endpoint did not answer within 10 seconds", "Der Endpunkt hat nicht innerhalb von 10 Sekunden geantwortet"},
 	{"the endpoint does not speak TLS: %v", "Der Endpunkt spricht kein TLS: %v"},
 	{
 		"the endpoint redirects (%d), which is not followed: set the URL to which it leads",
-		"Der Endpunkt leitet weiter (%d), dem wird nicht gefolgt: Setzen Sie die URL, auf die er verweist",
+		"Der Endpunkt leitet weiter (%d), und Weiterleitungen wird nicht gefolgt: Geben Sie die Ziel-URL an",
 	},
 	{
 		"the host of the webhook is, or resolves to, an address that is not allowed: choose another one, or ask an " +
 			"operator to allow it with --allow-target",
-		"Der Host des Webhooks ist eine Adresse, die nicht erlaubt ist, oder führt zu einer: Wählen Sie einen anderen, " +
-			"oder bitten Sie einen Operator, sie mit --allow-target zu erlauben",
+		"Der Host des Webhooks ist eine nicht erlaubte Adresse oder wird in eine solche aufgelöst: Wählen Sie einen " +
+			"anderen, oder bitten Sie einen Operator, sie mit --allow-target zu erlauben",
 	},
 	{"the host %s does not exist", "Den Host %s gibt es nicht"},
 	{

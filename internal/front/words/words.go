@@ -102,8 +102,32 @@ func Error(language string, err error) string {
 }
 
 // german holds the German formats by the English ones, with the same verbs in the same order or numbered.
+//
+// One word stands for one thing, here, in the console and in mails. [TestGermanHasOneWordForOneThing] finds others.
+//
+//	accept a certificate, a contact      akzeptieren; a mail, a message or an event: annehmen
+//	administrator of a receiver          Ansprechpartner
+//	arrangement, counterparty, tenant    Vereinbarung, Gegenpartei, Mandant
+//	audit log, log of the service        Audit-Protokoll, Log
+//	check a certificate, a file, a log   prüfen
+//	contact                              Kontakt
+//	create an object with settings       anlegen; a link, an address, a feed or a token: erstellen
+//	deadline                             Frist
+//	failed                               fehlgeschlagen
+//	owner of a watched certificate       Inhaber
+//	policy                               Regelwerk
+//	present a certificate                vorlegen
+//	probe                                Testanfrage
+//	refuse a certificate                 ablehnen
+//	request to a CA                      Antrag, beantragen
+//	retired                              stillgelegt
+//	revoke                               widerrufen, but Sperrliste for a CRL
+//	roll-over, cut over                  Umstellung, umgestellt
+//	sender (a client of the gateway)     Sender
+//	subject of a certificate             Subject
+//	test a receiver, an endpoint         testen, Test
 var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses,
-	germanWebhooks, germanCounterparties)
+	germanWebhooks, germanCounterparties, germanWatched)
 
 // A translation is a format in English and in German.
 type translation struct{ english, german string }

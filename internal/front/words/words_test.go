@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -238,3 +239,50 @@ func TestEveryEntryOfTheAuditLogHasATextInBothLanguages(t *testing.T) {
 		t.Errorf("an unknown code: %q", got)
 	}
 }
+
+// others are words that stand for a thing that has another word, by the table at [german].
+var others = regexp.MustCompile(`Prüfung|[Vv]erbindung prüfen|jetzt prüfen|[Ee]rneut prüfen|Inhabername|Besitzer|` +
+	`Administratoren|Administration|(der|den|dem|des) Administrator|Anforderung|(Zertifikat|CA|ist|sind) gesperrt|` +
+	`[Gg]escheitert|ausgemustert|außer Dienst|(Die|die|der|eine) Policy|Betreiber|` +
+	`Zertifikate? (angenommen|annehm|annimmt)|Counterparty|Rollover`)
+
+func TestGermanHasOneWordForOneThing(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.go", "../web/german*.go", "../../engine/notify/templates/de/*.mail",
+		"../../engine/notify/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	lines := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(strings.TrimSpace(line), "//") || !strings.HasSuffix(name, ".mail") && !isGerman(line) {
+				continue
+			}
+			lines++
+			if word := others.FindString(line); word != "" {
+				t.Errorf("%s: %q has another word in the table at german:\n%s", name, word, strings.TrimSpace(line))
+			}
+		}
+	}
+	if lines < 500 {
+		t.Fatalf("only %d German lines were found", lines)
+	}
+}
+
+// isGerman reports whether a line of code has a German text.
+func isGerman(line string) bool {
+	return strings.ContainsAny(line, "äöüßÄÖÜ") || germanWords.MatchString(line)
+}
+
+var germanWords = regexp.MustCompile(`\b(der|die|das|den|des|ein|eine|einen|ist|sind|wird|nicht|und|mit|von|Sie)\b`)

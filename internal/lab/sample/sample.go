@@ -317,7 +317,9 @@ func (f *fleet) mails(ctx context.Context) error {
 			for i, m := range mails {
 				m.State, m.Attempts, m.SentAt = tenancy.MailSent, 1, f.now.Add(-time.Duration(len(mails)-i)*time.Hour)
 				if i == 1 {
-					m.State, m.Attempts, m.SentAt, m.LastError = tenancy.MailDead, 1, time.Time{}, "550 5.1.1 mailbox unavailable"
+					m.State, m.Attempts, m.SentAt = tenancy.MailDead, 1, time.Time{}
+					m.LastError = tenancy.Stored(tenancy.Failure("the mail server refused the mail: %d %s", 550,
+						"5.1.1 mailbox unavailable"))
 				}
 				if err := tx.UpdateMail(ctx, m); err != nil {
 					return err
