@@ -233,8 +233,12 @@ func (s *server) viewRequest(
 	}
 }
 
-func (s *server) listAllRequests(ctx context.Context, in *Paged) (*List[client.CertificateRequest], error) {
-	rows, err := s.store.Requests(ctx, in.Cursor, in.Limit+1)
+func (s *server) listAllRequests(ctx context.Context, in *Grown) (*List[client.CertificateRequest], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Requests(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +247,7 @@ func (s *server) listAllRequests(ctx context.Context, in *Paged) (*List[client.C
 		ids = append(ids, q.TenantID)
 	}
 	tenants, err := s.store.TenantsByID(ctx, ids)
-	return pageOf(rows, in.Limit, func(q tenancy.Request) string { return q.ID }, s.viewRequest(ctx, tenants)), err
+	return listed(rows, next, "", s.viewRequest(ctx, tenants)), err
 }
 
 func (s *server) listRequests(ctx context.Context, in *InTenant) (*List[client.CertificateRequest], error) {
