@@ -77,7 +77,7 @@ func (c *feedRevokeCmd) Run(env) error {
 }
 
 type feedSilentCmd struct {
-	listing
+	queried
 	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
 }
 
@@ -86,7 +86,7 @@ func (c *feedSilentCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "silent-feeds")
 	}
-	return list(&c.listing, e, path, "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", "No feed is silent.",
+	return list(&c.listing, e, c.search(path), "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", c.none("No feed is silent."),
 		func(f client.Feed) []any {
 			return []any{f.Arrangement, moment(f.FetchedAt), f.FetchedBy, f.FetchedGeneration}
 		})
