@@ -39,7 +39,7 @@ func (c *console) revokeFeed(v *view) error {
 
 // silentFeeds lists the feeds that receivers have stopped fetching.
 func (c *console) silentFeeds(v *view) error {
-	list, err := paged[client.Feed](c, v, "/silent-feeds")
+	list, err := paged[client.Feed](c, v, v.listPath("/silent-feeds"))
 	if err != nil {
 		return err
 	}
