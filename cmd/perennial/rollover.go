@@ -211,8 +211,9 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	if c.Failed {
 		failed, none = "true", "No failed messages in the log."
 	}
-	return list(&listing{c.remote, c.Limit}, e, withQuery(path, "q", c.Query, "failed", failed),
-		"AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", (&queried{Query: c.Query}).none(none), func(m client.Message) []any {
+	found := queried{listing{c.remote, c.Limit}, c.Query}
+	return list(&found.listing, e, found.search(path, "failed", failed),
+		"AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", found.none(none), func(m client.Message) []any {
 			return []any{moment(m.At), m.Method + " " + m.Path, m.Status, m.Generation, m.Attempts,
 				fmt.Sprintf("%.1f ms", m.Milliseconds), m.Count, m.Outcome}
 		})

@@ -134,7 +134,8 @@ type worklistTestsCmd struct {
 
 func (c *worklistTestsCmd) Run(e env) error {
 	if c.ID == "" {
-		return list(&c.listing, e, c.search("/test-rounds"), "ROUND\tSTARTED\tBY\tRECEIVERS\tACCEPTED\tREFUSED\tOTHER\tWAITING",
+		return list(&c.listing, e, c.search("/test-rounds"),
+			"ROUND\tSTARTED\tBY\tRECEIVERS\tACCEPTED\tREFUSED\tOTHER\tWAITING",
 			c.none("No tests yet. Start one: perennial worklist test --filter at-risk"), func(r client.TestRound) []any {
 				return []any{r.ID, when(r.CreatedAt), r.CreatedBy, r.Total, r.Accepted, r.Refused, r.Unclear + r.Skipped,
 					r.Waiting}

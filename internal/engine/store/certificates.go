@@ -53,8 +53,8 @@ var certificateListing = listing[tenancy.Certificate]{
 	texts: []string{"serial", "fingerprint", "subject"},
 }
 
-// SearchCertificates returns a page of the generations of a tenant, in the order of creation or of expiry. A purpose and
-// a state limit it. A text is looked for in serial number, SHA-256 and subject.
+// SearchCertificates returns a page of the generations of a tenant, in the order of creation or of expiry. A purpose
+// and a state limit it. A text is looked for in serial number, SHA-256 and subject.
 func (r Reader) SearchCertificates(ctx context.Context, tenantID string, purpose tenancy.Purpose,
 	state tenancy.State, p Page) ([]tenancy.Certificate, Place, error) {
 	part := selection{"tenant_id = ?", []any{tenantID}}

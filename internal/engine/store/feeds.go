@@ -99,8 +99,8 @@ var silentListing = listing[tenancy.Feed]{
 }
 
 // SearchSilentFeeds returns a page of [Reader.SilentFeeds]. A text is looked for in the name of the arrangement.
-func (r Reader) SearchSilentFeeds(ctx context.Context, tenantID string, before time.Time, p Page) ([]tenancy.Feed, Place,
-	error) {
+func (r Reader) SearchSilentFeeds(ctx context.Context, tenantID string, before time.Time,
+	p Page) ([]tenancy.Feed, Place, error) {
 	part := selection{"fetched_at > 0 AND fetched_at < ?", []any{micros(before)}}
 	if tenantID != "" {
 		part.and("arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)", tenantID)

@@ -40,8 +40,8 @@ type order[T any] struct {
 	unique bool // no two rows of the list have the same value
 }
 
-// searchWindow is the number of rows that the search of one page reads in a list that grows with the fleet or with time,
-// so that the cost of a page does not grow.
+// searchWindow is the number of rows that the search of one page reads in a list that grows with the fleet or with
+// time, so that the cost of a page does not grow.
 const searchWindow = 20000
 
 // A listing reads the pages of a list.

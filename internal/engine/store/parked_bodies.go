@@ -114,8 +114,8 @@ var usageListing = listing[tenancy.ParkedUsage]{
 	group: " GROUP BY tenant_id",
 }
 
-// ParkedUsages returns a page of the usage of every tenant with waiting messages, by its ID. A text is looked for in the
-// name of the tenant.
+// ParkedUsages returns a page of the usage of every tenant with waiting messages, by its ID. A text is looked for in
+// the name of the tenant.
 func (r Reader) ParkedUsages(ctx context.Context, p Page) ([]tenancy.ParkedUsage, Place, error) {
 	return usageListing.read(ctx, r, p, "tenant_id <> ''")
 }

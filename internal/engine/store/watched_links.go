@@ -36,8 +36,8 @@ var watchLinkListing = listing[tenancy.WatchLink]{
 	texts: []string{"system_name", "created_by"},
 }
 
-// WatchLinks returns a page of the links of a watched certificate. A text is looked for in the name of the system and in
-// that of the creator.
+// WatchLinks returns a page of the links of a watched certificate. A text is looked for in the name of the system and
+// in that of the creator.
 func (r Reader) WatchLinks(ctx context.Context, watchedID string, p Page) ([]tenancy.WatchLink, Place, error) {
 	return watchLinkListing.read(ctx, r, p, "watched_id = ?", watchedID)
 }

@@ -394,7 +394,8 @@ func (s *server) fleetHosts(ctx context.Context, in *Searched) (*List[client.Rol
 	if err != nil {
 		return nil, err
 	}
-	out, err := pageAt(matching(open.hosts, in.Query, hostWords), in.Paged, func(h client.RolloverHost) client.RolloverHost { return h })
+	found := matching(open.hosts, in.Query, hostWords)
+	out, err := pageAt(found, in.Paged, func(h client.RolloverHost) client.RolloverHost { return h })
 	if err != nil {
 		return nil, err
 	}
