@@ -286,11 +286,19 @@ func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, 
 	return out, size, nil
 }
 
+// fewestDigits is the number of digits from which a text is taken for a serial number or a fingerprint. The hexadecimal
+// form of a shorter number is a part of most of them.
+const fewestDigits = 8
+
 // notations returns other notations of a text that can be a serial number or a fingerprint: as they are stored.
 func notations(text string) []string {
 	digits := strings.TrimPrefix(strings.ToLower(text), "0x")
+	plain := strings.NewReplacer(":", "", " ", "").Replace(digits)
+	if len(plain) < fewestDigits {
+		return nil
+	}
 	all := certfile.ParseSerial(digits)
-	if plain := strings.NewReplacer(":", "", " ", "").Replace(digits); len(all) > 0 && plain != text {
+	if len(all) > 0 && plain != text {
 		all = append(all, plain)
 	}
 	return all

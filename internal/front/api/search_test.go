@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +119,17 @@ func TestTheCertificatesOfAFutureRunAreSearchedByTheirTenant(t *testing.T) {
 				t.Errorf("%s in pages of %d: %q, want %q", query, limit, got, want)
 			}
 		}
+	}
+}
+
+func TestAShortNumberIsNotSearchedInOtherNotations(t *testing.T) {
+	for _, text := range []string{"12", "tenant-12", "AB:CD", "1234567", ""} {
+		if got := notations(text); len(got) > 0 {
+			t.Errorf("%q is also searched as %q", text, got)
+		}
+	}
+	if got := notations("0xAB:CD:EF:01"); !slices.Contains(got, "abcdef01") {
+		t.Errorf("a number with colons is searched as %q", got)
 	}
 }
 
