@@ -264,15 +264,15 @@ func (c *authorityRootSignCmd) Run(e env) error {
 	return err
 }
 
-type authorityWaitingCmd struct{ listing }
+type authorityWaitingCmd struct{ queried }
 
 func (c *authorityWaitingCmd) Run(e env) error {
 	id, err := c.announced()
 	if err != nil {
 		return err
 	}
-	return list(&c.listing, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
-		"No receiver is waited for.", func(t client.Trust) []any {
+	return list(&c.listing, e, c.search("/authorities/"+id+"/waiting"), "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
+		c.none("No receiver is waited for."), func(t client.Trust) []any {
 			trust := string(t.Trust)
 			if t.Trust == tenancy.TrustUnknown {
 				trust = "unknown"

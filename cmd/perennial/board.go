@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 
 	"github.com/perennial-pki/perennial/client"
 )
@@ -59,7 +58,7 @@ func leftOf(left string) string {
 }
 
 type rolloverListCmd struct {
-	listing
+	queried
 	aBoard
 	State string `enum:",announced,refused,claimed,trusted,regressed,cut-over,settled" default:"" help:"Only those in this state: ${enum}. Settled ones need a tenant."`
 	Host  string `help:"Only those whose receiver is at this host."`
@@ -67,14 +66,9 @@ type rolloverListCmd struct {
 }
 
 func (c *rolloverListCmd) Run(e env) error {
-	filter := url.Values{}
-	for name, value := range map[string]string{"state": c.State, "host": c.Host, "left": c.Left} {
-		if value != "" {
-			filter.Set(name, value)
-		}
-	}
-	return list(&c.listing, e, c.path("?"+filter.Encode()), "STATE\tARRANGEMENT\tHOST\tDAYS LEFT\tPRESENTS",
-		"There is no such roll-over.", func(v client.Rollover) []any {
+	path := c.search(c.path(""), "state", c.State, "host", c.Host, "left", c.Left)
+	return list(&c.listing, e, path, "STATE\tARRANGEMENT\tHOST\tDAYS LEFT\tPRESENTS",
+		c.none("There is no such roll-over."), func(v client.Rollover) []any {
 			left := "-"
 			if v.AtRisk {
 				left = fmt.Sprint(v.DaysLeft)
@@ -84,13 +78,13 @@ func (c *rolloverListCmd) Run(e env) error {
 }
 
 type rolloverHostsCmd struct {
-	listing
+	queried
 	aBoard
 }
 
 func (c *rolloverHostsCmd) Run(e env) error {
-	return list(&c.listing, e, c.path("/hosts"), "HOST\tCOUNTERPARTY\tTENANTS\tROLL-OVERS\tAT RISK\tDEADLINE",
-		"Every roll-over is settled.", func(v client.RolloverHost) []any {
+	return list(&c.listing, e, c.search(c.path("/hosts")), "HOST\tCOUNTERPARTY\tTENANTS\tROLL-OVERS\tAT RISK\tDEADLINE",
+		c.none("Every roll-over is settled."), func(v client.RolloverHost) []any {
 			return []any{v.Host, v.Counterparty, v.Tenants, v.Count, v.AtRisk, when(v.Deadline)}
 		})
 }

@@ -18,13 +18,15 @@ type certificateCmd struct {
 }
 
 type certificateListCmd struct {
-	listing
-	Tenant string `arg:""`
+	searched
+	Tenant  string `arg:""`
+	Purpose string `help:"Only generations of this credential."`
+	State   string `enum:",standby,active,retired,revoked" default:"" help:"Only generations in this state: ${enum}."`
 }
 
 func (c *certificateListCmd) Run(e env) error {
-	return list(&c.listing, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
-		"No certificates.",
+	return list(&c.listing, e, c.search(in(c.Tenant, "certificates"), "purpose", c.Purpose, "state", c.State),
+		"PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL", c.none("No certificates."),
 		func(v client.Certificate) []any {
 			return []any{v.Purpose, v.Generation, v.State, moment(v.NotBefore), moment(v.NotAfter), v.Serial}
 		})

@@ -116,19 +116,33 @@ type listing struct {
 	Limit int `default:"1000" help:"Maximum number of lines; 0 for all."`
 }
 
-// searched holds the flags of commands that list things of which some can be chosen, in several orders.
-type searched struct {
+// queried holds the flags of commands that list things of which some can be chosen.
+type queried struct {
 	listing
-	Query string `placeholder:"TEXT" help:"Only what contains this text; of tokens, those whose name begins with it."`
-	Sort  string `placeholder:"ORDER" help:"Order, such as created or name. A minus sign reverses it: --sort=-name."`
+	Query string `placeholder:"TEXT" help:"Only what contains this text; of tenants, tokens and accounts, those whose name begins with it."`
 }
 
-// search adds the flags to a path of the API.
-func (c *searched) search(path string) string {
+// search adds the flags to a path of the API, and filters: names and values, of which empty ones are left out.
+func (c *queried) search(path string, filters ...string) string {
+	return withQuery(path, append(filters, "q", c.Query)...)
+}
+
+// searched holds the flags of commands that list things in several orders.
+type searched struct {
+	queried
+	Sort string `placeholder:"ORDER" help:"Order, such as created or name. A minus sign reverses it: --sort=-name."`
+}
+
+func (c *searched) search(path string, filters ...string) string {
+	return c.queried.search(path, append(filters, "sort", c.Sort)...)
+}
+
+// withQuery adds parameters to a path of the API: names and values, of which empty ones are left out.
+func withQuery(path string, parameters ...string) string {
 	query := url.Values{}
-	for name, value := range map[string]string{"q": c.Query, "sort": c.Sort} {
-		if value != "" {
-			query.Set(name, value)
+	for i := 0; i+1 < len(parameters); i += 2 {
+		if parameters[i+1] != "" {
+			query.Set(parameters[i], parameters[i+1])
 		}
 	}
 	switch {
@@ -141,7 +155,7 @@ func (c *searched) search(path string) string {
 }
 
 // none returns the text for an empty list.
-func (c *searched) none(text string) string {
+func (c *queried) none(text string) string {
 	if c.Query != "" {
 		return "Nothing fits " + strconv.Quote(c.Query) + "."
 	}

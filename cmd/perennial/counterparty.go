@@ -148,13 +148,18 @@ func (c *counterpartyChangeCmd) Run(e env) error {
 }
 
 type counterpartyLinesCmd struct {
-	listing
-	Name string `arg:"" help:"The name of the counterparty."`
+	queried
+	Name  string `arg:"" help:"The name of the counterparty."`
+	State string `enum:",exposed,refused,needed,claimed,done,quiet" default:"" help:"Only certificates in this state: ${enum}."`
 }
 
 func (c *counterpartyLinesCmd) Run(e env) error {
-	return list(&c.listing, e, "/counterparties/"+url.PathEscape(c.Name)+"/lines",
-		"CERTIFICATE\tTENANT\tSTATE\tDEADLINE\tNEW SHA-256", "No receivers are linked to it.",
+	none := "No receivers are linked to it."
+	if c.State != "" {
+		none = "No certificate is in this state."
+	}
+	return list(&c.listing, e, c.search("/counterparties/"+url.PathEscape(c.Name)+"/lines", "state", c.State),
+		"CERTIFICATE\tTENANT\tSTATE\tDEADLINE\tNEW SHA-256", c.none(none),
 		func(l client.CounterpartyLine) []any {
 			return []any{l.Key, l.Tenant, l.State, when(l.Deadline), l.New.Fingerprint[:16]}
 		})
@@ -264,10 +269,11 @@ func (c *counterpartyContactRemoveCmd) Run(env) error {
 	return err
 }
 
-type counterpartyProposalsCmd struct{ listing }
+type counterpartyProposalsCmd struct{ queried }
 
 func (c *counterpartyProposalsCmd) Run(e env) error {
-	return list(&c.listing, e, "/counterparty-proposals", "HOST\tTENANTS\tRECEIVERS\tCOUNTERPARTY", "No proposals.",
+	return list(&c.listing, e, c.search("/counterparty-proposals"), "HOST\tTENANTS\tRECEIVERS\tCOUNTERPARTY",
+		c.none("No proposals."),
 		func(p client.CounterpartyProposal) []any {
 			return []any{p.Host, p.Tenants, p.Receivers, p.Counterparty}
 		})

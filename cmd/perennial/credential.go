@@ -130,7 +130,7 @@ type requestCmd struct {
 }
 
 type requestListCmd struct {
-	listing
+	queried
 	Tenant string `help:"For this tenant only."`
 }
 
@@ -142,9 +142,9 @@ func (c *requestListCmd) Run(e env) error {
 	return list(
 		&c.listing,
 		e,
-		path,
+		c.search(path),
 		"ID\tTENANT\tCREDENTIAL\tGENERATION\tISSUER\tSINCE\tNEXT\tREPLACES UNTIL\tLAST ERROR",
-		"No requests wait for an answer.",
+		c.none("No requests wait for an answer."),
 		func(q client.CertificateRequest) []any {
 			next := "asked at " + when(q.AskAt)
 			if q.ByHand {

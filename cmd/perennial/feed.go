@@ -77,7 +77,7 @@ func (c *feedRevokeCmd) Run(env) error {
 }
 
 type feedSilentCmd struct {
-	listing
+	queried
 	Tenant         string `arg:"" optional:"" help:"The tenant; optional for operators."`
 	Counterparties bool   `help:"List the feeds of counterparties, for operators."`
 }
@@ -90,7 +90,7 @@ func (c *feedSilentCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "silent-feeds")
 	}
-	return list(&c.listing, e, path, "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", "No feed is silent.",
+	return list(&c.listing, e, c.search(path), "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", c.none("No feed is silent."),
 		func(f client.Feed) []any {
 			return []any{f.Arrangement, moment(f.FetchedAt), f.FetchedBy, f.FetchedGeneration}
 		})
@@ -100,8 +100,8 @@ func (c *feedSilentCmd) parties(e env) error {
 	if c.Tenant != "" {
 		return fmt.Errorf("--counterparties lists the feeds of all tenants: leave out %s", c.Tenant)
 	}
-	return list(&c.listing, e, "/silent-counterparty-feeds", "COUNTERPARTY\tLAST FETCHED\tBY",
-		"No feed of a counterparty is silent.", func(f client.CounterpartyFeed) []any {
+	return list(&c.listing, e, c.search("/silent-counterparty-feeds"), "COUNTERPARTY\tLAST FETCHED\tBY",
+		c.none("No feed of a counterparty is silent."), func(f client.CounterpartyFeed) []any {
 			return []any{f.Counterparty, moment(f.FetchedAt), f.FetchedBy}
 		})
 }

@@ -64,6 +64,7 @@ type cli struct {
 	Webhook     webhookCmd     `cmd:"" group:"Client" help:"Webhooks: events for programs, chats, alerting and tickets."`
 	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
+	Account     accountCmd     `cmd:"" group:"Client" help:"Accounts of the console."`
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 

@@ -79,11 +79,11 @@ type runCmd struct {
 	Now  runNowCmd  `cmd:"" help:"Run now for a run date."`
 }
 
-type runListCmd struct{ listing }
+type runListCmd struct{ searched }
 
 func (c *runListCmd) Run(e env) error {
-	return list(&c.listing, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
-		"No runs yet.", func(r client.Run) []any {
+	return list(&c.listing, e, c.search("/runs"), "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
+		c.none("No runs yet."), func(r client.Run) []any {
 			return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
 		})
 }
@@ -261,7 +261,7 @@ type deliveryCmd struct {
 }
 
 type deliveryListCmd struct {
-	listing
+	searched
 	Tenant string `help:"For this tenant only."`
 	State  string `enum:",waiting,queued,sent,dead" default:"" help:"waiting, queued, sent or dead only."`
 }
@@ -271,10 +271,8 @@ func (c *deliveryListCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "deliveries")
 	}
-	if c.State != "" {
-		path += "?state=" + c.State
-	}
-	err := list(&c.listing, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
+	err := list(&c.listing, e, c.search(path, "state", c.State),
+		"ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", c.none("No mails."),
 		func(d client.Delivery) []any {
 			return []any{d.ID, d.Tenant, d.State, d.Attempts, d.Address, d.Subject, d.LastError}
 		})

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
@@ -198,7 +197,9 @@ func (c *rolloverUnlinkCmd) Run(env) error {
 
 type rolloverMessagesCmd struct {
 	anArrangement
-	Limit int `default:"20" help:"Number of messages."`
+	Limit  int    `default:"20" help:"Number of messages."`
+	Query  string `placeholder:"TEXT" help:"Only messages whose method, path, status or outcome contains this text."`
+	Failed bool   `help:"Only messages that failed."`
 }
 
 func (c *rolloverMessagesCmd) Run(e env) error {
@@ -206,23 +207,16 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	page, err := get[client.Page[client.Message]](&c.remote, path+"?limit="+url.QueryEscape(fmt.Sprint(c.Limit)))
-	if err != nil {
-		return err
+	failed, none := "", "No messages in the log."
+	if c.Failed {
+		failed, none = "true", "No failed messages in the log."
 	}
-	if c.Output == "json" {
-		return writeJSON(e.out, page.Items)
-	}
-	if len(page.Items) == 0 {
-		_, err := fmt.Fprintln(e.out, "No messages in the log.")
-		return err
-	}
-	return table(e.out, "AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", func(row func(...any)) {
-		for _, m := range page.Items {
-			row(moment(m.At), m.Method+" "+m.Path, m.Status, m.Generation, m.Attempts, fmt.Sprintf("%.1f ms", m.Milliseconds),
-				m.Count, m.Outcome)
-		}
-	})
+	found := queried{listing{c.remote, c.Limit}, c.Query}
+	return list(&found.listing, e, found.search(path, "failed", failed),
+		"AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", found.none(none), func(m client.Message) []any {
+			return []any{moment(m.At), m.Method + " " + m.Path, m.Status, m.Generation, m.Attempts,
+				fmt.Sprintf("%.1f ms", m.Milliseconds), m.Count, m.Outcome}
+		})
 }
 
 // riskOf describes the deadline of an arrangement at risk.
@@ -235,7 +229,7 @@ func riskOf(v client.Rollover) string {
 }
 
 type rolloverAtRiskCmd struct {
-	listing
+	queried
 	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
 }
 
@@ -244,7 +238,8 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "at-risk")
 	}
-	return list(&c.listing, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
+	return list(&c.listing, e, c.search(path), "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS",
+		c.none("No receiver is at risk."),
 		func(v client.Rollover) []any {
 			return []any{v.DaysLeft, v.Arrangement, v.State, v.Strategy, v.Presents}
 		})

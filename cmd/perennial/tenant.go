@@ -41,11 +41,11 @@ func showTenant(c *remote, e env, t client.Tenant) error {
 	return c.show(e, t, rows...)
 }
 
-type tenantListCmd struct{ listing }
+type tenantListCmd struct{ searched }
 
 func (c *tenantListCmd) Run(e env) error {
-	return list(&c.listing, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
-		"No tenants yet. Create one: perennial tenant create acme",
+	return list(&c.listing, e, c.search("/tenants"), "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
+		c.none("No tenants yet. Create one: perennial tenant create acme"),
 		func(t client.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
 }
 

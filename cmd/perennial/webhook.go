@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -226,18 +225,15 @@ func (c *webhookRotateCmd) Run(e env) error {
 }
 
 type webhookDeliveriesCmd struct {
-	listing
+	searched
 	ofOwner
 	Name  string `arg:"" help:"The name of the webhook."`
 	State string `enum:",queued,delivered,dead" default:"" help:"Only deliveries of this state: queued, delivered or dead."`
 }
 
 func (c *webhookDeliveriesCmd) Run(e env) error {
-	path := c.hooks(c.Name, "deliveries")
-	if c.State != "" {
-		path += "?state=" + url.QueryEscape(c.State)
-	}
-	return list(&c.listing, e, path, "ID\tTIME\tTYPE\tSUBJECT\tSTATE\tATTEMPTS\tNEXT\tERROR", "No deliveries.",
+	path := c.search(c.hooks(c.Name, "deliveries"), "state", c.State)
+	return list(&c.listing, e, path, "ID\tTIME\tTYPE\tSUBJECT\tSTATE\tATTEMPTS\tNEXT\tERROR", c.none("No deliveries."),
 		func(d client.WebhookDelivery) []any {
 			return []any{d.ID, when(d.CreatedAt), d.Type, d.Subject, d.State, d.Attempts, when(d.NextAt),
 				cmp.Or(d.LastError, "-")}

@@ -28,13 +28,7 @@ type worklistListCmd struct {
 }
 
 func (c *worklistListCmd) Run(e env) error {
-	query := url.Values{}
-	for name, value := range map[string]string{"filter": c.Filter, "sort": c.Sort, "q": c.Query} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	return list(&c.listing, e, "/worklist?"+query.Encode(),
+	return list(&c.listing, e, withQuery("/worklist", "filter", c.Filter, "sort", c.Sort, "q", c.Query),
 		"TENANT\tSTATE\tAT RISK\tDEADLINE\tVALID UNTIL\tNEXT EVENT\tKEY USERS", "No tenant matches.",
 		func(t client.TenantWork) []any {
 			next := "-"
@@ -134,7 +128,7 @@ func (c *worklistLinksCmd) Run(e env) error {
 }
 
 type worklistTestsCmd struct {
-	listing
+	queried
 	ID     string `arg:"" optional:"" help:"The round to show with its results."`
 	Result string `enum:",accepted,refused,unclear,skipped,waiting" default:"" help:"Only the tests with this result, or waiting for one."`
 }
@@ -144,17 +138,16 @@ func (c *worklistTestsCmd) Run(e env) error {
 		return errors.New("--result needs a round: perennial worklist tests ROUND --result " + c.Result)
 	}
 	if c.ID == "" {
-		return list(&c.listing, e, "/test-rounds", "ROUND\tSTARTED\tBY\tRECEIVERS\tACCEPTED\tREFUSED\tOTHER\tWAITING",
-			"No tests yet. Start one: perennial worklist test --filter at-risk", func(r client.TestRound) []any {
+		return list(&c.listing, e, c.search("/test-rounds"),
+			"ROUND\tSTARTED\tBY\tRECEIVERS\tACCEPTED\tREFUSED\tOTHER\tWAITING",
+			c.none("No tests yet. Start one: perennial worklist test --filter at-risk"), func(r client.TestRound) []any {
 				return []any{r.ID, when(r.CreatedAt), r.CreatedBy, r.Total, r.Accepted, r.Refused, r.Unclear + r.Skipped,
 					r.Waiting}
 			})
 	}
-	path := "/test-rounds/" + url.PathEscape(c.ID) + "/results"
-	if c.Result != "" {
-		path += "?result=" + c.Result
-	}
-	return list(&c.listing, e, path, "ARRANGEMENT\tHOST\tGENERATION\tRESULT\tANSWER\tTESTED", "No test has this result.",
+	path := c.search("/test-rounds/"+url.PathEscape(c.ID)+"/results", "result", c.Result)
+	return list(&c.listing, e, path, "ARRANGEMENT\tHOST\tGENERATION\tRESULT\tANSWER\tTESTED",
+		c.none("No test has this result."),
 		func(t client.TestResult) []any {
 			return []any{t.Arrangement, t.Host, t.Generation, orWaiting(t.Result), strings.TrimSpace(t.Answer + " " + t.Reason),
 				when(t.DoneAt)}

@@ -40,7 +40,7 @@ func (w *rolling) worked(id string) (results []string) {
 			w.t.Fatal("the round does not end")
 		}
 	}
-	items, err := w.engine.Store.TestItems(w.t.Context(), id, "", "", 100)
+	items, _, err := w.engine.Store.TestItems(w.t.Context(), id, "", store.Page{Limit: 100})
 	check(w.t, err)
 	for _, i := range items {
 		if i.Result == tenancy.TestSkipped {

@@ -93,7 +93,8 @@ func TestADeliveryToAWebhookIsRetriedByTheQueue(t *testing.T) {
 		testenv.Eventually(t, func() bool {
 			delivered := 0
 			for _, h := range made {
-				all, err := f.store.WebhookDeliveries(t.Context(), h.ID, tenancy.WebhookDelivered, "", 10)
+				all, _, err := f.store.WebhookDeliveries(t.Context(), h.ID, tenancy.WebhookDelivered,
+					store.Page{Limit: 10, Sort: "-created"})
 				check(t, err)
 				delivered += len(all)
 			}

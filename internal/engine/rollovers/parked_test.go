@@ -222,7 +222,7 @@ func TestAQuotaHoldsForMessagesThatArriveAtTheSameTime(t *testing.T) {
 			})
 		}
 		all.Wait()
-		used, err := w.Store.ParkedUsages(t.Context(), "", 10)
+		used, _, err := w.Store.ParkedUsages(t.Context(), store.Page{Limit: 10})
 		check(t, err)
 		if len(used) != 1 || used[0].Messages != 5 || used[0].Bytes > quota.Bytes || refused != 7 {
 			t.Errorf("used %+v, and %d were refused", used, refused)

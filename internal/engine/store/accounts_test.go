@@ -126,7 +126,7 @@ func TestParkedMessagesAreListedWithTheirArrangement(t *testing.T) {
 		}))
 		var ids []string
 		for after := ""; ; {
-			page, err := s.WaitingParked(t.Context(), after, 1)
+			page, _, err := s.WaitingParked(t.Context(), Page{After: Place{ID: after}, Limit: 1})
 			must(t, err)
 			if len(page) == 0 {
 				break

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -39,6 +40,31 @@ func (r Reader) Newest(ctx context.Context, tenantID string, purpose tenancy.Pur
 func (r Reader) Certificates(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Certificate, error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND id > "+
 		"? ORDER BY id LIMIT ?", tenantID, after, limit)
+}
+
+var certificateListing = listing[tenancy.Certificate]{
+	query: "SELECT " + certificateColumns + " FROM certificates WHERE ",
+	scan:  scanCertificate,
+	id:    "id", idOf: func(c tenancy.Certificate) string { return c.ID },
+	orders: map[string]order[tenancy.Certificate]{ // a tenant has few certificates
+		"not-after": {column: "not_after", key: func(c tenancy.Certificate) string {
+			return strconv.FormatInt(micros(c.NotAfter), 10)
+		}, number: true}},
+	texts: []string{"serial", "fingerprint", "subject"},
+}
+
+// SearchCertificates returns a page of the generations of a tenant, in the order of creation or of expiry. A purpose
+// and a state limit it. A text is looked for in serial number, SHA-256 and subject.
+func (r Reader) SearchCertificates(ctx context.Context, tenantID string, purpose tenancy.Purpose,
+	state tenancy.State, p Page) ([]tenancy.Certificate, Place, error) {
+	part := selection{"tenant_id = ?", []any{tenantID}}
+	if purpose != "" {
+		part.and("purpose = ?", purpose)
+	}
+	if state != "" {
+		part.and("state = ?", state)
+	}
+	return certificateListing.read(ctx, r, p, part.condition, part.args...)
 }
 
 // CertificatesByID reads the certificates with these IDs.

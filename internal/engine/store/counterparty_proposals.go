@@ -114,13 +114,19 @@ const named = "state = 'open' AND EXISTS (SELECT 1 FROM arrangements a JOIN rece
 	"WHERE a.host = counterparty_proposals.host AND r.counterparty_id = '' AND " +
 	"(r.unlinked_from = '' OR r.unlinked_from <> counterparty_proposals.counterparty_id))"
 
-// Proposals lists the open proposals by host, after one of them, with the numbers of tenants and receivers that name
-// each host and are not linked.
-func (r Reader) Proposals(ctx context.Context, after string, limit int) ([]tenancy.CounterpartyProposal, error) {
-	all, err := list(ctx, r, scanProposal, "SELECT "+proposalColumns+" FROM counterparty_proposals WHERE "+named+
-		" AND host > ? ORDER BY host LIMIT ?", after, limit)
+var proposalListing = listing[tenancy.CounterpartyProposal]{
+	query: "SELECT " + proposalColumns + " FROM counterparty_proposals WHERE ",
+	scan:  scanProposal,
+	id:    "host", idOf: func(p tenancy.CounterpartyProposal) string { return p.Host },
+	texts: []string{"host"},
+}
+
+// Proposals returns a page of the open proposals by host, with the numbers of tenants and receivers that name each host
+// and are not linked. A text is looked for in the host.
+func (r Reader) Proposals(ctx context.Context, p Page) ([]tenancy.CounterpartyProposal, Place, error) {
+	all, next, err := proposalListing.read(ctx, r, p, named)
 	if err != nil || len(all) == 0 {
-		return all, err
+		return all, next, err
 	}
 	hosts := make([]string, len(all))
 	for i, p := range all {
@@ -143,7 +149,7 @@ func (r Reader) Proposals(ctx context.Context, after string, limit int) ([]tenan
 			all[i].Tenants, all[i].Receivers = c.tenants, c.receivers
 		}
 	}
-	return all, err
+	return all, next, err
 }
 
 // Proposal finds the proposal for a host, open or not, without its numbers.

@@ -80,7 +80,7 @@ func TestAnArrangementThatIsWrittenWhileItsHostIsAcceptedIsLinkedOrProposed(t *t
 			}
 			stored, err := r.Receiver(ctx, of.ID, "r-"+name)
 			must(t, err)
-			proposals, err := r.Proposals(ctx, "", 10)
+			proposals, _, err := r.Proposals(ctx, Page{Limit: 10})
 			must(t, err)
 			open := false
 			for _, p := range proposals {

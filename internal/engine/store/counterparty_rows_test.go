@@ -32,7 +32,7 @@ func (r rows) sends(of tenancy.Tenant, id, endpoint string) tenancy.Arrangement 
 
 func (r rows) proposed() (all []string) {
 	r.t.Helper()
-	proposals, err := r.Proposals(r.t.Context(), "", 100)
+	proposals, _, err := r.Proposals(r.t.Context(), Page{Limit: 100})
 	must(r.t, err)
 	for _, p := range proposals {
 		all = append(all, fmt.Sprintf("%s %q %d/%d", p.Host, p.CounterpartyID, p.Tenants, p.Receivers))

@@ -104,9 +104,9 @@ func TestRequestsReadBackAsWritten(t *testing.T) {
 		}
 		of, err := r.RequestsOf(ctx, []string{"a", "b"})
 		r.same("of both", err, of, map[string][]tenancy.Request{"a": {one, two}, "b": {three}})
-		all, err := r.Requests(ctx, "r1", 10)
+		all, _, err := r.Requests(ctx, Page{After: Place{ID: "r1"}, Limit: 10})
 		r.same("after the first", err, all, []tenancy.Request{two, three})
-		all, err = r.Requests(ctx, "", 2)
+		all, _, err = r.Requests(ctx, Page{Limit: 2})
 		r.same("the first two", err, all, []tenancy.Request{one, two})
 		all, err = r.DueRequests(ctx, now, "", 10)
 		r.same("due", err, all, []tenancy.Request{one, three})

@@ -74,9 +74,6 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 	return list(ctx, r, scanEvent, "SELECT "+eventColumns+" FROM events WHERE "+where, args...)
 }
 
-// searchWindow is the number of entries that one search reads, so that the cost of a page does not grow with the log.
-const searchWindow = 20000
-
 // An EventChoice selects entries of the audit log. Its zero value selects all.
 type EventChoice struct {
 	Tenant string // its name; entries of this tenant only

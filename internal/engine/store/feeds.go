@@ -86,9 +86,26 @@ func (t *Tx) RecordFeedInstalled(ctx context.Context, arrangementID string, r te
 // after one of them. A tenant's ID limits the list to the tenant; without one, it has the feeds of all tenants.
 func (r Reader) SilentFeeds(ctx context.Context, tenantID string, before time.Time, after string,
 	limit int) ([]tenancy.Feed, error) {
-	return list(ctx, r, scanFeed, "SELECT "+feedColumns+" FROM feeds WHERE fetched_at > 0 AND fetched_at < ? AND "+
-		"arrangement_id > ? AND (? = '' OR arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)) "+
-		"ORDER BY arrangement_id LIMIT ?", micros(before), after, tenantID, tenantID, limit)
+	feeds, _, err := r.SearchSilentFeeds(ctx, tenantID, before, Page{After: Place{ID: after}, Limit: limit})
+	return feeds, err
+}
+
+var silentListing = listing[tenancy.Feed]{
+	query: "SELECT " + feedColumns + " FROM feeds WHERE ",
+	scan:  scanFeed,
+	id:    "arrangement_id", idOf: func(f tenancy.Feed) string { return f.ArrangementID },
+	texts: []string{arrangementName("feeds.arrangement_id")},
+	ids:   "SELECT arrangement_id FROM feeds WHERE ",
+}
+
+// SearchSilentFeeds returns a page of [Reader.SilentFeeds]. A text is looked for in the name of the arrangement.
+func (r Reader) SearchSilentFeeds(ctx context.Context, tenantID string, before time.Time,
+	p Page) ([]tenancy.Feed, Place, error) {
+	part := selection{"fetched_at > 0 AND fetched_at < ?", []any{micros(before)}}
+	if tenantID != "" {
+		part.and("arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)", tenantID)
+	}
+	return silentListing.read(ctx, r, p, part.condition, part.args...)
 }
 
 // CountSilentFeeds counts the feeds that [Reader.SilentFeeds] lists for all tenants.

@@ -29,10 +29,17 @@ func (r Reader) LinkByHash(ctx context.Context, hash string) (tenancy.Link, erro
 	return one(ctx, r, "such link", scanLink, "SELECT "+linkColumns+" FROM links WHERE hash = ?", hash)
 }
 
-// Links lists the links of an arrangement.
-func (r Reader) Links(ctx context.Context, arrangementID, after string, limit int) ([]tenancy.Link, error) {
-	return list(ctx, r, scanLink, "SELECT "+linkColumns+" FROM links WHERE arrangement_id = ? AND id > ? ORDER BY id "+
-		"LIMIT ?", arrangementID, after, limit)
+var linkListing = listing[tenancy.Link]{
+	query: "SELECT " + linkColumns + " FROM links WHERE ",
+	scan:  scanLink,
+	id:    "id", idOf: func(l tenancy.Link) string { return l.ID },
+	texts: []string{"address", "created_by"},
+}
+
+// Links returns a page of the links of an arrangement. A text is looked for in the address and in the name of the
+// creator.
+func (r Reader) Links(ctx context.Context, arrangementID string, p Page) ([]tenancy.Link, Place, error) {
+	return linkListing.read(ctx, r, p, "arrangement_id = ?", arrangementID)
 }
 
 // LinksOf reads the links of arrangements that are valid at now, by the ID of the arrangement, the oldest first.

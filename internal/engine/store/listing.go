@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,8 @@ type Page struct {
 	Sort string
 	// Text limits a list to the rows that contain it, in upper or lower case.
 	Text string
+	// Notations are other notations of the text, such as those of a serial number. A row that contains one fits as well.
+	Notations []string
 }
 
 // A Place is the place of a row in an order. It stays valid if rows before or after it come and go.
@@ -36,6 +40,10 @@ type order[T any] struct {
 	unique bool // no two rows of the list have the same value
 }
 
+// searchWindow is the number of rows that the search of one page reads in a list that grows with the fleet or with
+// time, so that the cost of a page does not grow.
+const searchWindow = 20000
+
 // A listing reads the pages of a list.
 type listing[T any] struct {
 	query  string // up to the condition
@@ -47,19 +55,29 @@ type listing[T any] struct {
 	// begins is the column whose beginning is compared with a text, in place of texts: an expression that an index has,
 	// for lists of the whole installation.
 	begins string
+	// ids is the query for the IDs alone, up to the condition, for lists that grow with the fleet or with time. A page
+	// with a text then reads a window of such a list, so that it can be empty although there is a next page. These lists
+	// have the order of creation only.
+	ids string
+	// window is the number of rows in a window; searchWindow if it is 0.
+	window int
+	group  string // of rows, after the condition
+}
+
+// A selection is the part of a list that a query reads.
+type selection struct {
+	condition string
+	args      []any
+}
+
+func (s *selection) and(condition string, args ...any) {
+	s.condition += " AND " + condition
+	s.args = append(s.args, args...)
 }
 
 // read returns a page of the rows that meet a condition, and the place of its last row if there is a next page.
 func (l listing[T]) read(ctx context.Context, r Reader, p Page, condition string, args ...any) (rows []T, next Place,
 	err error) {
-	if p.Text != "" {
-		matching, pattern := containing(l.texts, p.Text)
-		if l.begins != "" {
-			begin := asciiLower(p.Text)
-			matching, pattern = l.begins+" >= ? AND "+l.begins+" < ?", []any{begin, begin + last}
-		}
-		condition, args = condition+" AND "+matching, append(args, pattern...)
-	}
 	name, descending := strings.CutPrefix(p.Sort, "-")
 	by, known := l.orders[name]
 	if !known && name != "" && name != byAge {
@@ -76,16 +94,20 @@ func (l listing[T]) read(ctx context.Context, r Reader, p Page, condition string
 	if descending {
 		compare, direction = " < ", " DESC"
 	}
+	part := selection{condition, args}
 	if p.After != (Place{}) {
 		keys, err := l.keys(by, known, p.After)
 		if err != nil {
 			return nil, next, err
 		}
 		marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
-		condition, args = condition+" AND ("+strings.Join(columns, ", ")+")"+compare+"("+marks+")", append(args, keys...)
+		part.and("("+strings.Join(columns, ", ")+")"+compare+"("+marks+")", keys...)
 	}
-	rows, err = list(ctx, r, l.scan, l.query+condition+" ORDER BY "+strings.Join(columns, direction+", ")+direction+
-		" LIMIT ?", append(args, p.Limit+1)...)
+	ordered := " ORDER BY " + strings.Join(columns, direction+", ") + direction
+	if next, err = l.search(ctx, r, p, &part, ordered, descending); err != nil {
+		return nil, next, err
+	}
+	rows, err = list(ctx, r, l.scan, l.query+part.condition+l.group+ordered+" LIMIT ?", append(part.args, p.Limit+1)...)
 	if len(rows) > p.Limit {
 		rows = rows[:p.Limit]
 		end := rows[p.Limit-1]
@@ -95,6 +117,43 @@ func (l listing[T]) read(ctx context.Context, r Reader, p Page, condition string
 		}
 	}
 	return rows, next, err
+}
+
+// search limits a part of a list to the rows with the text of a page. If the list has more rows than a window, it also
+// limits the part to the window, and returns the place of its end.
+func (l listing[T]) search(ctx context.Context, r Reader, p Page, part *selection, ordered string,
+	descending bool) (end Place, err error) {
+	if p.Text == "" {
+		return end, nil
+	}
+	if l.ids != "" {
+		found, err := list(ctx, r, scanOne[string], l.ids+part.condition+ordered+" LIMIT 1 OFFSET ?",
+			append(slices.Clip(part.args), cmp.Or(l.window, searchWindow)-1)...)
+		if err != nil {
+			return end, err
+		}
+		if len(found) > 0 {
+			end.ID = found[0]
+			compare := " <= ?"
+			if descending {
+				compare = " >= ?"
+			}
+			part.and(l.id+compare, end.ID)
+		}
+	}
+	if l.begins != "" {
+		begin := asciiLower(p.Text)
+		part.and(l.begins+" >= ? AND "+l.begins+" < ?", begin, begin+last)
+		return end, nil
+	}
+	var matching []string
+	var patterns []any
+	for _, text := range append([]string{p.Text}, p.Notations...) {
+		contains, pattern := containing(l.texts, text)
+		matching, patterns = append(matching, contains), append(patterns, pattern...)
+	}
+	part.and("("+strings.Join(matching, " OR ")+")", patterns...)
+	return end, nil
 }
 
 // keys returns the arguments that a place is compared with.
@@ -126,4 +185,15 @@ func containing(columns []string, text string) (condition string, args []any) {
 		args = append(args, "%"+quoted+"%")
 	}
 	return "(" + strings.Join(matching, " OR ") + ")", args
+}
+
+// The names by which lists are searched, as expressions. column holds the ID of the tenant or of the arrangement.
+
+func tenantName(column string) string {
+	return "(SELECT name FROM tenants WHERE tenants.id = " + column + ")"
+}
+
+func arrangementName(column string) string {
+	return "(SELECT n.name || '/' || a.name FROM arrangements a JOIN tenants n ON n.id = a.tenant_id WHERE a.id = " +
+		column + ")"
 }

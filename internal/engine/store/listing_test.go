@@ -75,6 +75,61 @@ func TestAListIsReadInEveryOrderPageByPage(t *testing.T) {
 	})
 }
 
+func TestASearchOfAListThatGrowsReadsAWindowForEachPage(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			for i, name := range strings.Fields("a.1 b.1 a.2 b.2 b.3 b.4 a.3") {
+				if err := tx.CreateToken(ctx, tenancy.Token{ID: fmt.Sprint("t", i), Name: name, Role: tenancy.RoleOperator,
+					CreatedAt: now, ExpiresAt: now}, fmt.Sprint("hash", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		list := tokenListing
+		list.begins, list.texts, list.ids, list.window = "", []string{"t.name"}, "SELECT t.id FROM tokens t WHERE ", 2
+		read := func(p Page) ([]tenancy.Token, Place, error) {
+			return list.read(t.Context(), s.Reader, p, "t.role = ?", string(tenancy.RoleOperator))
+		}
+		for order, want := range map[string]string{"": "a.1 a.2 a.3", "-created": "a.3 a.2 a.1"} {
+			for limit := 1; limit <= 4; limit++ {
+				got := pages(t, Page{Limit: limit, Sort: order, Text: "A."}, read, func(v tenancy.Token) string { return v.Name })
+				if got != want {
+					t.Errorf("by %q in pages of %d: %q, want %q", order, limit, got, want)
+				}
+			}
+		}
+		rows, next, err := read(Page{Limit: 9, Text: "a.", After: Place{ID: "t2"}})
+		must(t, err)
+		if len(rows) != 0 || next != (Place{ID: "t4"}) {
+			t.Errorf("a window without the text has %d rows, and the next page begins after %+v", len(rows), next)
+		}
+	})
+}
+
+func TestASearchOfMessagesReadsAWindowForEachPage(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var all []tenancy.Message
+			for i, status := range []int{500, 200, 503, 200, 200, 499, 0} {
+				all = append(all, tenancy.Message{ID: fmt.Sprint("m", i), ArrangementID: "a", At: now, Method: "POST",
+					Path: "/in", Status: status, Attempts: 1, Count: 1})
+			}
+			return tx.AddMessages(ctx, all)
+		}))
+		for limit := 1; limit <= 4; limit++ {
+			got := pages(t, Page{Limit: limit}, func(p Page) ([]tenancy.Message, Place, error) {
+				found, next, err := s.searchMessages(t.Context(), "a", MessageChoice{Failed: true, Text: "post /IN"},
+					p.After.ID, p.Limit, 2)
+				return found, Place{ID: next}, err
+			}, func(m tenancy.Message) string { return m.ID })
+			if got != "m6 m2 m0" {
+				t.Errorf("in pages of %d: %q", limit, got)
+			}
+		}
+	})
+}
+
 func TestAPlaceInAListStaysValidWhenRowsComeAndGo(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now.AddDate(1, 0, 0))

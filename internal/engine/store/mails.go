@@ -53,22 +53,42 @@ func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, 
 		"SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id "+in+" ORDER BY m.id", args...)
 }
 
-// Mails lists mails. A tenant and a state are optional. Each combination has its own statement, so that each uses its
-// index.
-func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailState, after string,
-	limit int) ([]tenancy.Mail, error) {
-	where, args := "m.id > ?", []any{after}
+// selectMails selects mails. A tenant and a state are optional. Each combination has its own statement, so that each
+// uses its index.
+func selectMails(tenantID string, state tenancy.MailState) selection {
+	part := selection{condition: "m.id <> ''"}
 	if tenantID != "" {
-		where, args = where+" AND m.tenant_id = ?", append(args, tenantID)
+		part.and("m.tenant_id = ?", tenantID)
 	}
 	if state != "" {
-		where, args = where+" AND m.state = ?", append(args, state)
+		part.and("m.state = ?", state)
 	}
 	if state != "" && state != tenancy.MailSent {
-		where += " AND m.state <> 'sent'" // so that the partial index can be used
+		part.and("m.state <> 'sent'") // so that the partial index can be used
 	}
-	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE "+where+" ORDER BY m.id LIMIT ?",
-		append(args, limit)...)
+	return part
+}
+
+// Mails lists mails in the order of their creation, after one of them. A tenant and a state are optional.
+func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailState, after string,
+	limit int) ([]tenancy.Mail, error) {
+	mails, _, err := r.SearchMails(ctx, tenantID, state, Page{After: Place{ID: after}, Limit: limit})
+	return mails, err
+}
+
+var mailListing = listing[tenancy.Mail]{
+	query: "SELECT " + mailColumns + mailTables + "WHERE ",
+	scan:  scanMail,
+	id:    "m.id", idOf: func(m tenancy.Mail) string { return m.ID },
+	texts: []string{"m.name", "m.address", "m.message_id", "n.subject"},
+	ids:   "SELECT m.id FROM mails m WHERE ",
+}
+
+// SearchMails returns a page of [Reader.Mails]. A text is looked for in recipient, subject and Message-ID.
+func (r Reader) SearchMails(ctx context.Context, tenantID string, state tenancy.MailState, p Page) ([]tenancy.Mail,
+	Place, error) {
+	part := selectMails(tenantID, state)
+	return mailListing.read(ctx, r, p, part.condition, part.args...)
 }
 
 // MailsOf lists the latest mails to a key user, the latest first.

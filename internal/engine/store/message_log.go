@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -41,15 +42,60 @@ func latestMessages(table string) string {
 var selectMessages = latestMessages("message_log") + " UNION ALL " + latestMessages("messages") +
 	" ORDER BY id DESC LIMIT ?"
 
+// afterIDs is after every UUID.
+const afterIDs = "~"
+
+// failedMessage is the condition that a message failed. Status 499 is that of a message that its sender cancelled.
+const failedMessage = "(status = 0 OR status >= 400) AND status <> 499"
+
 // MessagesBefore returns a value for [Reader.Messages] that lists the messages before an instant.
 func MessagesBefore(at time.Time) string { return idsFrom(at) }
 
 // Messages lists the message log of an arrangement before the given ID ("": all), the latest first.
 func (r Reader) Messages(ctx context.Context, arrangementID, before string, limit int) ([]tenancy.Message, error) {
-	if before == "" {
-		before = "~" // after every UUID
-	}
+	before = cmp.Or(before, afterIDs)
 	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
+}
+
+// A MessageChoice selects entries of the message log. Its zero value selects all.
+type MessageChoice struct {
+	Failed bool   // only messages that failed, without those that their sender cancelled
+	Text   string // part of method, path, status or outcome, in upper or lower case
+}
+
+// SearchMessages lists the chosen messages of an arrangement before the given ID ("": all), the latest first. It reads
+// a bounded part of the log. next is the ID to continue before; empty at the beginning of the log.
+func (r Reader) SearchMessages(ctx context.Context, arrangementID string, c MessageChoice, before string,
+	limit int) (found []tenancy.Message, next string, err error) {
+	return r.searchMessages(ctx, arrangementID, c, before, limit, searchWindow)
+}
+
+func (r Reader) searchMessages(ctx context.Context, arrangementID string, c MessageChoice, before string, limit,
+	window int) (found []tenancy.Message, next string, err error) {
+	before = cmp.Or(before, afterIDs)
+	args := []any{arrangementID, before, window, arrangementID, before, window, window}
+	end, err := list(ctx, r, scanOne[string], "SELECT id FROM ("+selectMessages+") AS w ORDER BY id DESC LIMIT 1 OFFSET ?",
+		append(args, window-1)...)
+	if err != nil {
+		return nil, "", err
+	}
+	part := selection{"id <> ''", args}
+	if c.Failed {
+		part.and(failedMessage)
+	}
+	if c.Text != "" {
+		contains, pattern := containing([]string{"method || ' ' || path || ' ' || status || ' ' || outcome"}, c.Text)
+		part.and(contains, pattern...)
+	}
+	found, err = list(ctx, r, scanMessage, "SELECT * FROM ("+selectMessages+") AS w WHERE "+part.condition+
+		" ORDER BY id DESC LIMIT ?", append(part.args, limit+1)...)
+	switch {
+	case len(found) > limit:
+		found, next = found[:limit], found[limit-1].ID
+	case len(end) > 0:
+		next = end[0]
+	}
+	return found, next, err
 }
 
 // Traffic returns the number of messages since an instant, and the time of the latest one: those of an arrangement, or
@@ -91,7 +137,7 @@ var countByHour = func() string {
 		return ", CAST(sum(CASE WHEN " + condition + " THEN count ELSE 0 END) AS BIGINT)"
 	}
 	return "SELECT hour * 3600000000" + sum("status BETWEEN 1 AND 399 AND attempts <= 1") +
-		sum("status BETWEEN 1 AND 399 AND attempts > 1") + sum("status = 0 OR status >= 400 AND status <> 499") +
+		sum("status BETWEEN 1 AND 399 AND attempts > 1") + sum(failedMessage) +
 		sum("status = 499") + " FROM (" + from("message_log") + " UNION ALL " + from("messages") +
 		") AS sent GROUP BY hour ORDER BY hour"
 }()
@@ -113,15 +159,15 @@ func (r Reader) FailedSince(ctx context.Context, arrangementIDs []string, since 
 	}
 	in, args := r.among(arrangementIDs)
 	return one(ctx, r, "messages", scanOne[int], "SELECT coalesce(sum(count), 0) FROM message_log WHERE arrangement_id "+
-		in+" AND at >= ? AND (status = 0 OR status >= 400) AND status <> 499", append(args, micros(since))...)
+		in+" AND at >= ? AND "+failedMessage, append(args, micros(since))...)
 }
 
 // FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no
 // success after the first of them.
 func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], `SELECT arrangement_id FROM
-		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND (status = 0 OR status >= 400)
-			AND status <> 499 GROUP BY arrangement_id HAVING sum(count) >= ?) AS failed
+		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND `+failedMessage+`
+			GROUP BY arrangement_id HAVING sum(count) >= ?) AS failed
 		WHERE NOT EXISTS (`+succeededLater("message_log")+`) AND NOT EXISTS (`+succeededLater("messages")+`)
 		ORDER BY arrangement_id LIMIT ?`, micros(since), least, limit)
 }

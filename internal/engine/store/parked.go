@@ -55,10 +55,18 @@ func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tena
 		ORDER BY ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY id), id LIMIT ?`, micros(now), limit)
 }
 
-// WaitingParked lists messages that wait for delivery, after the given ID.
-func (r Reader) WaitingParked(ctx context.Context, after string, limit int) ([]tenancy.Parked, error) {
-	return list(ctx, r, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE state = 'waiting' AND id > ? ORDER BY "+
-		"id LIMIT ?", after, limit)
+var parkedListing = listing[tenancy.Parked]{
+	query: "SELECT " + parkedColumns + " FROM parked WHERE ",
+	scan:  scanParked,
+	id:    "id", idOf: func(p tenancy.Parked) string { return p.ID },
+	texts: []string{"path", "last_error", arrangementName("parked.arrangement_id")},
+	ids:   "SELECT id FROM parked WHERE ",
+}
+
+// WaitingParked returns a page of the messages that wait for delivery. A text is looked for in the path, the error and
+// the name of the arrangement.
+func (r Reader) WaitingParked(ctx context.Context, p Page) ([]tenancy.Parked, Place, error) {
+	return parkedListing.read(ctx, r, p, "state = 'waiting'")
 }
 
 // CountParked counts the waiting messages.

@@ -106,10 +106,18 @@ func (r Reader) ParkedUsage(ctx context.Context, tenantID string) (tenancy.Parke
 	return all[0], nil
 }
 
-// ParkedUsages lists the usage of every tenant with waiting messages, after the tenant with the given ID.
-func (r Reader) ParkedUsages(ctx context.Context, after string, limit int) ([]tenancy.ParkedUsage, error) {
-	return list(ctx, r, scanUsage, usages+" WHERE tenant_id > ? GROUP BY tenant_id ORDER BY tenant_id LIMIT ?", after,
-		limit)
+var usageListing = listing[tenancy.ParkedUsage]{
+	query: usages + " WHERE ",
+	scan:  scanUsage,
+	id:    "tenant_id", idOf: func(u tenancy.ParkedUsage) string { return u.TenantID },
+	texts: []string{tenantName("used.tenant_id")},
+	group: " GROUP BY tenant_id",
+}
+
+// ParkedUsages returns a page of the usage of every tenant with waiting messages, by its ID. A text is looked for in
+// the name of the tenant.
+func (r Reader) ParkedUsages(ctx context.Context, p Page) ([]tenancy.ParkedUsage, Place, error) {
+	return usageListing.read(ctx, r, p, "tenant_id <> ''")
 }
 
 // ParkedTotals returns the total usage, and the largest number of messages and bytes of one tenant.

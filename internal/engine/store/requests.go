@@ -49,10 +49,18 @@ func (r Reader) RequestsOf(ctx context.Context, tenantIDs []string) (map[string]
 		"SELECT "+requestColumns+" FROM requests WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// Requests lists the open requests of all tenants after the given ID.
-func (r Reader) Requests(ctx context.Context, after string, limit int) ([]tenancy.Request, error) {
-	return list(ctx, r, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE id > ? ORDER BY id LIMIT ?", after,
-		limit)
+var requestListing = listing[tenancy.Request]{
+	query: "SELECT " + requestColumns + " FROM requests WHERE ",
+	scan:  scanRequest,
+	id:    "id", idOf: func(q tenancy.Request) string { return q.ID },
+	texts: []string{"purpose", "issuer", "last_error", tenantName("requests.tenant_id")},
+	ids:   "SELECT id FROM requests WHERE ",
+}
+
+// Requests returns a page of the open requests of all tenants. A text is looked for in tenant, credential, issuer and
+// error.
+func (r Reader) Requests(ctx context.Context, p Page) ([]tenancy.Request, Place, error) {
+	return requestListing.read(ctx, r, p, "id <> ''")
 }
 
 // DueRequests lists the requests whose CA must be asked at now, after the given ID.

@@ -358,7 +358,7 @@ func TestEvidenceMessagesAndLinksReadBackAsWritten(t *testing.T) {
 			}
 			return tx.CreateLink(ctx, next, "hash of l2")
 		})
-		links, err := r.Links(ctx, "x", "l1", 10)
+		links, _, err := r.Links(ctx, "x", Page{After: Place{ID: "l1"}, Limit: 10})
 		r.same("links", err, links, []tenancy.Link{next})
 		opened := now.Add(time.Hour)
 		next.OpenedAt, next.TestedAt, next.ExpiresAt = opened, now.Add(3*time.Hour), next.ExpiresAt.Add(time.Hour)

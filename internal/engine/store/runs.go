@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -34,6 +35,22 @@ func (r Reader) Runs(ctx context.Context, before time.Time, limit int) ([]tenanc
 	}
 	return list(ctx, r, scanRun, "SELECT "+runColumns+" FROM runs WHERE run_date < ? ORDER BY run_date DESC LIMIT ?", end,
 		limit)
+}
+
+var runListing = listing[tenancy.Run]{
+	query: "SELECT " + runColumns + " FROM runs WHERE ",
+	scan:  scanRun,
+	id:    "run_date", idOf: runKey,
+	orders: map[string]order[tenancy.Run]{
+		"date": {column: "run_date", key: runKey, number: true, unique: true}},
+	texts: []string{"policy", "last_error"},
+}
+
+func runKey(r tenancy.Run) string { return strconv.FormatInt(micros(r.RunDate), 10) }
+
+// SearchRuns returns a page of the runs, in the order "date". A text is looked for in the policy and the error.
+func (r Reader) SearchRuns(ctx context.Context, p Page) ([]tenancy.Run, Place, error) {
+	return runListing.read(ctx, r, p, "run_date > 0")
 }
 
 // UnfinishedRuns lists the runs that have not processed every due certificate, the earliest first.

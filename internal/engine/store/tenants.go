@@ -28,6 +28,21 @@ func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy
 	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 }
 
+var tenantListing = listing[tenancy.Tenant]{
+	query: "SELECT " + tenantColumns + " FROM tenants WHERE ",
+	scan:  scanTenant,
+	id:    "id", idOf: func(t tenancy.Tenant) string { return t.ID },
+	orders: map[string]order[tenancy.Tenant]{
+		"name": {column: "name", key: func(t tenancy.Tenant) string { return t.Name }, unique: true}},
+	begins: "name",
+}
+
+// SearchTenants returns a page of the tenants, in the order of creation or of their names. A text limits it to those
+// whose name begins with it.
+func (r Reader) SearchTenants(ctx context.Context, p Page) ([]tenancy.Tenant, Place, error) {
+	return tenantListing.read(ctx, r, p, "id <> ''")
+}
+
 // withoutKeyUser is the condition that a tenant has no key user, so that no person is warned about its certificates.
 const withoutKeyUser = "NOT EXISTS (SELECT 1 FROM key_users WHERE tenant_id = tenants.id)"
 

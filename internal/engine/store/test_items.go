@@ -27,19 +27,26 @@ func (t *Tx) addTestItems(ctx context.Context, items []tenancy.TestItem) error {
 	return err
 }
 
-// TestItems lists the tests of a round with a result ("": all; [tenancy.TestWaiting]: without one), after the given
-// arrangement ID.
-func (r Reader) TestItems(ctx context.Context, roundID, result, after string, limit int) ([]tenancy.TestItem, error) {
-	query, args := "SELECT "+testItemColumns+" FROM test_items WHERE round_id = ? AND arrangement_id > ?",
-		[]any{roundID, after}
+var testItemListing = listing[tenancy.TestItem]{
+	query: "SELECT " + testItemColumns + " FROM test_items WHERE ",
+	scan:  scanTestItem,
+	id:    "arrangement_id", idOf: func(i tenancy.TestItem) string { return i.ArrangementID },
+	texts: []string{"host", arrangementName("test_items.arrangement_id")},
+	ids:   "SELECT arrangement_id FROM test_items WHERE ",
+}
+
+// TestItems returns a page of the tests of a round with a result ("": all; [tenancy.TestWaiting]: without one), by the
+// ID of the arrangement. A text is looked for in the host and in the name of the arrangement.
+func (r Reader) TestItems(ctx context.Context, roundID, result string, p Page) ([]tenancy.TestItem, Place, error) {
+	part := selection{"round_id = ?", []any{roundID}}
 	switch result {
 	case "":
 	case tenancy.TestWaiting:
-		query += " AND done_at = 0"
+		part.and("done_at = 0")
 	default:
-		query, args = query+" AND result = ?", append(args, result)
+		part.and("result = ?", result)
 	}
-	return list(ctx, r, scanTestItem, query+" ORDER BY arrangement_id LIMIT ?", append(args, limit)...)
+	return testItemListing.read(ctx, r, p, part.condition, part.args...)
 }
 
 // WaitingTests lists tests of a round that no replica asks at the moment.

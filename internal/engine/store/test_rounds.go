@@ -20,13 +20,16 @@ func (r Reader) TestRound(ctx context.Context, id string) (tenancy.TestRound, er
 		id)
 }
 
-// TestRounds lists rounds of tests before the given ID ("": all), the latest first.
-func (r Reader) TestRounds(ctx context.Context, before string, limit int) ([]tenancy.TestRound, error) {
-	query, args := "SELECT "+testRoundColumns+" FROM test_rounds", []any{}
-	if before != "" {
-		query, args = query+" WHERE id < ?", append(args, before)
-	}
-	return list(ctx, r, scanTestRound, query+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+var testRoundListing = listing[tenancy.TestRound]{
+	query: "SELECT " + testRoundColumns + " FROM test_rounds WHERE ",
+	scan:  scanTestRound,
+	id:    "id", idOf: func(r tenancy.TestRound) string { return r.ID },
+	texts: []string{"created_by"},
+}
+
+// TestRounds returns a page of the rounds of tests. A text is looked for in the name of who started them.
+func (r Reader) TestRounds(ctx context.Context, p Page) ([]tenancy.TestRound, Place, error) {
+	return testRoundListing.read(ctx, r, p, "id <> ''")
 }
 
 // CreateTestRound stores a round with its tests, and deletes the rounds that were created before an instant.

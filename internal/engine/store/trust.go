@@ -29,9 +29,10 @@ func (t *Tx) SetTrust(ctx context.Context, authorityID string, v ReceiverTrust) 
 }
 
 const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COALESCE(t.at, 0),
-	COALESCE(t.source, ''), COALESCE(t.detail, '')
-	FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ? AND
-	t.arrangement_id = a.id `
+	COALESCE(t.source, ''), COALESCE(t.detail, '')` + trustTables
+
+const trustTables = ` FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ?
+	AND t.arrangement_id = a.id `
 
 func scanTrust(s row) (v ReceiverTrust, err error) {
 	err = s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
@@ -47,7 +48,22 @@ func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) 
 // NotTrusting lists the arrangements with a client certificate of the default issuer whose receivers are not known to
 // trust an authority, after the given arrangement ID.
 func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]ReceiverTrust, error) {
-	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
-		"COALESCE(t.verdict, '') <> 'trusted' AND NOT EXISTS (SELECT 1 FROM credentials AS c WHERE c.tenant_id = "+
-		"a.tenant_id AND c.name = a.credential AND c.issuer <> '') ORDER BY a.id LIMIT ?", authorityID, after, limit)
+	waiting, _, err := r.SearchNotTrusting(ctx, authorityID, Page{After: Place{ID: after}, Limit: limit})
+	return waiting, err
+}
+
+var trustListing = listing[ReceiverTrust]{
+	query: trustColumns + "WHERE ",
+	scan:  scanTrust,
+	id:    "a.id", idOf: func(v ReceiverTrust) string { return v.ArrangementID },
+	texts: []string{"n.name || '/' || a.name", "a.host"},
+	ids:   "SELECT a.id" + trustTables + "WHERE ",
+}
+
+// SearchNotTrusting returns a page of [Reader.NotTrusting]. A text is looked for in the name of the arrangement and in
+// its host.
+func (r Reader) SearchNotTrusting(ctx context.Context, authorityID string, p Page) ([]ReceiverTrust, Place, error) {
+	return trustListing.read(ctx, r, p, "a.authentication = 'client-certificate' AND COALESCE(t.verdict, '') <> "+
+		"'trusted' AND NOT EXISTS (SELECT 1 FROM credentials AS c WHERE c.tenant_id = a.tenant_id AND c.name = "+
+		"a.credential AND c.issuer <> '')", authorityID)
 }

@@ -29,10 +29,17 @@ func (r Reader) WatchLinkByHash(ctx context.Context, hash string) (tenancy.Watch
 	return one(ctx, r, "such link", scanWatchLink, "SELECT "+watchLinkColumns+" FROM watched_links WHERE hash = ?", hash)
 }
 
-// WatchLinks lists the links of a watched certificate.
-func (r Reader) WatchLinks(ctx context.Context, watchedID, after string, limit int) ([]tenancy.WatchLink, error) {
-	return list(ctx, r, scanWatchLink, "SELECT "+watchLinkColumns+" FROM watched_links WHERE watched_id = ? AND id > ? "+
-		"ORDER BY id LIMIT ?", watchedID, after, limit)
+var watchLinkListing = listing[tenancy.WatchLink]{
+	query: "SELECT " + watchLinkColumns + " FROM watched_links WHERE ",
+	scan:  scanWatchLink,
+	id:    "id", idOf: func(l tenancy.WatchLink) string { return l.ID },
+	texts: []string{"system_name", "created_by"},
+}
+
+// WatchLinks returns a page of the links of a watched certificate. A text is looked for in the name of the system and
+// in that of the creator.
+func (r Reader) WatchLinks(ctx context.Context, watchedID string, p Page) ([]tenancy.WatchLink, Place, error) {
+	return watchLinkListing.read(ctx, r, p, "watched_id = ?", watchedID)
 }
 
 // CountWatchLinks counts the links to a certificate that are valid.

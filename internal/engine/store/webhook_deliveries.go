@@ -37,13 +37,23 @@ func (r Reader) WebhookDelivery(ctx context.Context, webhookID, id string) (tena
 		"webhook_deliveries WHERE webhook_id = ? AND id = ?", webhookID, id)
 }
 
-// WebhookDeliveries lists the deliveries to a webhook, the latest first, starting before one of them (empty for the
-// first page). A state limits the list to it.
-func (r Reader) WebhookDeliveries(ctx context.Context, webhookID string, state tenancy.WebhookState, before string,
-	limit int) ([]tenancy.WebhookDelivery, error) {
-	return list(ctx, r, scanDelivery, "SELECT "+deliveryColumns+" FROM webhook_deliveries WHERE webhook_id = ? AND "+
-		"(? = '' OR state = ?) AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?", webhookID, string(state), string(state),
-		before, before, limit)
+var deliveryListing = listing[tenancy.WebhookDelivery]{
+	query: "SELECT " + deliveryColumns + " FROM webhook_deliveries WHERE ",
+	scan:  scanDelivery,
+	id:    "id", idOf: func(d tenancy.WebhookDelivery) string { return d.ID },
+	texts: []string{"type", "subject", "event_id"},
+	ids:   "SELECT id FROM webhook_deliveries WHERE ",
+}
+
+// WebhookDeliveries returns a page of the deliveries to a webhook. A state limits it. A text is looked for in the type,
+// the subject and the ID of the event.
+func (r Reader) WebhookDeliveries(ctx context.Context, webhookID string, state tenancy.WebhookState,
+	p Page) ([]tenancy.WebhookDelivery, Place, error) {
+	part := selection{"webhook_id = ?", []any{webhookID}}
+	if state != "" {
+		part.and("state = ?", string(state))
+	}
+	return deliveryListing.read(ctx, r, p, part.condition, part.args...)
 }
 
 // DueDeliveries lists the deliveries to a webhook that are due, those that have waited longest first.

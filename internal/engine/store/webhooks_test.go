@@ -167,11 +167,11 @@ func TestDeliveriesToWebhooksReadBackAsWritten(t *testing.T) {
 		if _, err := r.WebhookDelivery(ctx, whole.ID, "d2"); !isKind(err, tenancy.ErrNotFound) {
 			t.Errorf("of another webhook: %v", err)
 		}
-		all, err := r.WebhookDeliveries(ctx, w.ID, "", "", 10)
+		all, _, err := r.WebhookDeliveries(ctx, w.ID, "", Page{Limit: 10, Sort: "-created"})
 		r.same("all", err, all, []tenancy.WebhookDelivery{dead, delivered, queued})
-		all, err = r.WebhookDeliveries(ctx, w.ID, "", "d3", 1)
+		all, _, err = r.WebhookDeliveries(ctx, w.ID, "", Page{After: Place{ID: "d3"}, Limit: 1, Sort: "-created"})
 		r.same("the second page", err, all, []tenancy.WebhookDelivery{delivered})
-		all, err = r.WebhookDeliveries(ctx, w.ID, tenancy.WebhookDead, "", 10)
+		all, _, err = r.WebhookDeliveries(ctx, w.ID, tenancy.WebhookDead, Page{Limit: 10, Sort: "-created"})
 		r.same("dead ones", err, all, []tenancy.WebhookDelivery{dead})
 		all, err = r.DueDeliveries(ctx, w.ID, queued.NextAt, 10)
 		r.same("due", err, all, []tenancy.WebhookDelivery{queued})
@@ -199,7 +199,7 @@ func TestDeliveriesToWebhooksReadBackAsWritten(t *testing.T) {
 		got, err = r.WebhookDelivery(ctx, w.ID, "d1")
 		r.same("recorded", err, got, queued)
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteWebhook(ctx, w) })
-		all, err = r.WebhookDeliveries(ctx, w.ID, "", "", 10)
+		all, _, err = r.WebhookDeliveries(ctx, w.ID, "", Page{Limit: 10, Sort: "-created"})
 		r.same("of a deleted webhook", err, len(all), 0)
 	})
 }
@@ -268,7 +268,7 @@ func TestWebhooksOfACounterpartyReadBackAsWrittenAndEndWithIt(t *testing.T) {
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteCounterparty(ctx, bank) })
 		all, err = r.AllWebhooks(ctx, "w3", 10)
 		r.same("after the counterparty was deleted", err, all, []tenancy.Webhook(nil))
-		deliveries, err := r.WebhookDeliveries(ctx, h.ID, "", "", 10)
+		deliveries, _, err := r.WebhookDeliveries(ctx, h.ID, "", Page{Limit: 10, Sort: "-created"})
 		r.same("its deliveries", err, deliveries, []tenancy.WebhookDelivery(nil))
 	})
 }

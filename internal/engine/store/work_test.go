@@ -322,9 +322,9 @@ func TestWhatTenantsParkIsCounted(t *testing.T) {
 		usages := []tenancy.ParkedUsage{{TenantID: a.ID, Messages: 2, Bytes: 3},
 			{TenantID: b.ID, Messages: 1, Bytes: 1010}}
 		slices.SortFunc(usages, func(a, b tenancy.ParkedUsage) int { return cmp.Compare(a.TenantID, b.TenantID) })
-		got, err := r.ParkedUsages(ctx, "", 10)
+		got, _, err := r.ParkedUsages(ctx, Page{Limit: 10})
 		r.same("usages", err, got, usages)
-		got, err = r.ParkedUsages(ctx, usages[0].TenantID, 10)
+		got, _, err = r.ParkedUsages(ctx, Page{After: Place{ID: usages[0].TenantID}, Limit: 10})
 		r.same("the next page", err, got, usages[1:])
 		total, largest, err = r.ParkedTotals(ctx)
 		r.same("totals", err, []any{total, largest},
@@ -380,7 +380,7 @@ func TestParkedMessagesReadBackAsWritten(t *testing.T) {
 		p1.NextAt, p1.Attempts = until, 1
 		got, err := r.Parked(ctx, "x", "p1")
 		r.same("claimed", err, []any{first, second, got}, []any{true, false, p1})
-		waiting, err := r.WaitingParked(ctx, "p1", 10)
+		waiting, _, err := r.WaitingParked(ctx, Page{After: Place{ID: "p1"}, Limit: 10})
 		r.same("waiting", err, waiting, []tenancy.Parked{p2, p3})
 		n, err := r.CountParked(ctx)
 		r.same("count", err, n, 3)

@@ -118,7 +118,7 @@ func (f *fixture) refusal(tx *store.Tx, t tenancy.Tenant, generation int) error 
 
 func (f *fixture) deliveries(h tenancy.Webhook) []tenancy.WebhookDelivery {
 	f.t.Helper()
-	all, err := f.store.WebhookDeliveries(f.t.Context(), h.ID, "", "", 10000)
+	all, _, err := f.store.WebhookDeliveries(f.t.Context(), h.ID, "", store.Page{Limit: 10000, Sort: "-created"})
 	check(f.t, err)
 	return all
 }

@@ -367,13 +367,17 @@ func (s *server) revokeAuthority(ctx context.Context, in *struct {
 
 func (s *server) listWaiting(ctx context.Context, in *struct {
 	ID string `path:"authority" maxLength:"36"`
-	Paged
+	Grown
 }) (*List[client.Trust], error) {
 	if _, err := s.authority(in.ID); err != nil {
 		return nil, err
 	}
-	rows, err := s.store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t store.ReceiverTrust) string { return t.ArrangementID }, viewTrust), err
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.SearchNotTrusting(ctx, in.ID, page)
+	return listed(rows, next, "", viewTrust), err
 }
 
 func (s *server) askTrust(ctx context.Context, in *struct {

@@ -64,17 +64,18 @@ func (f BoardFilter) fits(r boardRollover) bool {
 		(f.Left == "" || f.Left == r.left)
 }
 
-// A boardRollover is what the board keeps of a roll-over, in about 150 bytes. A fleet can have a million of them.
+// A boardRollover is what the board keeps of a roll-over, in about 170 bytes. A fleet can have a million of them.
 type boardRollover struct {
-	tenant, arrangement, host string // the first two are IDs
-	column                    rollover.State
-	deadline                  time.Time // zero unless at risk
-	left                      string    // as in client.BoardLeft; empty unless at risk
+	tenant, arrangement string // IDs
+	name, host          string // of the arrangement
+	column              rollover.State
+	deadline            time.Time // zero unless at risk
+	left                string    // as in client.BoardLeft; empty unless at risk
 }
 
 func boardRolloverOf(s standing.Standing, now time.Time) boardRollover {
-	r := boardRollover{tenant: s.Tenant.ID, arrangement: s.Arrangement.ID, host: hostOf(s.Arrangement),
-		column: s.Rollover.State(now)}
+	r := boardRollover{tenant: s.Tenant.ID, arrangement: s.Arrangement.ID, name: s.Arrangement.Name,
+		host: hostOf(s.Arrangement), column: s.Rollover.State(now)}
 	if risk, at := s.Rollover.Risk(now); at {
 		r.deadline, r.left = risk.Deadline, leftOf(risk, now)
 		if r.column == rollover.Settled { // after a revocation, and not proved
@@ -135,7 +136,13 @@ func (r *rollSurvey) get(ctx context.Context) ([]standing.Standing, time.Time, e
 
 // surveyRollovers walks over the open roll-overs of the fleet, and counts them.
 func (s *server) surveyRollovers(ctx context.Context) (out openRollovers, size int, err error) {
-	now, hosts := s.clock(), map[string]string{}
+	now, kept := s.clock(), map[string]string{}
+	once := func(text string) string { // a part of what was read, which need not be kept
+		if kept[text] == "" {
+			kept[text] = strings.Clone(text)
+		}
+		return kept[text]
+	}
 	err1 := s.engine.Open(ctx, now, func(of standing.Standing) {
 		size++
 		if len(of.Certificates) == 0 {
@@ -146,10 +153,7 @@ func (s *server) surveyRollovers(ctx context.Context) (out openRollovers, size i
 			out.risk = append(out.risk, of)
 		}
 		if r.column != rollover.Settled {
-			if hosts[r.host] == "" { // a part of the endpoint, which need not be kept
-				hosts[r.host] = strings.Clone(r.host)
-			}
-			r.host = hosts[r.host]
+			r.name, r.host = once(r.name), once(r.host)
 			out.all = append(out.all, r)
 		}
 	})
@@ -249,6 +253,7 @@ func (s *server) viewRollovers(ctx context.Context, all []boardRollover) (views 
 func (s *server) listFleetRollovers(ctx context.Context, in *struct {
 	Paged
 	BoardFilter
+	Query string `query:"q" maxLength:"200" doc:"Only those whose arrangement or host contains this text, in upper or lower case, and those of the first 500 tenants that a search finds by it. TENANT/ARRANGEMENT limits it to the tenant."`
 }) (*List[client.Rollover], error) {
 	if in.State == string(rollover.Settled) {
 		return nil, tenancy.Invalid("state", "settled roll-overs are listed for one tenant only, at "+
@@ -262,9 +267,13 @@ func (s *server) listFleetRollovers(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	found, err := s.boardSearch(ctx, in.Query)
+	if err != nil {
+		return nil, err
+	}
 	var rows []boardRollover
 	for fit, i := 0, 0; i < len(open.all) && len(rows) <= in.Limit; i++ {
-		if !in.fits(open.all[i]) {
+		if !in.fits(open.all[i]) || !found(open.all[i]) {
 			continue
 		}
 		if fit++; fit > start {
@@ -282,17 +291,39 @@ func (s *server) listFleetRollovers(ctx context.Context, in *struct {
 	return out, err
 }
 
+// mostSearchedTenants limits the tenants whose roll-overs a search finds by the tenant.
+const mostSearchedTenants = 500
+
+// boardSearch returns a function that reports whether a search finds a roll-over.
+func (s *server) boardSearch(ctx context.Context, query string) (func(boardRollover) bool, error) {
+	text := strings.ToLower(strings.TrimSpace(query))
+	if text == "" {
+		return func(boardRollover) bool { return true }, nil
+	}
+	if tenant, arrangement, both := strings.Cut(text, "/"); both {
+		t, err := s.store.Tenant(ctx, tenant)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			return func(boardRollover) bool { return false }, nil
+		}
+		return func(r boardRollover) bool { return r.tenant == t.ID && contains(arrangement, r.name) }, err
+	}
+	tenants, err := s.foundTenants(ctx, text, mostSearchedTenants)
+	ids := map[string]bool{}
+	for _, t := range tenants {
+		ids[t.ID] = true
+	}
+	return func(r boardRollover) bool { return ids[r.tenant] || contains(text, r.name, r.host) }, err
+}
+
 func (s *server) listRollovers(ctx context.Context, in *struct {
 	InTenant
 	BoardFilter
 	Query string `query:"q" maxLength:"200" doc:"Only those whose arrangement or host contains this text, in upper or lower case."`
 }) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
-	text := strings.ToLower(strings.TrimSpace(in.Query))
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
-	for _, of := range all {
-		names := of.Arrangement.Name + " " + strings.ToLower(hostOf(of.Arrangement))
-		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) && strings.Contains(names, text) {
+	for _, of := range matching(all, in.Query, wordsOfOwn) {
+		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
 			out.Body.Items = append(out.Body.Items, viewRollover(of, s.clock()))
 		}
 	}
@@ -356,12 +387,15 @@ func (s *server) tenantBoard(ctx context.Context, in *InTenant) (*Entity[client.
 	return s.board(ctx, of, s.clock())
 }
 
-func (s *server) fleetHosts(ctx context.Context, in *Paged) (*List[client.RolloverHost], error) {
+func hostWords(h client.RolloverHost) []string { return []string{h.Host} }
+
+func (s *server) fleetHosts(ctx context.Context, in *Searched) (*List[client.RolloverHost], error) {
 	open, _, err := s.fleetRollovers.survey.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out, err := pageAt(open.hosts, *in, func(h client.RolloverHost) client.RolloverHost { return h })
+	found := matching(open.hosts, in.Query, hostWords)
+	out, err := pageAt(found, in.Paged, func(h client.RolloverHost) client.RolloverHost { return h })
 	if err != nil {
 		return nil, err
 	}
@@ -378,11 +412,12 @@ func (s *server) fleetHosts(ctx context.Context, in *Paged) (*List[client.Rollov
 
 func (s *server) tenantHosts(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Searched
 }) (*List[client.RolloverHost], error) {
 	of, err := s.tenantRollovers(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	return pageAt(of.hosts, in.Paged, func(h client.RolloverHost) client.RolloverHost { return h })
+	hosts := matching(of.hosts, in.Query, hostWords)
+	return pageAt(hosts, in.Paged, func(h client.RolloverHost) client.RolloverHost { return h })
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -82,13 +83,22 @@ func registerCertificates(r *router) {
 func (s *server) listCertificates(ctx context.Context, in *struct {
 	InTenant
 	Paged
+	Query   string          `query:"q" maxLength:"200" doc:"Only certificates with this serial number in any notation, or whose serial number, SHA-256 or subject contains this text."`
+	Purpose tenancy.Purpose `query:"purpose" maxLength:"63" doc:"Only generations of this credential."`
+	State   tenancy.State   `query:"state" enum:"standby,active,retired,revoked" doc:"Only generations in this state."`
+	Sort    string          `query:"sort" enum:"created,-created,not-after,-not-after" doc:"Order: by creation, or by the end of validity. A minus sign reverses it."`
 }) (*List[client.Certificate], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	page.Notations = notations(page.Text)
+	rows, next, err := s.store.SearchCertificates(ctx, t.ID, in.Purpose, in.State, page)
+	return listed(rows, next, in.Sort, viewCertificate), err
 }
 
 func (s *server) getCertificate(ctx context.Context, in *OneCertificate) (*Entity[client.Certificate], error) {
@@ -175,15 +185,25 @@ func (s *server) forecastFleet(ctx context.Context, in *struct{}) (*Entity[clien
 }
 
 func (s *server) forecastRun(ctx context.Context, in *struct {
-	Paged
+	DuePage
 	RunDate time.Time `path:"run_date"`
 }) (*List[client.DueCertificate], error) {
-	return s.due(ctx, in.RunDate.UTC(), in.Paged)
+	return s.due(ctx, in.RunDate.UTC(), in.DuePage)
 }
+
+// DuePage holds the parameters of a page of the certificates that are due in a run.
+type DuePage struct {
+	Paged
+	Query  string        `query:"q" maxLength:"200" doc:"Only certificates of tenants whose name or display name contains this text, in upper or lower case. A page then covers a limited part of the list, so it may be empty and still have a next page. The same holds for action."`
+	Action policy.Action `query:"action" enum:"warn,renew" doc:"Only certificates that the run will warn about, or renew."`
+}
+
+// mostDue limits the certificates that are read for one page.
+const mostDue = 20_000
 
 // due reads the certificates that are valid at a run and near their end, in the order of their expiry, until a page is
 // full.
-func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
+func (s *server) due(ctx context.Context, run time.Time, in DuePage) (*List[client.DueCertificate], error) {
 	until, err := s.engine.DueUntil(ctx, run)
 	if err != nil {
 		return nil, err
@@ -193,9 +213,12 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 		return nil, err
 	}
 	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
-	now := s.clock()
-	for {
-		certs, err := s.store.Due(ctx, run, after, store.End(until), in.Limit)
+	limited, size := in.Query != "" || in.Action != "", in.Limit
+	if limited {
+		size = client.LongestPage
+	}
+	for read := 0; ; {
+		certs, err := s.store.Due(ctx, run, after, store.End(until), size)
 		if err != nil || len(certs) == 0 {
 			return out, err
 		}
@@ -208,23 +231,29 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 			return nil, err
 		}
 		for _, c := range certs {
-			if len(out.Body.Items) == in.Limit {
+			if len(out.Body.Items) == in.Limit || limited && read == mostDue {
 				out.Body.Next = positionCursor(after)
 				return out, nil
 			}
+			read++
 			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
+			t := tenants[c.TenantID]
+			if len(matching([]tenancy.Tenant{t}, in.Query, tenantWords)) == 0 {
+				continue
+			}
 			for _, e := range s.engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
-				now).Events {
-				if e.At.Equal(run) {
-					out.Body.Items = append(out.Body.Items, client.DueCertificate{
-						Tenant: tenants[c.TenantID].Name, Purpose: c.Purpose, Generation: c.Generation,
-						NotAfter: c.NotAfter, Action: e.Action,
-					})
+				s.clock()).Events {
+				if e.At.Equal(run) && (in.Action == "" || in.Action == e.Action) {
+					out.Body.Items = append(out.Body.Items, client.DueCertificate{Tenant: t.Name, Purpose: c.Purpose,
+						Generation: c.Generation, NotAfter: c.NotAfter, Action: e.Action})
 				}
 			}
 		}
 	}
 }
+
+// tenantWords returns the texts by which a tenant is found.
+func tenantWords(t tenancy.Tenant) []string { return []string{t.Name, t.DisplayName} }
 
 // surveyForecast computes the forecast for the whole fleet.
 func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
@@ -255,6 +284,24 @@ func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, 
 	}
 	sort.Slice(out.Runs, func(i, j int) bool { return out.Runs[i].RunDate.Before(out.Runs[j].RunDate) })
 	return out, size, nil
+}
+
+// fewestDigits is the number of digits from which a text is taken for a serial number or a fingerprint. The hexadecimal
+// form of a shorter number is a part of most of them.
+const fewestDigits = 8
+
+// notations returns other notations of a text that can be a serial number or a fingerprint: as they are stored.
+func notations(text string) []string {
+	digits := strings.TrimPrefix(strings.ToLower(text), "0x")
+	plain := strings.NewReplacer(":", "", " ", "").Replace(digits)
+	if len(plain) < fewestDigits {
+		return nil
+	}
+	all := certfile.ParseSerial(digits)
+	if len(all) > 0 && plain != text {
+		all = append(all, plain)
+	}
+	return all
 }
 
 func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Certificate, error) {

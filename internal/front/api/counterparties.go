@@ -346,25 +346,52 @@ func (s *server) unlinkReceiver(ctx context.Context, in *struct {
 
 func (s *server) listCounterpartyLines(ctx context.Context, in *struct {
 	OneCounterparty
-	Paged
+	LinesPage
 }) (*List[client.CounterpartyLine], error) {
 	c, err := s.store.Counterparty(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	return s.counterpartyLines(ctx, c.ID, in.Paged)
+	return s.counterpartyLines(ctx, c.ID, in.LinesPage)
+}
+
+// LinesPage holds the parameters of a page of the certificates that the receivers of a counterparty must accept.
+type LinesPage struct {
+	Paged
+	Query string        `query:"q" maxLength:"200" doc:"Only certificates whose tenant, endpoint or SHA-256, of the new or of the old certificate, contains this text, in upper or lower case."`
+	State parties.State `query:"state" enum:"exposed,refused,needed,claimed,done,quiet" doc:"Only certificates in this state."`
 }
 
 // counterpartyLines returns a page of the certificates that the receivers of a counterparty must accept.
-func (s *server) counterpartyLines(ctx context.Context, id string, in Paged) (*List[client.CounterpartyLine], error) {
+func (s *server) counterpartyLines(ctx context.Context, id string, in LinesPage) (*List[client.CounterpartyLine],
+	error) {
 	list, err := s.parties.Read(ctx, id, s.clock())
 	if err != nil {
 		return nil, err
 	}
-	start := list.Position(in.Cursor)
-	lines := list.Lines[start:min(start+in.Limit+1, len(list.Lines))]
+	text := strings.TrimSpace(in.Query)
+	texts := append(notations(text), text)
+	var lines []parties.Line
+	for _, l := range list.Lines[list.Position(in.Cursor):] {
+		fits := func(text string) bool { return len(matching([]parties.Line{l}, text, lineWords)) > 0 }
+		if (in.State == "" || in.State == l.State) && slices.ContainsFunc(texts, fits) {
+			lines = append(lines, l)
+		}
+		if len(lines) > in.Limit {
+			break
+		}
+	}
 	view, err := s.viewLines(ctx, lines)
 	return pageOf(lines, in.Limit, parties.Line.Key, view), err
+}
+
+// lineWords returns the texts by which a line is found. They are all on the page of the counterparty.
+func lineWords(l parties.Line) []string {
+	words := []string{l.Tenant, l.DisplayName, l.New.Fingerprint, l.Old.Fingerprint}
+	for _, m := range l.Members {
+		words = append(words, m.Endpoint)
+	}
+	return words
 }
 
 // mostConnections limits the connections of a line, so that one tenant with many arrangements does not fill the page.

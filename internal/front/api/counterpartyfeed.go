@@ -42,7 +42,9 @@ func viewPartyFeed(f tenancy.CounterpartyFeed, c tenancy.Counterparty, now time.
 }
 
 // listSilentCounterpartyFeeds lists all of them, because there are few.
-func (s *server) listSilentCounterpartyFeeds(ctx context.Context, _ *struct{}) (*List[client.CounterpartyFeed], error) {
+func (s *server) listSilentCounterpartyFeeds(ctx context.Context, in *struct {
+	Query string `query:"q" maxLength:"200" doc:"Only those of counterparties whose name contains this text, in upper or lower case."`
+}) (*List[client.CounterpartyFeed], error) {
 	now := s.clock()
 	rows, err := s.store.SilentCounterpartyFeeds(ctx, now.Add(-tenancy.FeedSilence))
 	if err != nil {
@@ -53,6 +55,10 @@ func (s *server) listSilentCounterpartyFeeds(ctx context.Context, _ *struct{}) (
 		ids[i] = f.CounterpartyID
 	}
 	parties, err := s.store.CounterpartiesByID(ctx, ids)
+	rows = matching(rows, in.Query, func(f tenancy.CounterpartyFeed) []string {
+		party := parties[f.CounterpartyID]
+		return []string{party.Name, party.DisplayName}
+	})
 	return pageOf(rows, len(rows), func(tenancy.CounterpartyFeed) string { return "" },
 		func(f tenancy.CounterpartyFeed) client.CounterpartyFeed {
 			return viewPartyFeed(f, parties[f.CounterpartyID], now)

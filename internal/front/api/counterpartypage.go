@@ -156,13 +156,13 @@ func deadlines(list parties.List) []client.CounterpartyDeadline {
 
 func (s *server) listCounterpartyPageLines(ctx context.Context, in *struct {
 	OneLink
-	Paged
+	LinesPage
 }) (*List[client.CounterpartyLine], error) {
 	c, err := s.pageOwner(ctx, in.Secret)
 	if err != nil {
 		return nil, err
 	}
-	return s.counterpartyLines(ctx, c.ID, in.Paged)
+	return s.counterpartyLines(ctx, c.ID, in.LinesPage)
 }
 
 func (s *server) testCounterparty(ctx context.Context, in *struct {

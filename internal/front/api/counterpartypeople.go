@@ -163,8 +163,12 @@ func registerCounterpartyProposals(r *router) {
 	}, (*server).dismissProposal)
 }
 
-func (s *server) listProposals(ctx context.Context, in *Paged) (*List[client.CounterpartyProposal], error) {
-	rows, err := s.store.Proposals(ctx, in.Cursor, in.Limit+1)
+func (s *server) listProposals(ctx context.Context, in *Searched) (*List[client.CounterpartyProposal], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Proposals(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -175,11 +179,10 @@ func (s *server) listProposals(ctx context.Context, in *Paged) (*List[client.Cou
 		}
 	}
 	owners, err := s.store.CounterpartiesByID(ctx, ids)
-	return pageOf(rows, in.Limit, func(p tenancy.CounterpartyProposal) string { return p.Host },
-		func(p tenancy.CounterpartyProposal) client.CounterpartyProposal {
-			return client.CounterpartyProposal{Host: p.Host, Counterparty: owners[p.CounterpartyID].Name, Tenants: p.Tenants,
-				Receivers: p.Receivers}
-		}), err
+	return listed(rows, next, "", func(p tenancy.CounterpartyProposal) client.CounterpartyProposal {
+		return client.CounterpartyProposal{Host: p.Host, Counterparty: owners[p.CounterpartyID].Name, Tenants: p.Tenants,
+			Receivers: p.Receivers}
+	}), err
 }
 
 func (s *server) acceptProposal(ctx context.Context, in *struct {

@@ -245,8 +245,12 @@ func (s *server) viewRequest(
 	}
 }
 
-func (s *server) listAllRequests(ctx context.Context, in *Paged) (*List[client.CertificateRequest], error) {
-	rows, err := s.store.Requests(ctx, in.Cursor, in.Limit+1)
+func (s *server) listAllRequests(ctx context.Context, in *Grown) (*List[client.CertificateRequest], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Requests(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -255,16 +259,21 @@ func (s *server) listAllRequests(ctx context.Context, in *Paged) (*List[client.C
 		ids = append(ids, q.TenantID)
 	}
 	tenants, err := s.store.TenantsByID(ctx, ids)
-	return pageOf(rows, in.Limit, func(q tenancy.Request) string { return q.ID }, s.viewRequest(ctx, tenants)), err
+	return listed(rows, next, "", s.viewRequest(ctx, tenants)), err
 }
 
-func (s *server) listRequests(ctx context.Context, in *InTenant) (*List[client.CertificateRequest], error) {
+func (s *server) listRequests(ctx context.Context, in *struct {
+	InTenant
+	Query string `query:"q" maxLength:"200" doc:"Only requests whose credential, issuer or error contains this text, in upper or lower case."`
+}) (*List[client.CertificateRequest], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := s.store.RequestsOf(ctx, []string{t.ID})
-	all := rows[t.ID]
+	all := matching(rows[t.ID], in.Query, func(q tenancy.Request) []string {
+		return []string{string(q.Purpose), q.Issuer, q.LastError}
+	})
 	return pageOf(all, len(all), func(q tenancy.Request) string { return q.ID },
 		s.viewRequest(ctx, map[string]tenancy.Tenant{t.ID: t})), err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,12 @@ type Searched struct {
 type Begun struct {
 	Paged
 	Query string `query:"q" maxLength:"200" doc:"Only items whose name begins with this text, in upper or lower case."`
+}
+
+// Grown holds the parameters of a page of a list that grows with the fleet or with time.
+type Grown struct {
+	Paged
+	Query string `query:"q" maxLength:"200" doc:"Only items that contain this text, in upper or lower case. A page then covers a limited part of the list, so it may be empty and still have a next page."`
 }
 
 // ByAge holds the order of a list that has only one, and its reverse.
@@ -86,6 +93,26 @@ func (p Paged) page(sort, text string) (store.Page, error) {
 	}
 	page.After = store.Place{Key: c.Key, ID: c.ID}
 	return page, nil
+}
+
+// matching returns those of some rows that have a text in one of their words, in upper or lower case. It returns the
+// rows themselves if the text is empty.
+func matching[T any](rows []T, text string, words func(T) []string) []T {
+	if text = strings.ToLower(strings.TrimSpace(text)); text == "" {
+		return rows
+	}
+	var found []T
+	for _, row := range rows {
+		if contains(text, words(row)...) {
+			found = append(found, row)
+		}
+	}
+	return found
+}
+
+// contains reports whether one of the words contains a text, which is in lower case.
+func contains(text string, words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToLower(word), text) })
 }
 
 func byAge(sort string) bool { return strings.TrimPrefix(sort, "-") == "created" || sort == "" }
@@ -147,19 +174,6 @@ func (p Paged) offset() (int, error) {
 	}
 	return n, nil
 }
-
-// instant returns the instant after which a page begins; the zero time for the first page.
-func (p Paged) instant() (at time.Time, err error) {
-	if p.Cursor == "" {
-		return at, nil
-	}
-	if at, err = time.Parse(time.RFC3339, p.Cursor); err != nil {
-		return at, errCursor
-	}
-	return at, nil
-}
-
-func instantCursor(at time.Time) string { return at.Format(time.RFC3339) }
 
 // position returns the place of a certificate after which a page begins, or first for the first page.
 func (p Paged) position(first store.Position) (store.Position, error) {

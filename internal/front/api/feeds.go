@@ -103,25 +103,29 @@ func (s *server) revokeFeed(ctx context.Context, in *OneArrangement) (*struct{},
 	return nil, s.feeds.Revoke(ctx, t, a, actor(ctx), s.now())
 }
 
-func (s *server) listSilentFeeds(ctx context.Context, in *Paged) (*List[client.Feed], error) {
+func (s *server) listSilentFeeds(ctx context.Context, in *Grown) (*List[client.Feed], error) {
 	return s.silentFeeds(ctx, "", *in)
 }
 
 func (s *server) listTenantSilentFeeds(ctx context.Context, in *struct {
 	InTenant
-	Paged
+	Grown
 }) (*List[client.Feed], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	return s.silentFeeds(ctx, t.ID, in.Paged)
+	return s.silentFeeds(ctx, t.ID, in.Grown)
 }
 
 // silentFeeds returns a page of the silent feeds of a tenant; of all tenants if its ID is empty.
-func (s *server) silentFeeds(ctx context.Context, tenantID string, in Paged) (*List[client.Feed], error) {
+func (s *server) silentFeeds(ctx context.Context, tenantID string, in Grown) (*List[client.Feed], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
 	now := s.clock()
-	rows, err := s.store.SilentFeeds(ctx, tenantID, now.Add(-tenancy.FeedSilence), in.Cursor, in.Limit+1)
+	rows, next, err := s.store.SearchSilentFeeds(ctx, tenantID, now.Add(-tenancy.FeedSilence), page)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +134,7 @@ func (s *server) silentFeeds(ctx context.Context, tenantID string, in Paged) (*L
 		ids[i] = f.ArrangementID
 	}
 	names, err := s.store.ArrangementNames(ctx, ids)
-	return pageOf(rows, in.Limit, func(f tenancy.Feed) string { return f.ArrangementID },
-		func(f tenancy.Feed) client.Feed { return viewFeed(f, names[f.ArrangementID], now) }), err
+	return listed(rows, next, "", func(f tenancy.Feed) client.Feed {
+		return viewFeed(f, names[f.ArrangementID], now)
+	}), err
 }

@@ -76,7 +76,7 @@ func (s *server) getGuard(ctx context.Context, _ *struct{}) (*Entity[client.Guar
 }
 
 func (s *server) listGuarded(ctx context.Context, in *struct {
-	Paged
+	Searched
 	Partner  string `query:"partner" maxLength:"100" doc:"Only those of this partner."`
 	Standing string `query:"standing" enum:"accepted,held,declined" doc:"Only those with this standing."`
 }) (*List[client.GuardCertificate], error) {
@@ -85,7 +85,17 @@ func (s *server) listGuarded(ctx context.Context, in *struct {
 		return in.Partner != "" && v.Partner != in.Partner || in.Standing != "" && string(v.Standing) != in.Standing ||
 			guardedKey(v) <= in.Cursor
 	})
+	all = matching(all, in.Query, guardedWords)
 	return pageOf(all, in.Limit, guardedKey, viewGuarded), err
+}
+
+// guardedWords returns the texts by which a certificate of a partner is found.
+func guardedWords(v guard.Status) []string {
+	words := []string{v.Partner, v.Fingerprint.String()}
+	if parsed, err := certfile.ParseCertificate(v.DER); err == nil {
+		words = append(words, certfile.Serial(parsed), certfile.Name(parsed.RawSubject))
+	}
+	return words
 }
 
 func viewGuarded(v guard.Status) client.GuardCertificate {

@@ -115,7 +115,7 @@ func (s *server) getImport(ctx context.Context, in *OneImport) (*Entity[client.I
 
 func (s *server) listImportPlan(ctx context.Context, in *struct {
 	OneImport
-	Paged
+	Searched
 }) (*List[client.ImportPlan], error) {
 	i, err := s.store.ImportByID(ctx, in.ID)
 	if err != nil {
@@ -129,6 +129,13 @@ func (s *server) listImportPlan(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	plans = matching(plans, in.Query, func(p importing.Plan) []string {
+		words := []string{p.Tenant}
+		for _, c := range p.Certificates {
+			words = append(words, c.File)
+		}
+		return words
+	})
 	tenant := func(p importing.Plan) string { return p.Tenant }
 	if in.Cursor != "" {
 		after := slices.IndexFunc(plans, func(p importing.Plan) bool { return p.Tenant == in.Cursor })

@@ -34,7 +34,7 @@ func TestOnlyOperatorsReadTheAddressesOfTheInstallationInStoredErrors(t *testing
 	check(t, err)
 	f.ok("operator", "POST", "/tenants/acme/credentials", 201, `{"name":"bank","issuer":"swish","key_type":"rsa2048",`+
 		`"subject":"CN=1234,O=Bank"}`)
-	requests, err := f.store.Requests(t.Context(), "", 10)
+	requests, _, err := f.store.Requests(t.Context(), store.Page{Limit: 10})
 	check(t, err)
 	if len(mails) != 2 || len(requests) != 1 {
 		t.Fatalf("%d mails, %d requests", len(mails), len(requests))

@@ -42,6 +42,8 @@ func TestListsAreSearchedAndSorted(t *testing.T) {
 		f.ok("operator", "POST", acme+"/webhooks", 201,
 			`{"name":"`+name+`","format":"cloudevents","url":"https://`+name+`.example.com/x"}`)
 	}
+	own := f.ok("operator", "GET", acme+"/certificates/tenant/1", 200, "")
+	serial := own["serial"].(string)
 	f.token("operator", "Gate", `"role":"gateway","expires_at":"2027-01-01T00:00:00Z"`)
 	for _, name := range []string{"bank", "Authority"} {
 		f.ok("operator", "POST", "/counterparties", 201,
@@ -80,6 +82,20 @@ func TestListsAreSearchedAndSorted(t *testing.T) {
 		{"/events?object=acme/a-payments", "object", "acme/a-payments"},
 		{"/events?own=true&object=bank", "action", "counterparty.created"},
 		{acme + "/events?object=acme/bob", "action", "key-user.created"},
+		{acme + "/certificates?q=" + serial, "purpose", "tenant"},
+		{acme + "/certificates?q=" + url.QueryEscape(strings.ToUpper(colons(serial))), "purpose", "tenant"},
+		{acme + "/certificates?q=" + url.QueryEscape(colons(own["fingerprint_sha256"].(string))), "purpose", "tenant"},
+		{acme + "/certificates?sort=-not-after&purpose=tenant&state=active", "purpose", "tenant"},
+		{acme + "/certificates?state=retired", "purpose", ""},
+		{"/tenants?q=ACM", "name", "acme"},
+		{"/tenants?q=cme", "name", ""},
+		{"/tenants?sort=-name", "name", "globex acme"},
+		{"/runs?q=sap", "policy", ""},
+		{"/runs?sort=date", "run_date", "2026-11-01T00:00:00Z"},
+		{"/runs?q=PEREN", "run_date", "2026-11-01T00:00:00Z"},
+		{"/deliveries?q=zoe@", "subject", ""},
+		{"/counterparty-proposals?q=ERP.ex", "host", "erp.example.com"},
+		{"/counterparty-proposals?q=bank", "host", ""},
 	} {
 		for _, limit := range []int{1, 500} {
 			if got := f.listed("operator", c.path, c.field, limit); got != c.want {
@@ -110,4 +126,13 @@ func TestACursorOfAnotherOrderIsRefused(t *testing.T) {
 			t.Errorf("%s: %d, want %d: %s", path, a.status, want, a.raw)
 		}
 	}
+}
+
+// colons separates the bytes of a hexadecimal number.
+func colons(digits string) string {
+	var bytes []string
+	for i := 0; i < len(digits); i += 2 {
+		bytes = append(bytes, digits[i:i+2])
+	}
+	return strings.Join(bytes, ":")
 }

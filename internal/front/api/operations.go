@@ -120,13 +120,16 @@ func registerOperations(r *router) {
 	}, (*server).verifyEvents)
 }
 
-func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], error) {
-	before, err := in.instant()
+func (s *server) listRuns(ctx context.Context, in *struct {
+	Searched
+	Sort string `query:"sort" enum:"date,-date" default:"-date" doc:"Order: the earliest or the latest run date first."`
+}) (*List[client.Run], error) {
+	page, err := in.page(in.Sort, in.Query)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Runs(ctx, before, in.Limit+1)
-	return pageOf(rows, in.Limit, func(r tenancy.Run) string { return instantCursor(r.RunDate) }, viewRun), err
+	rows, next, err := s.store.SearchRuns(ctx, page)
+	return listed(rows, next, in.Sort, viewRun), err
 }
 
 func (s *server) getRun(ctx context.Context, in *struct {
@@ -211,29 +214,36 @@ func registerDeliveries(r *router) {
 	}, (*server).requeueDeliveries)
 }
 
-func (s *server) listDeliveries(ctx context.Context, in *struct {
+// MailPage holds the parameters of a page of mails.
+type MailPage struct {
 	Paged
-	State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-}) (*List[client.Delivery], error) {
-	return s.mails(ctx, "", in.State, in.Paged)
+	Query string            `query:"q" maxLength:"200" doc:"Only mails whose recipient, address, subject or Message-ID contains this text, in upper or lower case. A page then covers a limited part of the list, so it may be empty and still have a next page."`
+	State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead" doc:"Only mails in this state."`
+	ByAge
+}
+
+func (s *server) listDeliveries(ctx context.Context, in *MailPage) (*List[client.Delivery], error) {
+	return s.mails(ctx, "", *in)
 }
 
 func (s *server) listTenantDeliveries(ctx context.Context, in *struct {
 	InTenant
-	Paged
-	State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+	MailPage
 }) (*List[client.Delivery], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	return s.mails(ctx, t.ID, in.State, in.Paged)
+	return s.mails(ctx, t.ID, in.MailPage)
 }
 
 // mails lists the mails of a tenant, or of all tenants if the ID is empty.
-func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailState,
-	in Paged) (*List[client.Delivery], error) {
-	rows, err := s.store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
+func (s *server) mails(ctx context.Context, tenantID string, in MailPage) (*List[client.Delivery], error) {
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.SearchMails(ctx, tenantID, in.State, page)
 	if err != nil {
 		return nil, err
 	}
@@ -242,9 +252,9 @@ func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailS
 		ids[i] = m.TenantID
 	}
 	tenants, err := s.store.TenantsByID(ctx, ids)
-	return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
-		return m.ID
-	}, func(m tenancy.Mail) client.Delivery { return viewDelivery(ctx, m, tenants[m.TenantID].Name) }), err
+	return listed(rows, next, in.Sort, func(m tenancy.Mail) client.Delivery {
+		return viewDelivery(ctx, m, tenants[m.TenantID].Name)
+	}), err
 }
 
 func (s *server) requeueDelivery(ctx context.Context, in *struct {

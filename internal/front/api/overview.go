@@ -79,8 +79,12 @@ func registerParked(r *router) {
 	}, (*server).listParkedUsage)
 }
 
-func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked], error) {
-	rows, err := s.store.WaitingParked(ctx, in.Cursor, in.Limit+1)
+func (s *server) listParked(ctx context.Context, in *Grown) (*List[client.Parked], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.WaitingParked(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked
 	names, err1 := s.store.ArrangementNames(ctx, ids)
 	sizes, err2 := s.store.ParkedSizes(ctx, rows)
 	err = errors.Join(err1, err2)
-	return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) client.Parked {
+	return listed(rows, next, "", func(p tenancy.Parked) client.Parked {
 		return client.Parked{
 			ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,
 			Since: p.CreatedAt, Bytes: sizes[p.ID], Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
@@ -99,8 +103,12 @@ func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked
 	}), err
 }
 
-func (s *server) listParkedUsage(ctx context.Context, in *Paged) (*List[client.ParkedUsage], error) {
-	rows, err := s.store.ParkedUsages(ctx, in.Cursor, in.Limit+1)
+func (s *server) listParkedUsage(ctx context.Context, in *Searched) (*List[client.ParkedUsage], error) {
+	page, err := in.page("", in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.ParkedUsages(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +117,8 @@ func (s *server) listParkedUsage(ctx context.Context, in *Paged) (*List[client.P
 		ids[i] = u.TenantID
 	}
 	tenants, err := s.store.TenantsByID(ctx, ids)
-	return pageOf(rows, in.Limit, func(u tenancy.ParkedUsage) string { return u.TenantID },
-		func(u tenancy.ParkedUsage) client.ParkedUsage {
-			return client.ParkedUsage{Tenant: tenants[u.TenantID].Name, Messages: u.Messages, Bytes: u.Bytes,
-				MessagesLimit: s.quota.Messages, BytesLimit: s.quota.Bytes}
-		}), err
+	return listed(rows, next, "", func(u tenancy.ParkedUsage) client.ParkedUsage {
+		return client.ParkedUsage{Tenant: tenants[u.TenantID].Name, Messages: u.Messages, Bytes: u.Bytes,
+			MessagesLimit: s.quota.Messages, BytesLimit: s.quota.Bytes}
+	}), err
 }

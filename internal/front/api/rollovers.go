@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -247,18 +248,24 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 
 func (s *server) listMessages(ctx context.Context, in *struct {
 	OneArrangement
-	Paged
+	Grown
+	Failed bool `query:"failed" doc:"Only messages that failed, without those that their sender cancelled. A page is limited as with q."`
 }) (*List[client.Message], error) {
 	_, a, err := s.arrangement(ctx, in.OneArrangement)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+	choice := store.MessageChoice{Failed: in.Failed, Text: strings.TrimSpace(in.Query)}
+	if choice == (store.MessageChoice{}) {
+		rows, err := s.store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+	}
+	rows, next, err := s.store.SearchMessages(ctx, a.ID, choice, in.Cursor, in.Limit)
+	return listed(rows, store.Place{ID: next}, "", viewMessage), err
 }
 
 func (s *server) listAtRisk(ctx context.Context, in *struct {
-	Paged
+	Searched
 	Host string `query:"host" maxLength:"253" doc:"Only those whose receiver is at this host."`
 }) (*List[client.Rollover], error) {
 	all, at, err := s.fleetRollovers.get(ctx)
@@ -269,13 +276,23 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 		_, ofHost := s.riskHosts.read(all, at, s.clock())
 		all = ofHost[in.Host]
 	}
+	all = matching(all, in.Query, wordsOf)
 	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover {
 		return viewRollover(standing, s.clock())
 	})
 }
 
-func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
+// wordsOf returns the texts by which a roll-over is found.
+func wordsOf(of standing.Standing) []string {
+	return []string{of.Name(), of.Tenant.DisplayName, hostOf(of.Arrangement)}
+}
+
+func (s *server) listTenantAtRisk(ctx context.Context, in *struct {
+	InTenant
+	Query string `query:"q" maxLength:"200" doc:"Only those whose arrangement or host contains this text, in upper or lower case."`
+}) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
+	all = matching(all, in.Query, wordsOfOwn)
 	now := s.clock()
 	all = slices.DeleteFunc(all, func(standing standing.Standing) bool {
 		_, at := standing.Rollover.Risk(now)
@@ -285,6 +302,11 @@ func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[clie
 	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
 		return viewRollover(standing, now)
 	}), err
+}
+
+// wordsOfOwn returns the texts by which a roll-over is found among those of its tenant.
+func wordsOfOwn(of standing.Standing) []string {
+	return []string{of.Arrangement.Name, hostOf(of.Arrangement)}
 }
 
 // standings returns the standing of every arrangement of a tenant.
@@ -343,14 +365,19 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 
 func (s *server) listLinks(ctx context.Context, in *struct {
 	OneArrangement
-	Paged
+	Searched
+	ByAge
 }) (*List[client.Link], error) {
 	_, a, err := s.arrangement(ctx, in.OneArrangement)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.Links(ctx, a.ID, page)
+	return listed(rows, next, in.Sort, viewLink), err
 }
 
 func (s *server) revokeLink(ctx context.Context, in *struct {

@@ -38,9 +38,16 @@ func registerTenants(r *router) {
 	}, (*server).changeTenant)
 }
 
-func (s *server) listTenants(ctx context.Context, in *Paged) (*List[client.Tenant], error) {
-	rows, err := s.store.Tenants(ctx, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
+func (s *server) listTenants(ctx context.Context, in *struct {
+	Begun
+	ByName
+}) (*List[client.Tenant], error) {
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.SearchTenants(ctx, page)
+	return listed(rows, next, in.Sort, viewTenant), err
 }
 
 func (s *server) createTenant(ctx context.Context, in *struct{ Body client.Tenant }) (*Created[client.Tenant], error) {

@@ -296,18 +296,20 @@ func (s *server) viewTestRounds(ctx context.Context, rounds ...tenancy.TestRound
 	return views, err
 }
 
-func (s *server) listTestRounds(ctx context.Context, in *Paged) (*List[client.TestRound], error) {
-	rows, err := s.store.TestRounds(ctx, in.Cursor, in.Limit+1)
+func (s *server) listTestRounds(ctx context.Context, in *struct {
+	Searched
+	Sort string `query:"sort" enum:"created,-created" default:"-created" doc:"Order: the earliest or the latest first."`
+}) (*List[client.TestRound], error) {
+	page, err := in.page(in.Sort, in.Query)
 	if err != nil {
 		return nil, err
 	}
-	next := ""
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next = rows[in.Limit-1].ID
+	rows, next, err := s.store.TestRounds(ctx, page)
+	if err != nil {
+		return nil, err
 	}
 	views, err := s.viewTestRounds(ctx, rows...)
-	return &List[client.TestRound]{client.Page[client.TestRound]{Items: views, Next: next}}, err
+	return listed(views, next, in.Sort, func(v client.TestRound) client.TestRound { return v }), err
 }
 
 func (s *server) getTestRound(ctx context.Context, in *OneTestRound) (*Entity[client.TestRound], error) {
@@ -321,12 +323,13 @@ func (s *server) getTestRound(ctx context.Context, in *OneTestRound) (*Entity[cl
 
 func (s *server) listTestResults(ctx context.Context, in *struct {
 	OneTestRound
-	Paged
+	Grown
 	Result string `query:"result" enum:"accepted,refused,unclear,skipped,waiting" doc:"Only the tests with this result, or waiting for one."`
 }) (*List[client.TestResult], error) {
-	_, err1 := s.store.TestRound(ctx, in.ID)
-	rows, err2 := s.store.TestItems(ctx, in.ID, in.Result, in.Cursor, in.Limit+1)
-	if err := errors.Join(err1, err2); err != nil {
+	page, err1 := in.page("", in.Query)
+	_, err2 := s.store.TestRound(ctx, in.ID)
+	rows, next, err3 := s.store.TestItems(ctx, in.ID, in.Result, page)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	ids := make([]string, len(rows))
@@ -334,15 +337,14 @@ func (s *server) listTestResults(ctx context.Context, in *struct {
 		ids[i] = row.ArrangementID
 	}
 	names, err := s.store.ArrangementNames(ctx, ids)
-	return pageOf(rows, in.Limit, func(i tenancy.TestItem) string { return i.ArrangementID },
-		func(i tenancy.TestItem) client.TestResult {
-			v := client.TestResult{Arrangement: names[i.ArrangementID], Host: i.Host, Generation: i.Generation,
-				Result: i.Result, DoneAt: i.DoneAt, Answer: i.Detail}
-			if i.Result == tenancy.TestSkipped {
-				v.Answer, v.Reason = "", i.Detail
-			}
-			return v
-		}), err
+	return listed(rows, next, "", func(i tenancy.TestItem) client.TestResult {
+		v := client.TestResult{Arrangement: names[i.ArrangementID], Host: i.Host, Generation: i.Generation,
+			Result: i.Result, DoneAt: i.DoneAt, Answer: i.Detail}
+		if i.Result == tenancy.TestSkipped {
+			v.Answer, v.Reason = "", i.Detail
+		}
+		return v
+	}), err
 }
 
 // newLink returns a link for the administrator of a receiver.

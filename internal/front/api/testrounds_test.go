@@ -96,7 +96,7 @@ func TestARoundOfTestsIsQueuedAndShowsItsResults(t *testing.T) {
 		t.Errorf("%v", skipped)
 	}
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
-		tests, err := tx.TestItems(t.Context(), id, "", "", 10)
+		tests, _, err := tx.TestItems(t.Context(), id, "", store.Page{Limit: 10})
 		check(t, err)
 		tests[0].DoneAt, tests[0].Result, tests[0].Detail = f.now, tenancy.TestRefused, "401 Unauthorized"
 		return tx.EndTest(t.Context(), tests[0])

@@ -98,14 +98,19 @@ func (s *server) createWatchLink(ctx context.Context, in *struct {
 
 func (s *server) listWatchLinks(ctx context.Context, in *struct {
 	OneWatched
-	Paged
+	Searched
+	ByAge
 }) (*List[client.WatchLink], error) {
 	_, v, err := s.watched(ctx, in.OneWatched)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.WatchLinks(ctx, v.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(l tenancy.WatchLink) string { return l.ID }, viewWatchLink), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.WatchLinks(ctx, v.ID, page)
+	return listed(rows, next, in.Sort, viewWatchLink), err
 }
 
 func (s *server) revokeWatchLink(ctx context.Context, in *struct {

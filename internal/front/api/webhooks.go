@@ -28,7 +28,9 @@ type OneWebhookDelivery struct {
 // OfState holds the parameters of a page of deliveries.
 type OfState struct {
 	Paged
+	Query string               `query:"q" maxLength:"200" doc:"Only deliveries of an event whose type, subject or ID contains this text, in upper or lower case. A page then covers a limited part of the list, so it may be empty and still have a next page."`
 	State tenancy.WebhookState `query:"state" enum:"queued,delivered,dead" doc:"Only deliveries of this state."`
+	Sort  string               `query:"sort" enum:"created,-created" default:"-created" doc:"Order: the earliest or the latest first."`
 }
 
 // hookOwner names the owner of webhooks: a tenant or a counterparty, or the installation if both are empty.
@@ -445,9 +447,14 @@ func (s *server) listWebhookDeliveries(ctx context.Context, of hookOwner, one On
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.WebhookDeliveries(ctx, h.ID, in.State, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(d tenancy.WebhookDelivery) string { return d.ID },
-		func(d tenancy.WebhookDelivery) client.WebhookDelivery { return viewWebhookDelivery(ctx, d) }), err
+	page, err := in.page(in.Sort, in.Query)
+	if err != nil {
+		return nil, err
+	}
+	rows, next, err := s.store.WebhookDeliveries(ctx, h.ID, in.State, page)
+	return listed(rows, next, in.Sort, func(d tenancy.WebhookDelivery) client.WebhookDelivery {
+		return viewWebhookDelivery(ctx, d)
+	}), err
 }
 
 func (s *server) getWebhookDelivery(ctx context.Context, of hookOwner,

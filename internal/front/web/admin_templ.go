@@ -691,7 +691,7 @@ func tokensPage(v *view, list client.Page[client.Token]) templ.Component {
 			}
 		}
 		if len(list.Items) == 0 && v.chosen() {
-			templ_7745c5c3_Err = noneFound(v).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = noneFound(v, list.Next).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -30,7 +30,7 @@ func (c *console) counterparties(v *view) error {
 		return err
 	}
 	proposals, err := get[client.Page[client.CounterpartyProposal]](c, v,
-		fmt.Sprintf("/counterparty-proposals?limit=%d", mostProposals))
+		v.listPath(fmt.Sprintf("/counterparty-proposals?limit=%d", mostProposals)))
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *console) counterparty(v *view) error {
 	if err != nil {
 		return refused(err)
 	}
-	lines, err := paged[client.CounterpartyLine](c, v, partyAt(name, "lines"))
+	lines, err := paged[client.CounterpartyLine](c, v, v.listPath(partyAt(name, "lines"), "state"))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func (c *console) counterpartyPage(v *view) error {
 		return err
 	}
 	v.readAs(p.Reader)
-	lines, err := client.ListPage[client.CounterpartyLine](v.caller(), c.api, partyAPI(v)+"/lines",
+	lines, err := client.ListPage[client.CounterpartyLine](v.caller(), c.api, v.listPath(partyAPI(v)+"/lines", "state"),
 		v.r.URL.Query().Get("from"), partyRows)
 	if err != nil {
 		return refused(err)
@@ -65,6 +66,9 @@ func (v *view) readAs(contact *client.CounterpartyContact) {
 // of a selector. The names in a key contain no underscore.
 func boxOf(key string) string { return "key_" + strings.ReplaceAll(key, "/", "_") }
 
+// partyPlace lists the parameters of the part of the list that a form comes from, and that is shown again.
+var partyPlace = []string{"from", "q", "state"}
+
 // testParty has certificates tested, and reports them as installed if the button says so.
 func (c *console) testParty(v *view) error {
 	if err := v.r.ParseForm(); err != nil {
@@ -73,10 +77,13 @@ func (c *console) testParty(v *view) error {
 	button := v.r.PostFormValue("do")
 	body := client.CounterpartyTest{Keys: v.r.PostForm["key"], All: strings.HasSuffix(button, "all"),
 		Installed: strings.HasPrefix(button, "installed")}
-	back := partyPath(v)
-	if from := v.r.PostFormValue("from"); from != "" {
-		back += "?from=" + escape(from)
+	place := url.Values{}
+	for _, name := range partyPlace {
+		if value := v.r.PostFormValue(name); value != "" {
+			place.Set(name, value)
+		}
 	}
+	back := strings.TrimSuffix(partyPath(v)+"?"+place.Encode(), "?")
 	if !body.All && len(body.Keys) == 0 {
 		return c.done(v, back, v.T("No certificate was selected. Select at least one, or use the buttons for all."))
 	}

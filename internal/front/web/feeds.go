@@ -39,11 +39,11 @@ func (c *console) revokeFeed(v *view) error {
 
 // silentFeeds lists the feeds that receivers have stopped fetching.
 func (c *console) silentFeeds(v *view) error {
-	list, err := paged[client.Feed](c, v, "/silent-feeds")
+	list, err := paged[client.Feed](c, v, v.listPath("/silent-feeds"))
 	if err != nil {
 		return err
 	}
-	parties, err := paged[client.CounterpartyFeed](c, v, "/silent-counterparty-feeds")
+	parties, err := paged[client.CounterpartyFeed](c, v, v.listPath("/silent-counterparty-feeds"))
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (c *console) runs(v *view) error {
 }
 
 func (c *console) atRisk(v *view) error {
-	list, err := paged[client.Rollover](c, v, "/at-risk?host="+escape(v.r.URL.Query().Get("host")))
+	list, err := paged[client.Rollover](c, v, v.listPath("/at-risk", "host"))
 	if err != nil {
 		return err
 	}
@@ -88,11 +88,7 @@ func (c *console) atRisk(v *view) error {
 }
 
 func (c *console) deliveries(v *view) error {
-	path := "/deliveries"
-	if s := v.r.URL.Query().Get("state"); s != "" {
-		path += "?state=" + escape(s)
-	}
-	list, err := paged[client.Delivery](c, v, path)
+	list, err := paged[client.Delivery](c, v, v.listPath("/deliveries", "state"))
 	if err != nil {
 		return err
 	}
@@ -254,7 +250,7 @@ func (c *console) forecastRun(v *view) error {
 	if err != nil {
 		return &refusal{http.StatusNotFound, ""}
 	}
-	list, err := paged[client.DueCertificate](c, v, "/forecast/"+date.UTC().Format(time.RFC3339))
+	list, err := paged[client.DueCertificate](c, v, v.listPath("/forecast/"+date.UTC().Format(time.RFC3339)))
 	if err != nil {
 		return err
 	}
@@ -262,7 +258,7 @@ func (c *console) forecastRun(v *view) error {
 }
 
 func (c *console) parked(v *view) error {
-	list, err := paged[client.Parked](c, v, "/parked")
+	list, err := paged[client.Parked](c, v, v.listPath("/parked"))
 	if err != nil {
 		return err
 	}

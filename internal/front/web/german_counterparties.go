@@ -83,7 +83,6 @@ var germanCounterparties = []translation{
 		"Messages are already sent with new certificates that no system has confirmed.",
 		"Nachrichten werden schon mit neuen Zertifikaten gesendet, die kein System bestätigt hat.",
 	},
-	{"Name contains", "Name enthält"},
 	{"Name of the counterparty for %s", "Name der Gegenpartei für %s"},
 	{"Name, such as bank", "Name, etwa bank"},
 	{"New address (the old one ends)", "Neue Adresse (die alte endet)"},
@@ -198,8 +197,8 @@ var germanCounterparties = []translation{
 	{"The proposal has been dismissed.", "Der Vorschlag wurde verworfen."},
 	{"Report as installed and test", "Als installiert melden und testen"},
 	{
-		"There are more proposals. They follow when these are decided.",
-		"Es gibt weitere Vorschläge. Sie folgen, wenn diese entschieden sind.",
+		"There are more proposals: search for a host, or decide these first.",
+		"Es gibt weitere Vorschläge: Suchen Sie einen Host, oder entscheiden Sie erst über diese.",
 	},
 	{
 		"There is nothing to do. Your systems accept every new certificate. Thank you.",

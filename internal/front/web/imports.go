@@ -168,7 +168,7 @@ func (c *console) importPage(v *view) error {
 	if err != nil {
 		return err
 	}
-	plan, err := paged[client.ImportPlan](c, v, importsPath+"/"+escape(i.ID)+"/plan")
+	plan, err := paged[client.ImportPlan](c, v, v.listPath(importsPath+"/"+escape(i.ID)+"/plan"))
 	if err != nil {
 		return err
 	}

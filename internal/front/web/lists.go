@@ -29,6 +29,12 @@ func (v *view) listPath(path string, filters ...string) string {
 // chosen reports whether the list of the page is limited or does not begin with its first row.
 func (v *view) chosen() bool { return v.r.URL.RawQuery != "" }
 
+// searched reports whether the list of the page is limited to a text.
+func (v *view) searched() bool { return v.r.URL.Query().Get("q") != "" }
+
+// fewRows is the number of rows up to which a list within a page needs no search.
+const fewRows = 10
+
 // with returns the address of the first page of the list with one parameter changed. An empty value removes it.
 func (v *view) with(name, value string) string {
 	q := v.r.URL.Query()

@@ -3,6 +3,7 @@ package web_test
 import (
 	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -112,4 +113,42 @@ func historyOf(t *testing.T, c *console, client *http.Client, path string) strin
 		t.Fatalf("%s does not lead to its entries", path)
 	}
 	return found
+}
+
+func TestLongListsAreSearchedInTheConsole(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	bank := c.newBank(olga)
+	for _, l := range []struct{ path, query, fits, other string }{
+		{bankSheet, "GLOBEX", `href="/tenants/globex"`, `<th scope="row"><a href="/tenants/acme"`},
+		{bank, "GLOBEX", `value="globex/tenant"`, `value="acme/tenant"`},
+		{"/rollovers?by=list", "acme/", "crm-to-bank", "globex/"},
+		{"/at-risk", "acme/", "crm-to-bank", "globex/"},
+		{"/deliveries", "no such recipient", "Nothing fits this search.", ""},
+		{"/silent-feeds", "acme", "Nothing fits this search.", ""},
+		{"/parked", "acme", "Nothing fits this search.", ""},
+		{"/tenants/acme/arrangements/crm-to-bank/messages", "no such path", "Nothing fits this search.", ""},
+		{"/tenants/acme/arrangements/crm-to-bank/messages?failed=true", "no such path", " checked", ""},
+	} {
+		join := "?"
+		if strings.Contains(l.path, "?") {
+			join = "&"
+		}
+		status, page := c.get(olga, l.path+join+"q="+url.QueryEscape(l.query))
+		if status != http.StatusOK || !strings.Contains(page, `name="q" type="search" value="`+l.query+`"`) ||
+			!strings.Contains(page, l.fits) || l.other != "" && strings.Contains(page, l.other) {
+			t.Errorf("%s searched for %q: %d", l.path, l.query, status)
+		}
+	}
+}
+
+// A report about one of 3,000 certificates must not lead back to the beginning of the list.
+func TestATestOfFoundCertificatesLeadsBackToTheSearch(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	bank := c.newBank(olga)
+	_, page := c.post(olga, bank+"/test", "do", "test", "key", "acme/tenant", "q", "acme")
+	if !strings.Contains(page, `type="search" value="acme"`) || strings.Contains(page, `value="globex/tenant"`) {
+		t.Error("the page after a test does not show what was searched for")
+	}
 }

@@ -133,7 +133,7 @@ func (c *console) setStrategy(v *view) error {
 }
 
 func (c *console) messages(v *view) error {
-	list, err := paged[client.Message](c, v, v.of("/messages"))
+	list, err := paged[client.Message](c, v, v.listPath(v.of("/messages"), "failed"))
 	if err != nil {
 		return err
 	}

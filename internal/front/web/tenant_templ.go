@@ -3045,7 +3045,7 @@ func peoplePage(v *view, tenant string, users client.Page[client.KeyUser], conta
 			}
 		}
 		if len(users.Items) == 0 && v.chosen() {
-			templ_7745c5c3_Err = noneFound(v).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = noneFound(v, users.Next).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -139,11 +139,7 @@ func (c *console) testRound(v *view) error {
 	if err != nil {
 		return err
 	}
-	path += "/results?"
-	if result := v.r.URL.Query().Get("result"); result != "" {
-		path += "result=" + escape(result)
-	}
-	results, err := paged[client.TestResult](c, v, path)
+	results, err := paged[client.TestResult](c, v, v.listPath(path+"/results", "result"))
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func watchedListPage(v *view, tenant string, list client.Page[client.Watched]) t
 			}
 		}
 		if len(list.Items) == 0 && v.chosen() {
-			templ_7745c5c3_Err = noneFound(v).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = noneFound(v, list.Next).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

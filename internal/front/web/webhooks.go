@@ -49,7 +49,7 @@ func (c *console) webhook(v *view) error {
 	if err != nil {
 		return refused(err)
 	}
-	deliveries, err := paged[client.WebhookDelivery](c, v, v.hookPath(name, "deliveries"))
+	deliveries, err := paged[client.WebhookDelivery](c, v, v.listPath(v.hookPath(name, "deliveries"), "state"))
 	if err != nil {
 		return err
 	}

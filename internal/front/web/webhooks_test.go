@@ -154,7 +154,7 @@ func TestADeadEventIsDeliveredAgainFromTheConsole(t *testing.T) {
 		return tx.Audit(t.Context(), tenancy.NewEvent(c.now(), "gateway", "arrangement.refused", "acme",
 			"acme/crm-to-bank", map[string]any{"generation": 2}))
 	}))
-	due, err := c.engine.Store.WebhookDeliveries(t.Context(), h.ID, "", "", 10)
+	due, _, err := c.engine.Store.WebhookDeliveries(t.Context(), h.ID, "", store.Page{Limit: 10, Sort: "-created"})
 	check(t, err)
 	dead := due[0]
 	dead.State, dead.EndedAt, dead.Attempts, dead.LastError = tenancy.WebhookDead, c.now(), 10, "no answer"
