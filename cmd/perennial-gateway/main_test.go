@@ -25,7 +25,7 @@ func TestTheSmallBinaryLinksNeitherTheEngineNorADatabase(t *testing.T) {
 	testenv.Links(t, ".", "cmd/perennial-gateway", "internal/egress/serve", "internal/egress/calm",
 		"internal/egress/control", "internal/egress/gateway", "internal/egress/outbound",
 		"internal/egress/workload", "internal/engine/standing",
-		"internal/keys/certfile", "internal/keys/givenup", "rollover", "tenancy")
+		"internal/keys/certfile", "internal/keys/givenup", "internal/redact", "rollover", "tenancy")
 }
 
 func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {

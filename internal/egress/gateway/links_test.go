@@ -8,5 +8,6 @@ import (
 
 func TestAGatewayLinksNeitherTheEngineNorADatabase(t *testing.T) {
 	testenv.Links(t, ".", "internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload",
-		"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup", "rollover", "tenancy")
+		"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup",
+		"internal/redact", "rollover", "tenancy")
 }

@@ -263,7 +263,7 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 		})
 		dead, err := f.store.Mails(t.Context(), "", tenancy.MailDead, "", 10)
 		check(t, err)
-		if len(dead) != 1 || dead[0].Attempts != 1 || !strings.Contains(dead[0].LastError, "no such user") {
+		if len(dead) != 1 || dead[0].Attempts != 1 || !strings.Contains(dead[0].LastError, "could not be sent") {
 			t.Errorf("dead: %+v", dead)
 		}
 		var tries []int
