@@ -8,11 +8,11 @@ GO      ?= go
 FUZZ    ?= 20s
 SEEDS   ?= 200
 BESIEGED ?= 1h
-# Packages that are tested at the same time, in each half of the tests.
-P       ?= 4
+# Packages that are tested at the same time, with the race detector and without it.
+P       ?= 3
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test tested tested-race tested-plain race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test tested tested-race tested-plain tested-rest race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -43,19 +43,21 @@ YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 test: packages ## everything, against real servers, with the race detector where goroutines meet
 	@.ci/in-memory $(MAKE) --no-print-directory tested
 
-# Both halves run at the same time, because tests of servers and browsers mostly wait.
+# They run at the same time, because tests of servers and browsers mostly wait.
 tested:
-	@$(MAKE) --no-print-directory -j 2 tested-race tested-plain
+	@$(MAKE) --no-print-directory -j 3 tested-race tested-plain tested-rest
 
 tested-race:
 	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
-	$(GO) test $(RACE) -p $(P) -timeout 20m ./internal/lab/sim ./internal/front/web -run '$(RACING)'
 
 tested-plain:
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m -skip '$(RACING)' $(PLAIN_PACKAGES)
-	$(GO) test $(PLAIN) -p $(P) -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
+
+tested-rest:
+	$(GO) test $(PLAIN) -p 1 -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/keys/kms
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
+	$(GO) test $(RACE) -p 1 -timeout 20m ./internal/lab/sim ./internal/front/web -run '$(RACING)'
 
 race: packages ## everything with the race detector, at night
 	.ci/in-memory $(GO) test $(RACE_ALL) -timeout 60m ./...
