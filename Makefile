@@ -36,6 +36,8 @@ PLAIN := -vet=off -ldflags=-w
 PLAIN_PACKAGES := ./cmd/perennial ./internal/front/web ./internal/testing/receivertest ./internal/lab/sim ./deploy ./internal/lab/bench ./internal/lab/demo ./rollover ./acceptance ./policy ./internal/engine/importing ./internal/engine/feeds ./internal/keys/certfile ./internal/front/words ./docs ./internal
 # The tests of these packages in which goroutines meet. They run with the race detector only.
 RACING := OnAnyNumberOfCores|LivePartsStay|OpenPageIsRefreshed
+# The packages that take longest with the race detector. They come first, so that no core is idle at the end.
+LONGEST := ./internal/service ./internal/engine/store ./internal/egress/gateway ./internal/engine/lifecycle ./internal/ingress/guard
 # Tests that live through years in one goroutine, and the packages that have them.
 YEARS := TestInvariant|TestEveryStepReports|TestEveryStepWithAToken|TestEveryAnswerReports|TestATransactionThatIsRepeated|TestNoTableGrows|TestTwoYearsPass
 YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
@@ -43,12 +45,12 @@ YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 test: packages ## everything, against real servers, with the race detector where goroutines meet
 	@.ci/in-memory $(MAKE) --no-print-directory tested
 
-# They run at the same time, because tests of servers and browsers mostly wait.
+# Tests of servers and browsers often wait, so all three run at the same time.
 tested:
 	@$(MAKE) --no-print-directory -j 3 tested-race tested-plain tested-rest
 
 tested-race:
-	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
+	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $(LONGEST) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
 
 tested-plain:
 	$(GO) test $(PLAIN) -p $(P) -timeout 20m -skip '$(RACING)' $(PLAIN_PACKAGES)
