@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 BESIEGED ?= 1h
 # Packages that are tested at the same time, with the race detector and without it.
-P       ?= 3
+P       ?= 4
 FIRST   ?= 1
 
 .PHONY: run build release release-hsm sbom charts regression test tested tested-race tested-plain tested-rest race check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile soak mutants receivers receivers-short bench bench-peers bench-guard bench-issuers bench-growth stories screenshots demo clean

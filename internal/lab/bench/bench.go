@@ -33,6 +33,7 @@ type fleet struct {
 	ca     *local.CA
 	config lifecycle.Config // of the engine
 	engine *lifecycle.Engine
+	alone  time.Duration // for which bare cryptography is measured
 	clean  func()
 }
 
@@ -49,7 +50,7 @@ func newFleet(ctx context.Context, url string, options ...func(*lifecycle.Config
 // newFleetIn is newFleet with a folder for its files: bench.key, and bench.db for "".
 func newFleetIn(ctx context.Context, url, dir string, clean func(),
 	options ...func(*lifecycle.Config)) (_ *fleet, err error) {
-	f := &fleet{clean: clean}
+	f := &fleet{alone: 3 * time.Second, clean: clean}
 	defer func() {
 		if err != nil {
 			f.close()

@@ -1,20 +1,30 @@
 package bench
 
 import (
+	"crypto"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestAMeasurementRenewsWhatItSays(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
-		r, err := Renew(t.Context(), url, 600) // more than a page
+		const due = 600 // more than a page
+		f, err := newFleet(t.Context(), url)
 		testenv.Check(t, err)
-		if r.Due != 600 || r.Ratio <= 0 || r.RenewalsPerSecond <= 0 {
+		testenv.Check(t, f.fill(t.Context(), due, due, 0, threeUsers))
+		f.alone = 100 * time.Millisecond
+		r, err := f.renew(t.Context(), due, func() (crypto.Signer, error) { return keyring.Generate(tenancy.P256) })
+		f.close()
+		testenv.Check(t, err)
+		if r.Due != due || r.Ratio <= 0 || r.RenewalsPerSecond <= 0 {
 			t.Errorf("got %+v", r)
 		}
 		s, err := store.Open(t.Context(), url)
@@ -22,7 +32,7 @@ func TestAMeasurementRenewsWhatItSays(t *testing.T) {
 		defer s.Close()
 		mails, err := s.CountMails(t.Context())
 		testenv.Check(t, err)
-		if mails["queued"] != 600 {
+		if mails["queued"] != due {
 			t.Errorf("mails %v", mails)
 		}
 		if _, err := Renew(t.Context(), url, 1); err == nil ||

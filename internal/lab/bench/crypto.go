@@ -33,7 +33,7 @@ func (f *fleet) cryptography(ctx context.Context, key func() (crypto.Signer, err
 	if err != nil {
 		return c, err
 	}
-	c.verified, err = onAllCores(func() error {
+	c.verified, err = onAllCores(f.alone, func() error {
 		key, err := key()
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (f *fleet) cryptography(ctx context.Context, key func() (crypto.Signer, err
 	if err != nil {
 		return c, err
 	}
-	c.signed, err = onAllCores(func() error {
+	c.signed, err = onAllCores(f.alone, func() error {
 		key, err := key()
 		if err != nil {
 			return err
@@ -78,9 +78,8 @@ func standard() (create func(crypto.PublicKey) error, err error) {
 	}, nil
 }
 
-// onAllCores calls a function on all cores for a while, and returns the number of calls per second.
-func onAllCores(do func() error) (perSecond float64, err error) {
-	const lasts = 3 * time.Second
+// onAllCores calls a function on all cores for a time, and returns the number of calls per second.
+func onAllCores(lasts time.Duration, do func() error) (perSecond float64, err error) {
 	var made atomic.Int64
 	var workers sync.WaitGroup
 	errs := make([]error, runtime.GOMAXPROCS(0))
