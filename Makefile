@@ -45,7 +45,9 @@ YEARS_PACKAGES := ./internal/engine/lifecycle ./internal/service
 test: packages ## everything, against real servers, with the race detector where goroutines meet
 	@.ci/in-memory $(MAKE) --no-print-directory tested
 
-# Tests of servers and browsers often wait, so all three run at the same time.
+# Tests of servers and browsers often wait, so all three run at the same time. Collecting garbage half as often costs
+# memory, of which there is enough, and saves a twentieth of the time.
+tested: export GOGC := 200
 tested:
 	@$(MAKE) --no-print-directory -j 3 tested-race tested-plain tested-rest
 

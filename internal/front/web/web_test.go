@@ -3,6 +3,8 @@ package web_test
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
+	"fmt"
 	"html"
 	"io"
 	"net"
@@ -19,6 +21,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/argon2"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/poster"
@@ -116,6 +120,7 @@ func openWith(t *testing.T, provider *identity.OIDC) *console {
 		engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "db", "p.db"), filepath.Join(dir, "key"), time.Now())
 		filled.sample, err = sample.Fill(context.Background(), engine.Store, engine.Engine, ca, time.Now)
 		check(t, err)
+		cheapen(t, engine.Store, filled.sample.Logins)
 		check(t, engine.Store.Close())
 		filled.dir = dir
 	}
@@ -123,6 +128,27 @@ func openWith(t *testing.T, provider *identity.OIDC) *console {
 	check(t, os.CopyFS(dir, os.DirFS(filepath.Join(filled.dir, "db"))))
 	engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "p.db"), filepath.Join(filled.dir, "key"), time.Now())
 	return serve(t, engine, ca, filled.sample, provider)
+}
+
+// cheapen replaces the hashes of passwords by some that take little time, because each test signs in.
+func cheapen(t *testing.T, s *store.Store, logins []sample.Login) {
+	t.Helper()
+	check(t, s.InTx(t.Context(), func(tx *store.Tx) error {
+		for _, l := range logins {
+			a, err := tx.AccountByName(t.Context(), l.Name)
+			if err != nil {
+				return err
+			}
+			salt := []byte(l.Name)
+			sum := argon2.IDKey([]byte(l.Password), salt, 1, 8, 1, 32)
+			encode := base64.RawStdEncoding.EncodeToString
+			if err := tx.SetPassword(t.Context(), a.ID, fmt.Sprintf("$argon2id$v=%d$m=8,t=1,p=1$%s$%s", argon2.Version,
+				encode(salt), encode(sum))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // openOwn opens the console on a sample fleet with its own receivers, so that certificates can be installed.
