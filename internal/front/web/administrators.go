@@ -16,7 +16,7 @@ func (c *console) administrators(v *view) error {
 	if err != nil {
 		return refused(err)
 	}
-	list, err := paged[client.Administrator](c, v, in(name, "administrators"))
+	list, err := paged[client.Administrator](c, v, v.listPath(in(name, "administrators")))
 	if err != nil {
 		return err
 	}

@@ -195,8 +195,10 @@ func (v *view) partyFigures(n client.CounterpartyCounts) string {
 	switch {
 	case n.All == 0:
 		return v.T("No receivers with certificates are linked.")
+	case n.Open() == 0 && n.Done == 0:
+		return v.T("Certificates: %s. None of them is being renewed.", v.N(n.All))
 	case n.Open() == 0:
-		return v.T("Accepted: all of %s certificates.", v.N(n.All))
+		return v.T("New certificates: %s. All of them are accepted.", v.N(n.Done))
 	case !n.First.After(v.now):
 		return v.T("Not confirmed yet: %s of %s certificates. Messages already depend on some of them.", v.N(n.Open()),
 			v.N(n.All))

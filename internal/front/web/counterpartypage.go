@@ -189,11 +189,36 @@ func (v *view) partyState(state string) stateOf {
 	return stateOf{"off", v.T("No new certificate")}
 }
 
+// A partyTab limits the list of certificates to a state; to none if it is empty.
+type partyTab struct {
+	state, text string
+	count       int
+}
+
+// partyTabs returns the states that the certificates of a counterparty have, and the chosen one.
+func (v *view) partyTabs(n client.CounterpartyCounts) []partyTab {
+	tabs := []partyTab{{"", v.T("All"), n.All}}
+	for _, tab := range []partyTab{{state: "exposed", count: n.Exposed}, {state: "refused", count: n.Refused},
+		{state: "needed", count: n.Needed}, {state: "claimed", count: n.Claimed}, {state: "done", count: n.Done},
+		{state: "quiet", count: n.Quiet}} {
+		if tab.count > 0 || tab.state == v.partyStateChosen() {
+			tab.text = v.partyState(tab.state).word
+			tabs = append(tabs, tab)
+		}
+	}
+	return tabs
+}
+
+// partyStateChosen returns the state that the list of certificates is limited to; empty for none.
+func (v *view) partyStateChosen() string { return v.r.URL.Query().Get("state") }
+
 // partySentence states what is left to do.
 func (v *view) partySentence(n client.CounterpartyCounts) string {
 	switch {
 	case n.All == 0:
 		return v.T("No certificates are presented to your systems yet.")
+	case n.Open() == 0 && n.Done == 0:
+		return v.T("There is nothing to do. None of the certificates is being renewed.")
 	case n.Open() == 0:
 		return v.T("There is nothing to do. Your systems accept every new certificate. Thank you.")
 	}

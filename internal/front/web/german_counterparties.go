@@ -37,7 +37,6 @@ var germanCounterparties = []translation{
 			"zeigt. Ein Empfänger ohne Testanfrage zeigt es bei der nächsten Nachricht.",
 	},
 	{"Accept %s", "%s akzeptieren"},
-	{"Accepted: all of %s certificates.", "Akzeptiert: alle %s Zertifikate."},
 	{"Add", "Hinzufügen"},
 	{"Add a contact", "Kontakt hinzufügen"},
 	{"Address of %s by %s", "Adresse vom %s von %s"},
@@ -52,6 +51,10 @@ var germanCounterparties = []translation{
 	{"Calendar of the deadlines", "Kalender der Fristen"},
 	{"Certificates by tenant", "Zertifikate nach Mandant"},
 	{"Certificates for %s", "Zertifikate für %s"},
+	{
+		"Certificates: %s. None of them is being renewed.",
+		"Zertifikate: %s. Keines davon wird gerade erneuert.",
+	},
 	{
 		"Compare the old fingerprint of a tenant with the certificate that your system accepts for it now. Then compare " +
 			"the new fingerprint with the one that your contact at the tenant reads to you, for example by phone. Use a " +
@@ -85,6 +88,7 @@ var germanCounterparties = []translation{
 	},
 	{"Name of the counterparty for %s", "Name der Gegenpartei für %s"},
 	{"Name, such as bank", "Name, etwa bank"},
+	{"New certificates: %s. All of them are accepted.", "Neue Zertifikate: %s. Alle sind akzeptiert."},
 	{"New address (the old one ends)", "Neue Adresse (die alte endet)"},
 	{"New SHA-256", "Neu: SHA-256"},
 	{
@@ -199,6 +203,10 @@ var germanCounterparties = []translation{
 	{
 		"There are more proposals: search for a host, or decide these first.",
 		"Es gibt weitere Vorschläge: Suchen Sie einen Host, oder entscheiden Sie erst über diese.",
+	},
+	{
+		"There is nothing to do. None of the certificates is being renewed.",
+		"Es ist nichts zu tun. Keines der Zertifikate wird gerade erneuert.",
 	},
 	{
 		"There is nothing to do. Your systems accept every new certificate. Thank you.",

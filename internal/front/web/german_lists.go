@@ -15,6 +15,7 @@ var germanLists = []translation{
 	{"Name or e-mail", "Name oder E-Mail"},
 	{"Name or proposed host", "Name oder vorgeschlagener Host"},
 	{"Name or owner", "Name oder Inhaber"},
+	{"Name or server", "Name oder Server"},
 	{
 		"No entries found in this part of the log. Earlier parts may have some.",
 		"In diesem Teil des Protokolls gibt es keine Einträge. Frühere Teile können welche enthalten.",
@@ -29,6 +30,7 @@ var germanLists = []translation{
 	{"Only failed messages", "Nur fehlgeschlagene Nachrichten"},
 	{"Path, status or outcome", "Pfad, Status oder Ergebnis"},
 	{"Purpose begins with", "Zweck beginnt mit"},
+	{"Receiver, name or e-mail", "Empfänger, Name oder E-Mail"},
 	{"Recipient or subject", "Empfänger oder Betreff"},
 	{"Tenant, arrangement or host", "Mandant, Vereinbarung oder Host"},
 	{"Tenant, endpoint or SHA-256", "Mandant, Endpunkt oder SHA-256"},

@@ -36,7 +36,7 @@ func (v *view) hookCrumbs() []string {
 }
 
 func (c *console) webhooks(v *view) error {
-	list, err := paged[client.Webhook](c, v, v.hookPath())
+	list, err := paged[client.Webhook](c, v, v.listPath(v.hookPath()))
 	if err != nil {
 		return err
 	}

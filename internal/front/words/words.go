@@ -91,8 +91,20 @@ func germanAbsent(what string) string {
 
 // Error returns the text of an error in a language. An error without a [tenancy.Text] stays as it is.
 func Error(language string, err error) string {
+	if language != German {
+		return err.Error()
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		if parts := several.Unwrap(); errors.Join(parts...).Error() == err.Error() {
+			lines := make([]string, len(parts))
+			for i, part := range parts {
+				lines[i] = Error(language, part)
+			}
+			return strings.Join(lines, "\n")
+		}
+	}
 	var rule *tenancy.RuleError
-	if language != German || !errors.As(err, &rule) || err.Error() != rule.Error() {
+	if !errors.As(err, &rule) || err.Error() != rule.Error() {
 		return err.Error()
 	}
 	if rule.Field != "" {
@@ -127,7 +139,7 @@ func Error(language string, err error) string {
 //	subject of a certificate             Subject
 //	test a receiver, an endpoint         testen, Test
 var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses,
-	germanWebhooks, germanCounterparties, germanWatched)
+	germanWebhooks, germanCounterparties, germanWatched, germanFiles)
 
 // A translation is a format in English and in German.
 type translation struct{ english, german string }

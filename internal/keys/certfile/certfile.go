@@ -19,6 +19,8 @@ import (
 
 	"github.com/smallstep/pkcs7"
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // MaxSize is the maximum size of a certificate file. A chain with RSA 4096 keys is under 20 KiB, and a trust store is
@@ -26,7 +28,7 @@ import (
 const MaxSize = 4 << 20
 
 // ErrPassword is returned if a PKCS#12 file cannot be opened with the password.
-var ErrPassword = errors.New("this PKCS#12 file cannot be opened with that password")
+var ErrPassword = tenancy.Failure("this PKCS#12 file cannot be opened with that password")
 
 // Read reads all of r and calls [Parse].
 func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
@@ -35,7 +37,7 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("the file is larger than %d MiB, so it is not a certificate file", MaxSize>>20)
+		return nil, tenancy.Failure("the file is larger than %d MiB, so it is not a certificate file", MaxSize>>20)
 	}
 	return Parse(data, password)
 }
@@ -44,6 +46,9 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 type DamagedError struct{ Parts []error }
 
 func (e *DamagedError) Error() string { return errors.Join(e.Parts...).Error() }
+
+// Unwrap returns the parts.
+func (e *DamagedError) Unwrap() []error { return e.Parts }
 
 // Parse returns the certificates in data in their order. If there are end-entity certificates, CA certificates beside
 // them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it is wrong. If it is a
@@ -69,7 +74,7 @@ func ParseAll(data []byte, password string) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	if len(c.certs) == 0 {
-		return nil, errors.New("the file contains no certificate")
+		return nil, tenancy.Failure("the file contains no certificate")
 	}
 	if len(c.damaged) > 0 {
 		err = &DamagedError{c.damaged}
@@ -88,7 +93,7 @@ type contents struct {
 func read(data []byte, password string) (c contents, err error) {
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return c, errors.New("the file is empty")
+		return c, tenancy.Failure("the file is empty")
 	case bytes.Contains(data, []byte(beginLine)):
 		c = readPEM(data)
 		return c, c.problem()
@@ -101,7 +106,7 @@ func read(data []byte, password string) (c contents, err error) {
 	if err := keyStore(data); err != nil {
 		return c, err
 	}
-	return c, errors.New("not a certificate: use PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
+	return c, tenancy.Failure("not a certificate: use PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
 }
 
 // readPEM reads all blocks. One that cannot be read does not hide the others.
@@ -136,7 +141,7 @@ func sorted(found []pem.Block) (c contents) {
 			more = append(more, one)
 		}
 		if c.certs = append(c.certs, more...); err != nil {
-			c.damaged = append(c.damaged, fmt.Errorf("certificate %d is malformed: %w", i+1, err))
+			c.damaged = append(c.damaged, tenancy.Failure("certificate %d is malformed: %v", i+1, err))
 		}
 	}
 	return c
@@ -150,10 +155,10 @@ func (c contents) problem() error {
 	case len(c.damaged) > 0:
 		return errors.Join(c.damaged...)
 	case len(c.keys) > 0:
-		return errors.New("the file contains a private key but no certificate: use the certificate, and do not share " +
+		return tenancy.Failure("the file contains a private key but no certificate: use the certificate, and do not share " +
 			"the private key")
 	case len(c.others) > 0:
-		return fmt.Errorf("the file contains %q but no certificate", c.others[0])
+		return tenancy.Failure("the file contains %q but no certificate", c.others[0])
 	}
 	return nil
 }
@@ -173,13 +178,13 @@ func parseDER(data []byte, password string) (contents, error) {
 	if c.certs, err = pkcs12.DecodeTrustStore(data, password); err == nil {
 		return c, nil
 	}
-	return c, fmt.Errorf("neither a DER certificate nor PKCS#7 nor PKCS#12: %w", errDER)
+	return c, tenancy.Failure("neither a DER certificate nor PKCS#7 nor PKCS#12: %v", errDER)
 }
 
 func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
 	p, err := pkcs7.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("malformed PKCS#7: %w", err)
+		return nil, tenancy.Failure("malformed PKCS#7: %v", err)
 	}
 	return p.Certificates, nil
 }

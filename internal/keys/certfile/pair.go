@@ -7,6 +7,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Pair is a certificate with its private key and its chain.
@@ -69,7 +71,7 @@ func parts(data []byte, password string) (c contents, err error) {
 // keyStore returns an error if data is a key store of Java.
 func keyStore(data []byte) error {
 	if bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}) || bytes.HasPrefix(data, []byte{0xce, 0xce, 0xce, 0xce}) {
-		return errors.New("this is a Java key store: convert it with \"keytool -importkeystore -srckeystore FILE " +
+		return tenancy.Failure("this is a Java key store: convert it with \"keytool -importkeystore -srckeystore FILE " +
 			"-destkeystore FILE.p12 -deststoretype PKCS12\", and use FILE.p12")
 	}
 	return nil

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
-	"errors"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const sequenceTag = 0x30
@@ -90,7 +91,7 @@ func isASCII(b []byte) bool {
 }
 
 // errTrusted is returned for a TRUSTED CERTIFICATE that does not begin with a certificate.
-var errTrusted = errors.New("it does not begin with a certificate")
+var errTrusted = tenancy.Failure("it does not begin with a certificate")
 
 // parseTrusted parses a certificate with the trust settings of OpenSSL behind it.
 func parseTrusted(data []byte) (*x509.Certificate, error) {

@@ -5,22 +5,23 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"math/big"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 var (
 	// errNoMAC is returned for PKCS#12 without integrity protection.
-	errNoMAC = errors.New("this PKCS#12 file has no MAC, so nothing shows whether it was changed: export it again " +
+	errNoMAC = tenancy.Failure("this PKCS#12 file has no MAC, so nothing shows whether it was changed: export it again " +
 		"with a password and a MAC")
 	// errNotPKCS12 is returned for data that is not PKCS#12 with a private key and its certificate.
-	errNotPKCS12 = errors.New("not PKCS#12 with a private key and its certificate")
+	errNotPKCS12 = tenancy.Failure("not PKCS#12 with a private key and its certificate")
 )
 
 // errIterations is returned for PKCS#12 that would keep a processor busy.
-var errIterations = fmt.Errorf("this PKCS#12 file asks for more than %d iterations of its key derivation: export it "+
+var errIterations = tenancy.Failure("this PKCS#12 file asks for more than %d iterations of its key derivation: export it "+
 	"again with fewer", maxIterations)
 
 // maxNesting is deeper than any PKCS#12 file.

@@ -5,10 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
-	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
@@ -59,17 +59,17 @@ func blocks(text string) (found []pem.Block, damaged []error) {
 		}
 		kind, rest, ok := strings.Cut(rest, dashes)
 		if !ok || strings.Contains(kind, "\n") {
-			return found, append(damaged, fmt.Errorf("block %d: the BEGIN line is incomplete", n))
+			return found, append(damaged, tenancy.Failure("block %d: the BEGIN line is incomplete", n))
 		}
 		body, after, ended := strings.Cut(rest, endLine)
 		if next := strings.Index(rest, beginLine); !ended || (next >= 0 && next < len(body)) {
-			damaged = append(damaged, fmt.Errorf("block %d (%s): there is no END line (is the file cut off?)", n, kind))
+			damaged = append(damaged, tenancy.Failure("block %d (%s): there is no END line (is the file cut off?)", n, kind))
 			text = rest
 			continue
 		}
 		block, err := decode(kind, body)
 		if err != nil {
-			damaged = append(damaged, fmt.Errorf("block %d (%s): %w", n, kind, err))
+			damaged = append(damaged, tenancy.Failure("block %d (%s): %v", n, kind, err))
 		} else {
 			found = append(found, block)
 		}
@@ -92,7 +92,7 @@ func decode(kind, body string) (pem.Block, error) {
 	}
 	der, err := base64.StdEncoding.DecodeString(digits.String())
 	if err != nil { // the error of package base64 could show a byte of a key
-		return b, errors.New("its content is not base64")
+		return b, tenancy.Failure("its content is not base64")
 	}
 	b.Bytes = der
 	return b, nil
