@@ -23,7 +23,7 @@ build:
 # The race detector does not instrument what only computes, because it took half of the time: SQLite, which is C that was
 # made Go, and cryptography. A package that uses atomic values, sync.Map or sync.OnceValue must stay instrumented, because
 # the linker may choose its copy of their code for all packages. "make race" instruments all but SQLite. "make lint" vets.
-SQLITE := modernc.org/sqlite/lib modernc.org/libc
+SQLITE := modernc.org/sqlite/lib modernc.org/libc modernc.org/memory
 FIPS := alias aes/... bigmod ecdh edwards25519/... hkdf hmac mlkem nistec/... rsa sha256 sha3 sha512 subtle tls13
 COMPUTING := $(SQLITE) $(FIPS:%=crypto/internal/fips140/%) math/big encoding/asn1 encoding/base64 encoding/hex encoding/pem hash/... compress/... regexp/... strconv unicode/... golang.org/x/crypto/...
 RACE := -race -vet=off -ldflags=-w $(COMPUTING:%=-gcflags='%=-race=false -d=checkptr=0')
