@@ -146,6 +146,10 @@ func TestWhatCannotBeWatchedIsRefusedWithTheNextStep(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.raw)
 		}
 	}
+	if a := f.call("acme/alice", "POST", all, `{"name":"x","certificate":"eA=="}`, "Accept-Language: de"); !strings.Contains(
+		a.raw, "Kein Zertifikat: Verwenden Sie PEM") {
+		t.Errorf("damaged, in German: %d %s", a.status, a.raw)
+	}
 	f.ok("acme/alice", "POST", all, 201, fmt.Sprintf(`{"name":"acme-c4c","certificate":%q}`, good))
 	f.ok("acme/alice", "POST", all, 409, fmt.Sprintf(`{"name":"acme-c4c","certificate":%q}`, good))
 	other := issue("globex", day("2026-10-30"))

@@ -15,8 +15,19 @@ func TestThePageOfACounterpartyDoesNotCallARefusalNothingToDo(t *testing.T) {
 		perhaps: {All: 2, Needed: 2},
 		refused: {All: 2, Needed: 1, Refused: 1},
 		"There is nothing to do. Your systems accept every new certificate. Thank you.": {All: 2, Done: 2},
+		"There is nothing to do. None of the certificates is being renewed.":            {All: 2, Quiet: 2},
 	} {
 		if got := v.partySentence(counts); got != want {
+			t.Errorf("%+v: %q, want %q", counts, got, want)
+		}
+	}
+	for want, counts := range map[string]client.CounterpartyCounts{
+		"Certificates: 2. None of them is being renewed.": {All: 2, Quiet: 2},
+		"New certificates: 1. All of them are accepted.":  {All: 2, Quiet: 1, Done: 1},
+		"Certificates: 1. None of them is being renewed.": {All: 1, Quiet: 1},
+		"No receivers with certificates are linked.":      {},
+	} {
+		if got := v.partyFigures(counts); got != want {
 			t.Errorf("%+v: %q, want %q", counts, got, want)
 		}
 	}

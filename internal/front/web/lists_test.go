@@ -125,6 +125,9 @@ func TestLongListsAreSearchedInTheConsole(t *testing.T) {
 		{"/rollovers?by=list", "acme/", "crm-to-bank", "globex/"},
 		{"/at-risk", "acme/", "crm-to-bank", "globex/"},
 		{"/deliveries", "no such recipient", "Nothing fits this search.", ""},
+		{"/webhooks", "no such server", "Nothing fits this search.", ""},
+		{"/tenants/acme/administrators", "bank", "House Bank", "ERP"},
+		{bank + "?state=refused", "acme", `value="acme/tenant"`, `value="globex/tenant"`},
 		{"/silent-feeds", "acme", "Nothing fits this search.", ""},
 		{"/parked", "acme", "Nothing fits this search.", ""},
 		{"/tenants/acme/arrangements/crm-to-bank/messages", "no such path", "Nothing fits this search.", ""},
@@ -150,5 +153,25 @@ func TestATestOfFoundCertificatesLeadsBackToTheSearch(t *testing.T) {
 	_, page := c.post(olga, bank+"/test", "do", "test", "key", "acme/tenant", "q", "acme")
 	if !strings.Contains(page, `type="search" value="acme"`) || strings.Contains(page, `value="globex/tenant"`) {
 		t.Error("the page after a test does not show what was searched for")
+	}
+}
+
+func TestTheCertificatesOfACounterpartyAreLimitedToAState(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for _, path := range []string{bankSheet, c.newBank(olga)} {
+		tab := func(state string) string { return `href="` + path + `?state=` + state + `#states"` }
+		_, page := c.get(olga, path+"?state=quiet")
+		if !strings.Contains(page, tab("refused")) || !strings.Contains(page, tab("quiet")+" aria-current") ||
+			strings.Contains(page, tab("done")) || !strings.Contains(page, "Globex") {
+			t.Errorf("%s does not lead to the states that its certificates have", path)
+		}
+		if _, page := c.get(olga, path+"?state=refused"); strings.Contains(page, "Globex") {
+			t.Errorf("%s shows a certificate in another state", path)
+		}
+		if _, page := c.get(olga, path+"?state=done"); !strings.Contains(page, "Nothing fits this search.") ||
+			!strings.Contains(page, tab("done")+" aria-current") {
+			t.Errorf("%s does not state that no certificate is in the chosen state", path)
+		}
 	}
 }
