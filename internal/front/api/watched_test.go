@@ -146,9 +146,9 @@ func TestWhatCannotBeWatchedIsRefusedWithTheNextStep(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.raw)
 		}
 	}
-	if a := f.call("acme/alice", "POST", all, `{"name":"x","certificate":"eA=="}`, "Accept-Language: de"); !strings.Contains(
-		a.raw, "Kein Zertifikat: Verwenden Sie PEM") {
-		t.Errorf("damaged, in German: %d %s", a.status, a.raw)
+	damaged := f.call("acme/alice", "POST", all, `{"name":"x","certificate":"eA=="}`, "Accept-Language: de")
+	if !strings.Contains(damaged.raw, "Kein Zertifikat: Verwenden Sie PEM") {
+		t.Errorf("damaged, in German: %d %s", damaged.status, damaged.raw)
 	}
 	f.ok("acme/alice", "POST", all, 201, fmt.Sprintf(`{"name":"acme-c4c","certificate":%q}`, good))
 	f.ok("acme/alice", "POST", all, 409, fmt.Sprintf(`{"name":"acme-c4c","certificate":%q}`, good))

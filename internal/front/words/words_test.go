@@ -134,12 +134,13 @@ func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
 	}
 	rule := tenancy.Invalid("name", "must not be empty")
 	within := tenancy.Errorf(tenancy.ErrInvalid, "certificates could expire before they are renewed: %v", rule)
+	lines := errors.Join(rule, errors.New("EOF"))
 	for err, want := range map[error]string{
-		rule:                                 "name: darf nicht leer sein",
-		fmt.Errorf("line 3: %w", rule):       "line 3: name: must not be empty",
-		errors.New("EOF"):                    "EOF",
-		errors.Join(rule, errors.New("EOF")): "name: darf nicht leer sein\nEOF",
-		within:                               "Zertifikate könnten ablaufen, bevor sie erneuert werden: name: darf nicht leer sein",
+		rule:                           "name: darf nicht leer sein",
+		fmt.Errorf("line 3: %w", rule): "line 3: name: must not be empty",
+		errors.New("EOF"):              "EOF",
+		lines:                          "name: darf nicht leer sein\nEOF",
+		within:                         "Zertifikate könnten ablaufen, bevor sie erneuert werden: name: darf nicht leer sein",
 	} {
 		if got := Error(German, err); got != want {
 			t.Errorf("%v: %q", err, got)

@@ -21,8 +21,8 @@ var (
 )
 
 // errIterations is returned for PKCS#12 that would keep a processor busy.
-var errIterations = tenancy.Failure("this PKCS#12 file asks for more than %d iterations of its key derivation: export it "+
-	"again with fewer", maxIterations)
+var errIterations = tenancy.Failure("this PKCS#12 file asks for more than %d iterations of its key derivation: export "+
+	"it again with fewer", maxIterations)
 
 // maxNesting is deeper than any PKCS#12 file.
 const maxNesting = 24
