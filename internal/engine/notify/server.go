@@ -1,11 +1,11 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/mail"
 	"net/textproto"
@@ -177,13 +177,18 @@ func (c *conversation) send(ctx context.Context, l Addressed) error {
 
 // deliver hands a message to the server, through a new connection if the server has ended the one before.
 func (c *conversation) deliver(ctx context.Context, m *gomail.Msg, recipient string) error {
-	at, err := c.hand(m, recipient)
+	var written bytes.Buffer
+	if _, err := m.WriteTo(&written); err != nil {
+		return fmt.Errorf("write the mail: %w", err)
+	}
+	content := written.Bytes()
+	at, err := c.hand(content, recipient)
 	if ended(err) && at == atSession && c.used { // many servers end a connection after some mails
 		c.drop()
 		if err := c.connect(ctx); err != nil {
 			return err
 		}
-		at, err = c.hand(m, recipient)
+		at, err = c.hand(content, recipient)
 	}
 	c.used = true
 	switch {
@@ -200,12 +205,12 @@ func (c *conversation) deliver(ctx context.Context, m *gomail.Msg, recipient str
 }
 
 // hand sends the SMTP commands for one mail. It returns the stage in which the server refused it.
-func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err error) {
+func (c *conversation) hand(content []byte, recipient string) (at stage, err error) {
 	if err := c.client.UpdateDeadline(c.server.timeout); err != nil {
 		return atSession, err
 	}
 	if pipelining, _ := c.client.Extension("PIPELINING"); pipelining {
-		return c.pipeline(m, recipient)
+		return c.pipeline(content, recipient)
 	}
 	c.client.SkipSMTPUTF8(true) // no address needs it (RFC 6531, section 3.4), see [mailbox]
 	if err := c.client.Mail("<" + c.server.from.Address + ">"); err != nil {
@@ -218,11 +223,14 @@ func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err erro
 	if err != nil {
 		return atContent, err
 	}
-	return atContent, c.content(w, m)
+	if _, err := w.Write(content); err != nil {
+		return atContent, cut(err)
+	}
+	return atContent, w.Close()
 }
 
 // pipeline is hand for a server that takes the commands at once (RFC 2920).
-func (c *conversation) pipeline(m *gomail.Msg, recipient string) (at stage, err error) {
+func (c *conversation) pipeline(content []byte, recipient string) (at stage, err error) {
 	text := c.client.Text
 	if strings.ContainsAny(c.server.from.Address+recipient, "\r\n") {
 		return atRecipient, errors.New("an address has a line break")
@@ -259,30 +267,34 @@ func (c *conversation) pipeline(m *gomail.Msg, recipient string) (at stage, err 
 	if err != nil {
 		return at, err
 	}
-	return atContent, c.content(data{text.DotWriter(), text}, m)
-}
-
-// content sends the content of a mail.
-func (c *conversation) content(w io.WriteCloser, m *gomail.Msg) error {
-	if _, err := m.WriteTo(w); err != nil {
-		// The server must not mistake the written part for the whole mail, so the connection can no longer be used.
-		return fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
+	if err := writeContent(text, content); err != nil {
+		return atContent, cut(err)
 	}
-	return w.Close()
+	_, _, err = text.ReadResponse(250)
+	return atContent, err
 }
 
-// data is the content of a mail. Close ends it, and reads the reply.
-type data struct {
-	io.WriteCloser
-	text *textproto.Conn
-}
-
-func (d data) Close() error {
-	if err := d.WriteCloser.Close(); err != nil {
-		return err
+// writeContent writes the content of a mail, with its lines as SMTP requires (RFC 5321, section 4.5.2). The writer of
+// package textproto looks at each byte, which took a sixth of the time of a mail.
+func writeContent(text *textproto.Conn, content []byte) error {
+	crlf, lf := []byte("\r\n"), []byte("\n")
+	if bytes.HasPrefix(content, []byte(".")) || bytes.Contains(content, []byte("\n.")) ||
+		!bytes.HasSuffix(content, crlf) || bytes.Count(content, crlf) != bytes.Count(content, lf) {
+		w := text.DotWriter()
+		if _, err := w.Write(content); err != nil {
+			return err
+		}
+		return w.Close()
 	}
-	_, _, err := d.text.ReadResponse(250)
-	return err
+	text.W.Write(content)
+	text.W.WriteString(".\r\n")
+	return text.W.Flush() // it returns the error of a write before it, too
+}
+
+// cut returns the error of a mail that was not written to its end. The server must not mistake the written part for the
+// whole mail, so the connection can no longer be used.
+func cut(err error) error {
+	return fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
 }
 
 // noReply hides the reply that an error may contain.

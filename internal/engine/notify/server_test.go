@@ -2,12 +2,14 @@ package notify
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
+	"io"
 	"net"
 	"net/mail"
 
@@ -21,7 +23,6 @@ import (
 	texttemplate "text/template"
 	"time"
 
-	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/perennial-pki/perennial/internal/engine/notify/markup"
@@ -203,7 +204,7 @@ func TestTheCommandsOfAMailAreSentAtOnceIfTheServerAllowsIt(t *testing.T) {
 	check(t, err)
 	check(t, client.Hello("localhost"))
 	c := &conversation{server: server(t, "smtp://mail.example.com"), client: client}
-	_, err = c.hand(gomail.NewMsg(), "alice@acme.example.com")
+	_, err = c.hand([]byte("Subject: x\r\n\r\n"), "alice@acme.example.com")
 	check(t, err)
 	if got := <-at; !strings.HasPrefix(got[0], "MAIL FROM:<") || got[1] != "RCPT TO:<alice@acme.example.com>" ||
 		got[2] != "DATA" {
@@ -480,5 +481,27 @@ func TestARefusalThatCannotBeCountedIsReported(t *testing.T) {
 	}
 	if err := w.deliverer(s).Deliver(t.Context(), w.queued(), false, now); !errors.Is(err, tenancy.ErrStale) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTheContentOfAMailIsEscapedAsSMTPRequires(t *testing.T) {
+	for content, want := range map[string]string{
+		"Subject: x\r\n\r\nText\r\n": "Subject: x\r\n\r\nText\r\n.\r\n",
+		"Text\r\n.\r\nMAIL\r\n":      "Text\r\n..\r\nMAIL\r\n.\r\n",
+		".\r\n":                      "..\r\n.\r\n",
+		"Text\n.\nMAIL\n":            "Text\r\n..\r\nMAIL\r\n.\r\n",
+		"two\nlines\r\n":             "two\r\nlines\r\n.\r\n",
+		"no end":                     "no end\r\n.\r\n",
+		"":                           "\r\n.\r\n",
+	} {
+		var wire bytes.Buffer
+		conn := textproto.NewConn(struct {
+			io.ReadCloser
+			io.Writer
+		}{nil, &wire})
+		check(t, writeContent(conn, []byte(content)))
+		if wire.String() != want {
+			t.Errorf("%q becomes %q, want %q", content, wire.String(), want)
+		}
 	}
 }
