@@ -135,15 +135,6 @@ func rootOf(all []tenancy.Authority, id string) (root tenancy.Authority, found b
 	return tenancy.Authority{}, false
 }
 
-// issuerName returns the name of a certificate's issuer; empty if the certificate cannot be read.
-func issuerName(der []byte) string {
-	c, err := certfile.ParseCertificate(der)
-	if err != nil {
-		return ""
-	}
-	return certfile.Name(c.RawIssuer)
-}
-
 // affected lists the arrangements of a tenant that present one of the credentials. wanted is the generation that their
 // receivers must accept; in a warning, it is the present one.
 func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,

@@ -11,6 +11,7 @@ package notify
 import (
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -125,9 +126,10 @@ type Details struct {
 	DER         []byte
 }
 
-// DetailsOf returns the details of a certificate.
+// DetailsOf returns the details of a certificate. The issuer is empty if it cannot be read.
 func DetailsOf(c tenancy.Certificate) Details {
-	return Details{Generation: c.Generation, Subject: c.Subject, Issuer: issuerName(c.DER), Serial: c.Serial,
+	issuer, _ := certfile.IssuerOf(c.DER)
+	return Details{Generation: c.Generation, Subject: c.Subject, Issuer: issuer, Serial: c.Serial,
 		Fingerprint: c.Fingerprint, NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.DER}
 }
 

@@ -286,9 +286,10 @@ func writeContent(text *textproto.Conn, content []byte) error {
 		}
 		return w.Close()
 	}
-	text.W.Write(content)
-	text.W.WriteString(".\r\n")
-	return text.W.Flush() // it returns the error of a write before it, too
+	if _, err := text.W.Write(append(content[:len(content):len(content)], ".\r\n"...)); err != nil {
+		return err
+	}
+	return text.W.Flush()
 }
 
 // cut returns the error of a mail that was not written to its end. The server must not mistake the written part for the

@@ -14,23 +14,33 @@ import (
 // (DER): first the one that is compared, then the CAs above it, without the root. The root is taken from the last one's
 // issuer. If the issuing CA changes and a chain is incomplete, the root counts as changed too.
 func Changes(before, after [][]byte) (c tenancy.Changes, err error) {
-	old, err1 := parseChain(before)
-	next, err2 := parseChain(after)
+	old, err1 := profilesOf(before)
+	next, err2 := profilesOf(after)
 	if err := errors.Join(err1, err2); err != nil {
 		return c, fmt.Errorf("compare two certificates: %w", err)
 	}
 	a, b := old[0], next[0]
-	c.Key = !bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
-	oldNames, err1 := NamesOf(a.Raw)
-	nextNames, err2 := NamesOf(b.Raw)
-	if err := errors.Join(err1, err2); err != nil {
-		return c, fmt.Errorf("compare two certificates: %w", err)
-	}
-	c.Subject = !bytes.Equal(oldNames.Subject, nextNames.Subject)
-	c.SAN = !bytes.Equal(oldNames.SAN, nextNames.SAN)
+	c.Key = !bytes.Equal(a.key, b.key)
+	c.Subject = !bytes.Equal(a.Subject, b.Subject)
+	c.SAN = !bytes.Equal(a.SAN, b.SAN)
 	c.Issuer = !sameIssuer(a, b)
 	c.Root = c.Issuer && !sameIssuer(old[len(old)-1], next[len(next)-1])
 	return c, nil
+}
+
+// profilesOf reads a chain. It does not parse whole certificates, because every mail about a renewal compares two.
+func profilesOf(chain [][]byte) ([]profile, error) {
+	if len(chain) == 0 {
+		return nil, errEmptyChain
+	}
+	profiles := make([]profile, len(chain))
+	for i, der := range chain {
+		var err error
+		if profiles[i], err = profileOf(der); err != nil {
+			return nil, err
+		}
+	}
+	return profiles, nil
 }
 
 // Foreseen returns what a receiver may notice when a certificate is replaced by one that has a new key and the given
@@ -67,9 +77,11 @@ func IssuesAnother(ca *x509.Certificate, all []*x509.Certificate) bool {
 	})
 }
 
+var errEmptyChain = errors.New("a chain is empty")
+
 func parseChain(chain [][]byte) ([]*x509.Certificate, error) {
 	if len(chain) == 0 {
-		return nil, errors.New("a chain is empty")
+		return nil, errEmptyChain
 	}
 	parsed := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
@@ -79,11 +91,4 @@ func parseChain(chain [][]byte) ([]*x509.Certificate, error) {
 		}
 	}
 	return parsed, nil
-}
-
-// sameIssuer reports whether the same CA with the same key signed both. A CA that states no key identifier is compared
-// by its name.
-func sameIssuer(a, b *x509.Certificate) bool {
-	return bytes.Equal(a.RawIssuer, b.RawIssuer) && (len(a.AuthorityKeyId) == 0 || len(b.AuthorityKeyId) == 0 ||
-		bytes.Equal(a.AuthorityKeyId, b.AuthorityKeyId))
 }

@@ -31,8 +31,7 @@ func Differences(before, after []byte) (all []Difference, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(old.issuer, next.issuer) || old.authorityKey != nil && next.authorityKey != nil &&
-		!bytes.Equal(old.authorityKey, next.authorityKey) {
+	if !sameIssuer(old, next) {
 		all = append(all, IssuerDiffers)
 	}
 	if !bytes.Equal(old.Subject, next.Subject) && Name(old.Subject) != Name(next.Subject) {
@@ -47,6 +46,13 @@ func Differences(before, after []byte) (all []Difference, err error) {
 	return all, nil
 }
 
+// sameIssuer reports whether the same CA with the same key signed both. A CA that states no key identifier is compared
+// by its name.
+func sameIssuer(a, b profile) bool {
+	return bytes.Equal(a.issuer, b.issuer) && (len(a.authorityKey) == 0 || len(b.authorityKey) == 0 ||
+		bytes.Equal(a.authorityKey, b.authorityKey))
+}
+
 // sortedUsages returns the OIDs in the value of the extension.
 func sortedUsages(value []byte) []string {
 	usages := oidsOf(value)
@@ -58,6 +64,7 @@ func sortedUsages(value []byte) []string {
 type profile struct {
 	Names
 	issuer       []byte // the distinguished name
+	key          []byte // the subject public key info
 	authorityKey []byte // the authority key identifier (RFC 5280, section 4.2.1.1), without the issuer's serial number
 	usage        []byte // the extended key usage (section 4.2.1.12)
 }
@@ -66,7 +73,7 @@ type profile struct {
 // serial number.
 func profileOf(der []byte) (p profile, err error) {
 	in := cryptobyte.String(der)
-	var cert, tbs, issuer, subject, extensions cryptobyte.String
+	var cert, tbs, issuer, subject, key, extensions cryptobyte.String
 	var extended bool
 	versionTag, issuerUIDTag, subjectUIDTag, extensionsTag := cbasn1.Tag(0).ContextSpecific().Constructed(),
 		cbasn1.Tag(1).ContextSpecific(), cbasn1.Tag(2).ContextSpecific(), cbasn1.Tag(3).ContextSpecific().Constructed()
@@ -79,13 +86,13 @@ func profileOf(der []byte) (p profile, err error) {
 		!tbs.ReadASN1Element(&issuer, cbasn1.SEQUENCE) ||
 		!tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
 		!tbs.ReadASN1Element(&subject, cbasn1.SEQUENCE) ||
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // public key
+		!tbs.ReadASN1Element(&key, cbasn1.SEQUENCE) ||
 		!tbs.SkipOptionalASN1(issuerUIDTag) ||
 		!tbs.SkipOptionalASN1(subjectUIDTag) ||
 		!tbs.ReadOptionalASN1(&extensions, &extended, extensionsTag) {
 		return p, errUnnamed
 	}
-	p.issuer, p.Subject = issuer, subject
+	p.issuer, p.Subject, p.key = issuer, subject, key
 	if extended && !extensions.ReadASN1(&extensions, cbasn1.SEQUENCE) {
 		return p, errUnnamed
 	}

@@ -31,6 +31,15 @@ func NamesOf(der []byte) (Names, error) {
 	return p.Names, err
 }
 
+// IssuerOf returns the name of the issuer of a certificate (DER), as [Name] does.
+func IssuerOf(der []byte) (string, error) {
+	p, err := profileOf(der)
+	if err != nil {
+		return "", err
+	}
+	return Name(p.issuer), nil
+}
+
 var errUnnamed = errors.New("the names in the certificate cannot be read")
 
 // Equal reports whether two names are the same, byte for byte.
