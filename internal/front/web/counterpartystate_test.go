@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,18 @@ func TestATestThatALaterProofContradictsIsNotTheLastWord(t *testing.T) {
 			Answer: "401"})
 		if got != c.want {
 			t.Errorf("%s, %s: %q, want %q", c.state, c.result, got, c.want)
+		}
+	}
+}
+
+func TestALongAddressIsBrokenBetweenItsParts(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://pay.bank.example:8443/orders/v2?a=b": "https://|pay.bank.example:8443/|orders/|v2?a=b",
+		"pay.bank.example":                            "pay.bank.example",
+		"":                                            "",
+	} {
+		if got := strings.Join(partsOf(address), "|"); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
 		}
 	}
 }

@@ -254,3 +254,12 @@ func (v *view) purpose(p tenancy.Purpose) string {
 	}
 	return v.T("Certificate %s", string(p))
 }
+
+// partsOf returns the parts of a URL between which it may be broken: the scheme, the host, and each part of the path.
+func partsOf(address string) []string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		return strings.SplitAfter(address, "/")
+	}
+	return append([]string{scheme + "://"}, strings.SplitAfter(rest, "/")...)
+}
