@@ -102,6 +102,10 @@ var germanStory = []translation{
 			"wird erinnert. Bis dahin verwenden Nachrichten das alte Zertifikat.",
 	},
 	{
+		"Your system refuses the new certificate. Install it, and test again.",
+		"Ihr System lehnt das neue Zertifikat ab. Installieren Sie es, und testen Sie erneut.",
+	},
+	{
 		"The receiver's administrator was mailed the new certificate on %s, and is reminded. Until it is installed, " +
 			"messages use the old one.",
 		"Der Ansprechpartner des Empfängers hat das neue Zertifikat am %s per Mail erhalten und wird erinnert. Bis es " +
