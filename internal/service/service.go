@@ -227,7 +227,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	}
 	handler, err = web.New(web.Config{
 		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
-		Guard: s.guard != nil, Now: s.now, Ending: s.ending, Log: s.log,
+		Platform: s.settings.Platform.web(), Guard: s.guard != nil, Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
 	return handler, service.Metrics(), err
 }

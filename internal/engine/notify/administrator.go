@@ -38,6 +38,12 @@ type PartyFacts struct {
 // More returns the number of certificates that are not listed.
 func (p PartyFacts) More() int { return p.Total - len(p.Lines) }
 
+// Attached returns the number of certificates that are attached.
+func (p PartyFacts) Attached() int { return len(p.files) }
+
+// Over reports whether the first deadline has passed.
+func (p PartyFacts) Over(now time.Time) bool { return !now.Before(p.First) }
+
 // baseKinds are the kinds of notices to key users that concern the same receivers.
 var baseKinds = map[tenancy.NoticeKind]tenancy.NoticeKind{
 	tenancy.AdministratorExpiring: tenancy.Expiring, tenancy.AdministratorRenewed: tenancy.Renewed,
@@ -275,6 +281,9 @@ func (l Letter) partySubject(n tenancy.Notice) string {
 	count, day := l.Certificates(p.Total), l.Day(p.First)
 	switch n.Kind {
 	case tenancy.AdministratorExpiring:
+		if p.Total == 1 {
+			return fmt.Sprintf(l.german("%s for %s changes on %s", "%s für %s ändert sich am %s"), count, p.DisplayName, day)
+		}
 		return fmt.Sprintf(l.german("%s for %s change from %s on", "%s für %s ändern sich ab %s"), count, p.DisplayName, day)
 	case tenancy.AdministratorDone:
 		return fmt.Sprintf(l.german("%s: new certificates are accepted (%s), thank you",
@@ -283,8 +292,11 @@ func (l Letter) partySubject(n tenancy.Notice) string {
 		return fmt.Sprintf(l.german("%s: you can remove old certificates (%s)",
 			"%s: Sie können alte Zertifikate entfernen (%s)"), p.DisplayName, count)
 	}
-	text := fmt.Sprintf(l.german("%s: please install %s, the first by %s", "%s: bitte %s installieren, das erste bis %s"),
-		p.DisplayName, count, day)
+	please := l.german("%s: please install %s, the first by %s", "%s: bitte %s installieren, das erste bis %s")
+	if p.Total == 1 {
+		please = l.german("%s: please install %s by %s", "%s: bitte %s installieren bis %s")
+	}
+	text := fmt.Sprintf(please, p.DisplayName, count, day)
 	if n.Kind == tenancy.AdministratorUnready && l.days(p.First) <= lateFrom {
 		return l.german("Action needed: ", "Handeln nötig: ") + text
 	}

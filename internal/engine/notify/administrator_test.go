@@ -151,8 +151,9 @@ func TestACounterpartyIsMailedTheAddressOfItsPage(t *testing.T) {
 	l := sender.letters[0]
 	page := w.LinkKey.Secret(links.Counterparty, mails[0].NoticeID, mails[0].AdministratorID)
 	says(t, w.rendered(l), "1 Zertifikat, das House Bank kennt, wurde ersetzt", "https://p.example.com/counterparty/"+page,
-		"Acme (acme): 14. Januar 2027")
-	if got := l.Subject; got != "House Bank: bitte 1 Zertifikat installieren, das erste bis 14. Januar 2027" {
+		"Acme (acme): bis 14. Januar 2027, neu SHA-256", "Vergleichen Sie in Ihrem eigenen System",
+		"Das neue Zertifikat ist auch im Anhang.")
+	if got := l.Subject; got != "House Bank: bitte 1 Zertifikat installieren bis 14. Januar 2027" {
 		t.Errorf("the subject is %q", got)
 	}
 	found, reader, err := w.Store.CounterpartyByHash(ctx, tenancy.HashSecret(page), date(2026, 12, 3))

@@ -364,7 +364,7 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail, now time.Tim
 		}
 	}
 	all.chains = map[string][][]byte{}
-	var errs [13]error
+	var errs [14]error
 	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
 	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)
 	all.arrangements, errs[2] = d.store.ArrangementsOf(ctx, tenantIDs)
@@ -378,6 +378,7 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail, now time.Tim
 	all.threads, errs[10] = d.store.FirstMails(ctx, certificateIDs)
 	all.links, errs[11] = d.links(ctx, all, now)
 	errs[12] = d.readAdministrators(ctx, &all, mails)
+	all.mailed, errs[13] = d.readMailed(ctx, all)
 	return all, errors.Join(errs[:]...)
 }
 

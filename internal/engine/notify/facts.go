@@ -33,6 +33,7 @@ type records struct {
 	// counterparty.
 	administrators map[string]tenancy.Administrator
 	partyContacts  map[string][]tenancy.CounterpartyContact
+	mailed         mailed
 	authorities    []tenancy.Authority // of the local CA
 	chains         map[string][][]byte // by the ID of the issuer; filled when first needed
 }
@@ -161,6 +162,9 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 			if link.OpenedAt.After(one.opened) {
 				one.opened = link.OpenedAt
 			}
+		}
+		if slices.Contains(toldTogether, kind) {
+			all.mailed.mark(&one, t, r, all.links[a.ID])
 		}
 		if baseURL != "" {
 			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)

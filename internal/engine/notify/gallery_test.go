@@ -97,11 +97,20 @@ func situations() (all []situation) {
 		mUser   = func(l *Letter) {
 			l.Purpose, l.ITContact, l.Designated, l.Unsubscribe = tenancy.ForMUser, true, true, ""
 		}
-		urgent = func(l *Letter) { l.Now = date(2027, 1, 13).Add(time.Hour) }
+		told = func(l *Letter) {
+			l.Arrangements = systems(l.Kind, l.Reader)
+			for i, a := range l.Arrangements {
+				l.Arrangements[i].Mailed = a.contactEmail != ""
+			}
+		}
+		toldAll = func(l *Letter) { told(l); l.Arrangements = l.Arrangements[:2] }
+		urgent  = func(l *Letter) { l.Now = date(2027, 1, 13).Add(time.Hour) }
 	)
 	add("no system", tenancy.Expiring, first)
 	add("mixed", tenancy.Expiring, first, mixed)
 	add("forty", tenancy.Expiring, first, forty)
+	add("told", tenancy.Expiring, first, told)
+	add("all told", tenancy.Expiring, first, toldAll)
 	add("m-user", tenancy.Expiring, first, mUser)
 	add("new names", tenancy.Expiring, first, mixed, renamed)
 	add("no system", tenancy.Renewed)
@@ -109,6 +118,8 @@ func situations() (all []situation) {
 	add("all ready", tenancy.Renewed, ready)
 	add("forty", tenancy.Renewed, forty)
 	add("forty apart", tenancy.Renewed, apart)
+	add("told", tenancy.Renewed, told)
+	add("all told", tenancy.Renewed, toldAll)
 	add("m-user", tenancy.Renewed, mUser)
 	add("new CA", tenancy.Renewed, mixed, newCA)
 	add("reissue", tenancy.Renewed, mixed, because("reissue"))
@@ -119,6 +130,7 @@ func situations() (all []situation) {
 	add("mixed", tenancy.Unready, mixed)
 	add("one, urgent", tenancy.Unready, one, urgent)
 	add("forty", tenancy.Unready, forty)
+	add("told", tenancy.Unready, told)
 	add("exposed", tenancy.Unready, func(l *Letter) { l.Arrangements = systems(l.Kind, l.Reader)[2:3] })
 	add("done", tenancy.Done, ready)
 	add("reverted", tenancy.Done, mixed)
@@ -192,7 +204,7 @@ func administratorSituations() (all []situation) {
 			At: date(2027, 1, 14)})
 	}
 	single := Administered{Party: &PartyFacts{DisplayName: "House Bank", Total: 1, First: date(2027, 1, 14),
-		Page: "https://p.example.com/counterparty/SECRET", Lines: party.Party.Lines[:1]}}
+		Page: "https://p.example.com/counterparty/SECRET", Lines: party.Party.Lines[:1], files: []Details{{}}}}
 	add("one", tenancy.AdministratorExpiring, to(ina, 1, first))
 	add("one", tenancy.AdministratorRenewed, to(ina, 1))
 	add("mixed", tenancy.AdministratorRenewed, to(ina, 7))
@@ -210,6 +222,9 @@ func administratorSituations() (all []situation) {
 	}))
 	add("reverted", tenancy.AdministratorDone, to(ina, 2))
 	add("one", tenancy.AdministratorRetired, to(ina, 1))
+	add("counterparty, over", tenancy.AdministratorUnready, to(party, 0, func(l *Letter) {
+		l.Tenant, l.TenantTitle, l.Now = "", "", date(2027, 1, 15)
+	}))
 	for _, kind := range []tenancy.NoticeKind{tenancy.AdministratorExpiring, tenancy.AdministratorRenewed,
 		tenancy.AdministratorUnready, tenancy.AdministratorDone, tenancy.AdministratorRetired} {
 		add("counterparty", kind, to(party, 0, func(l *Letter) { l.Tenant, l.TenantTitle = "", "" }))

@@ -20,6 +20,7 @@ type Group struct {
 	Name, Email string // of the administrator; empty if none is known
 	Points      []Point
 	Page        string // the address of its page; may be empty
+	Mailed      bool   // the service mails the administrator as well
 	// Opened states when the administrator opened a page of the group; empty if they have no link.
 	Opened  string
 	systems []Affected
@@ -50,10 +51,13 @@ func (l Letter) groups() (all []Group) {
 	open := slices.DeleteFunc(slices.Clone(l.Arrangements), func(a Affected) bool { return a.Idle })
 	slices.SortStableFunc(open, func(a, b Affected) int { return a.rank() - b.rank() })
 	for _, a := range open {
-		i := slices.IndexFunc(all, func(g Group) bool { return g.Name == a.contactName && g.Email == a.contactEmail })
+		i := slices.IndexFunc(all, func(g Group) bool {
+			of := g.systems[0]
+			return of.Mailed == a.Mailed && of.contactName == a.contactName && of.contactEmail == a.contactEmail
+		})
 		if i < 0 {
 			i = len(all)
-			all = append(all, Group{Name: a.contactName, Email: a.contactEmail})
+			all = append(all, Group{Name: a.contactName, Email: a.contactEmail, Mailed: a.Mailed})
 			if a.contactName == "" {
 				all[i].Name, all[i].Email = a.contactEmail, ""
 			}

@@ -163,6 +163,8 @@ type Affected struct {
 	Claimed bool
 	// Exposed is true if messages already depend on the new certificate.
 	Exposed bool
+	// Mailed is true if the service mails the administrator about this as well.
+	Mailed bool
 	// Deadline is the expiry of the last certificate that the receiver is known to accept; zero if none is needed.
 	Deadline time.Time
 	// Advice states what is known about the receiver, and the next step there. Idle is true if there is none.

@@ -129,7 +129,8 @@ func (k mailedTo) view(ctx context.Context, r tenancy.Receiver) client.Administr
 	for _, l := range k.links[r.ID] {
 		v.OpenedAt, v.TestedAt = later(v.OpenedAt, l.OpenedAt), later(v.TestedAt, l.TestedAt)
 	}
-	if party, found := k.parties[r.CounterpartyID]; found && !party.LinkedAt.IsZero() {
+	party, found := k.parties[r.CounterpartyID]
+	if found && !party.LinkedAt.IsZero() && slices.ContainsFunc(k.contacts[party.ID], isAccepted) {
 		v.Counterparty, v.Name, v.Email = party.DisplayName, "", ""
 		v.OpenedAt = later(v.OpenedAt, party.VisitedAt)
 		for kind, at := range k.told[party.ID] {
@@ -140,8 +141,8 @@ func (k mailedTo) view(ctx context.Context, r tenancy.Receiver) client.Administr
 		}
 		return v
 	}
-	a, found := k.administrators[tenancy.MailKey(r.ContactEmail)]
-	if !found {
+	a, known := k.administrators[tenancy.MailKey(r.ContactEmail)]
+	if !known {
 		return v
 	}
 	v.StoppedAt, v.StoppedFor = a.StoppedAt, string(a.StoppedFor)

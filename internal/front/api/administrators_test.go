@@ -123,3 +123,22 @@ func TestAChangeOfAKeyUserKeepsWhatItDoesNotContain(t *testing.T) {
 		t.Errorf("after the fields were cleared: %v", cleared)
 	}
 }
+
+// The service mails the administrator of the receiver until the counterparty has a page and a contact.
+func TestAnAdministratorIsNamedWhileTheCounterpartyHasNoContact(t *testing.T) {
+	f := setUp(t)
+	f.allowed()
+	f.tick("2026-12-01")
+	f.mailed(tenancy.AdministratorRenewed)
+	f.ok("operator", "POST", "/counterparties", 201, `{"name":"bank","display_name":"House Bank",`+
+		`"hosts":[".example.com"]}`)
+	f.ok("operator", "POST", "/counterparties/bank/link", 200, "")
+	if got := f.administrator(); got["counterparty"] != nil || got["email"] != "Eve@bank.example" ||
+		got["sent_at"] == nil {
+		t.Errorf("without a contact: %v", got)
+	}
+	f.ok("operator", "POST", "/counterparties/bank/contacts", 201, `{"name":"Ada","email":"ada@bank.example"}`)
+	if got := f.administrator(); got["counterparty"] != "House Bank" || got["email"] != nil {
+		t.Errorf("with a contact: %v", got)
+	}
+}

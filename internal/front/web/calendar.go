@@ -115,6 +115,15 @@ func (c *console) renewalEntry(v *view, t client.Tenant, cert client.Certificate
 	case e.Action == policy.Expired:
 		entry.Summary = v.T("%s: the certificate expires without a renewal", what)
 		entry.Description = v.T("It is not renewed in time. Renew it by hand now.")
+	case t.MailsAdministrators && systems > 0:
+		entry.Summary = v.T("%s: new certificate today", what)
+		if e.Action == policy.Warn {
+			entry.Summary = v.T("%s: warning, renewal soon", what)
+		}
+		entry.Description = v.T("The administrators of your receivers are mailed on this day. Inform those whose address " +
+			"is not known.")
+		page = c.baseURL + in(t.Name, "administrators")
+		entry.URL = page
 	case e.Action == policy.Warn && systems > 0:
 		entry.Summary = v.T("%s: inform the administrators of your receivers (%d), renewal soon", what, systems)
 		entry.Description = v.T("You get a task with the date of the renewal.")

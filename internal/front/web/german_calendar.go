@@ -22,6 +22,11 @@ var germanCalendar = []translation{
 		"It is not renewed in time. Renew it by hand now.",
 		"Es wird nicht rechtzeitig erneuert. Erneuern Sie es jetzt manuell.",
 	},
+	{
+		"The administrators of your receivers are mailed on this day. Inform those whose address is not known.",
+		"Die Ansprechpartner der Empfänger werden an diesem Tag per Mail benachrichtigt. Informieren Sie die, deren " +
+			"Adresse nicht bekannt ist.",
+	},
 	{"Nothing is left to do.", "Es ist nichts mehr zu tun."},
 	{
 		"On %s, the certificate expires that these receivers are known to accept. After that, a receiver that does not " +

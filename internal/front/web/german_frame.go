@@ -2,6 +2,7 @@ package web
 
 // germanFrame holds the German texts of the frame of every page, of signing in, and of accounts.
 var germanFrame = []translation{
+	{"Questions:", "Fragen:"},
 	{"%d days", "%d Tage"},
 	{"%d days ago", "vor %d Tagen"},
 	{"%d hours ago", "vor %d Stunden"},

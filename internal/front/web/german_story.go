@@ -90,6 +90,28 @@ var germanStory = []translation{
 	{"Switch to generation %d", "Auf Generation %d umstellen"},
 	{"Switch back to generation %d", "Auf Generation %d zurückwechseln"},
 	{
+		"Messages are sent with generation %d only, and the receiver refuses it. Its administrator was mailed on %s: call " +
+			"them now.",
+		"Nachrichten werden nur noch mit Generation %d gesendet, und der Empfänger lehnt sie ab. Sein Ansprechpartner " +
+			"wurde am %s per Mail benachrichtigt: Rufen Sie ihn jetzt an.",
+	},
+	{
+		"The receiver does not accept generation %d yet. Its administrator was mailed on %s, and is reminded. Until then, " +
+			"messages use the old certificate.",
+		"Der Empfänger akzeptiert Generation %d noch nicht. Sein Ansprechpartner wurde am %s per Mail benachrichtigt und " +
+			"wird erinnert. Bis dahin verwenden Nachrichten das alte Zertifikat.",
+	},
+	{
+		"Your system refuses the new certificate. Install it, and test again.",
+		"Ihr System lehnt das neue Zertifikat ab. Installieren Sie es, und testen Sie erneut.",
+	},
+	{
+		"The receiver's administrator was mailed the new certificate on %s, and is reminded. Until it is installed, " +
+			"messages use the old one.",
+		"Der Ansprechpartner des Empfängers hat das neue Zertifikat am %s per Mail erhalten und wird erinnert. Bis es " +
+			"installiert ist, verwenden Nachrichten das alte.",
+	},
+	{
 		"Create a link and send it to the receiver's administrator. It leads to the new certificate. Until it is " +
 			"installed, messages use the old one.",
 		"Erstellen Sie einen Link, und senden Sie ihn dem Ansprechpartner des Empfängers. Er führt zum neuen " +

@@ -28,6 +28,9 @@ func (v *view) whoseTurn(r roll) string {
 func (v *view) advice(r roll) string {
 	roll := *r.rollover
 	newest := newestOf(roll)
+	if text := v.adviceIfMailed(r); text != "" {
+		return text
+	}
 	switch roll.Next.Reason {
 	case "exposed-refused":
 		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link and send it "+
@@ -53,6 +56,34 @@ func (v *view) advice(r roll) string {
 			"refuses are sent with an older generation. Test the receiver.", newest.Generation, v.Day(roll.Deadline))
 	}
 	return v.calmAdvice(roll, newest)
+}
+
+// mailed reports whether the service mailed the newest certificate to the receiver's administrator.
+func (r roll) mailed() bool {
+	a := r.administrator
+	return a != nil && a.StoppedAt.IsZero() && a.Failure == "" && !a.SentAt.IsZero() &&
+		!a.SentAt.Before(r.newest.NotBefore)
+}
+
+// adviceIfMailed explains a next step that would be a link from a key user, if the administrator has one from the
+// service. It is empty for another step.
+func (v *view) adviceIfMailed(r roll) string {
+	if !r.mailed() || r.rollover.Next.Action != client.ActionLink {
+		return ""
+	}
+	newest, day := newestOf(*r.rollover), v.Day(r.administrator.SentAt)
+	switch r.rollover.Next.Reason {
+	case "exposed-refused":
+		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Its administrator was mailed "+
+			"on %s: call them now.", newest.Generation, day)
+	case "refused":
+		return v.T("The receiver does not accept generation %d yet. Its administrator was mailed on %s, and is reminded. "+
+			"Until then, messages use the old certificate.", newest.Generation, day)
+	case "test-unclear":
+		return ""
+	}
+	return v.T("The receiver's administrator was mailed the new certificate on %s, and is reminded. Until it is "+
+		"installed, messages use the old one.", day)
 }
 
 // calmAdvice explains a next step that is part of every roll-over.

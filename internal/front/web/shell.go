@@ -103,7 +103,7 @@ func (v *view) isAt(path string) bool {
 
 // title returns the title of a page. Pages of a tenant begin with its names, so that tabs of the browser differ.
 func (v *view) title(page string) string {
-	parts := []string{page, "Perennial"}
+	parts := []string{page, v.platform.named()}
 	if t := v.tenant; t != nil {
 		name := t.Name
 		if t.DisplayName != "" && t.DisplayName != t.Name {

@@ -1140,7 +1140,7 @@ func nextStep(v *view, r roll) templ.Component {
 		}
 		switch r.rollover.Next.Action {
 		case client.ActionLink:
-			templ_7745c5c3_Err = linkButton(v, true).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = linkButton(v, !r.mailed()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

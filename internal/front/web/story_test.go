@@ -94,6 +94,33 @@ func TestEachStepHasItsEvidenceAndItsMark(t *testing.T) {
 	}
 }
 
+func TestNobodyIsAskedToSendALinkThatTheServiceMailed(t *testing.T) {
+	v, r := renewedRoll()
+	v.lang = "de"
+	sent := client.Administrator{Name: "Barbara", Email: "b@bank.example", SentAt: renewedAt.AddDate(0, 0, -3)}
+	stopped, failed, earlier := sent, sent, sent
+	stopped.StoppedAt, failed.Failure, earlier.SentAt = renewedAt, "550", r.certificates[0].NotBefore
+	for _, c := range []struct {
+		reason string
+		told   *client.Administrator
+		want   string
+	}{
+		{"waiting", nil, "Erstellen Sie einen Link"},
+		{"waiting", &sent, "hat das neue Zertifikat am 17. November 2026 per Mail erhalten und wird erinnert."},
+		{"refused", &sent, "wurde am 17. November 2026 per Mail benachrichtigt und wird erinnert."},
+		{"exposed-refused", &sent, "Rufen Sie ihn jetzt an."},
+		{"waiting", &stopped, "Erstellen Sie einen Link"},
+		{"refused", &failed, "Erstellen Sie einen Link"},
+		{"waiting", &earlier, "Erstellen Sie einen Link"},
+	} {
+		r.administrator = c.told
+		r.rollover.Next = &client.NextStep{Action: client.ActionLink, Reason: c.reason}
+		if got := v.advice(r); !strings.Contains(got, c.want) {
+			t.Errorf("%s, %+v: %q", c.reason, c.told, got)
+		}
+	}
+}
+
 func TestMarksOfEvidenceDifferInShape(t *testing.T) {
 	v, shapes := &view{lang: "en"}, map[string]proofMark{}
 	for _, m := range v.marks() {

@@ -37,6 +37,8 @@ type Config struct {
 	News News
 	// BaseURL is the address of the service as browsers reach it. Cookies are for https only if it is an https address.
 	BaseURL string
+	// Platform is named on every page.
+	Platform Platform
 	// Guard is true if a guard runs in the service.
 	Guard bool
 	// BehindProxy takes the address of a browser from the proxy's X-Forwarded-For.
@@ -52,6 +54,7 @@ type console struct {
 	news        News
 	baseURL     string
 	behindProxy bool
+	platform    Platform
 	guard       bool // whether one runs in the service
 	clock       func() time.Time
 	ending      context.Context
@@ -78,7 +81,7 @@ var assets embed.FS
 const inProcess = "http://api.invalid"
 
 // New returns the handler of the console. Requests for other paths go to rest. All fields of the configuration except
-// BaseURL and BehindProxy are required.
+// BaseURL, Platform and BehindProxy are required.
 func New(c Config, rest http.Handler) (http.Handler, error) {
 	switch {
 	case c.API == nil:
@@ -92,7 +95,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}
 	w := &console{identity: c.Identity, news: c.News, baseURL: c.BaseURL, behindProxy: c.BehindProxy, clock: c.Now,
 		ending: c.Ending, logger: c.Log, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
-		guard: c.Guard, refused: refusals.New(c.Log, c.Now)}
+		guard: c.Guard, platform: c.Platform, refused: refusals.New(c.Log, c.Now)}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
 		return nil, err
@@ -162,9 +165,11 @@ type view struct {
 	session tenancy.Session
 	zone    *time.Location
 	lang    string // "en" or "de"
-	now     time.Time
-	flash   string // result of the last form
-	head    int64  // of the audit log, from before the page was read
+	// platform is that of the installation.
+	platform Platform
+	now      time.Time
+	flash    string // result of the last form
+	head     int64  // of the audit log, from before the page was read
 
 	tenant *client.Tenant // that the page is about; nil if there is none, or if it cannot be read
 	badges map[string]int // things that need attention, by the path of their page
@@ -188,7 +193,7 @@ type viewKey struct{}
 // identify finds the account that is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &view{w: w, r: r, pages: c.pages, zone: time.UTC, now: c.clock()}
+		v := &view{w: w, r: r, pages: c.pages, platform: c.platform, zone: time.UTC, now: c.clock()}
 		v.setLanguage(tenancy.Account{})
 		session, account, err := c.signedIn(r)
 		switch {

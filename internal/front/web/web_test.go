@@ -188,7 +188,8 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 		Log: engine.Log})
 	check(t, err)
 	pages, err := web.New(web.Config{API: service, Identity: c.accounts, News: engine.Store, BaseURL: c.url,
-		Guard: true, Now: c.now, Ending: ctx, Log: engine.Log}, service)
+		Platform: web.Platform{HelpAddress: "help@p.example.com", HelpPhone: "+41 31 123 45 67", Imprint: "P AG, Bern"},
+		Guard:    true, Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.down.Load() {
@@ -486,7 +487,10 @@ func TestTheLinkShowsTheCertificateAndTestsTheReceiver(t *testing.T) {
 		!strings.Contains(body, "but the receiver still answers 401 Unauthorized") {
 		t.Errorf("the test: %d", status)
 	}
-	if status, _ := c.get(nobody, link+"x"); status != 404 {
+	// Someone whose link does not work needs a person to ask.
+	if status, body := c.get(nobody, link+"x"); status != 404 ||
+		!strings.Contains(body, "mailto:help@p.example.com") || !strings.Contains(body, "+41 31 123 45 67") ||
+		!strings.Contains(body, "P AG, Bern") {
 		t.Errorf("a wrong link: %d", status)
 	}
 }

@@ -1,0 +1,21 @@
+package web
+
+// Platform is what readers are told about those who run the service. They know its name from mails. All fields may be
+// empty.
+type Platform struct {
+	Name        string
+	HelpAddress string
+	HelpPhone   string
+	Imprint     string
+}
+
+// product is the name of the platform if it has no other.
+const product = "Perennial"
+
+// named returns the name of the platform.
+func (p Platform) named() string {
+	if p.Name == "" {
+		return product
+	}
+	return p.Name
+}
