@@ -226,7 +226,7 @@ func (c *console) askRevokeLink(v *view) (*question, error) {
 	}
 	for _, l := range links.Items {
 		if l.ID == v.r.PathValue("link") {
-			return v.askLink(l.CreatedBy, l.CreatedAt, l.UsedAt, v.of("")), nil
+			return v.askLink(v.actor(l.CreatedBy), l.CreatedAt, l.UsedAt, v.of("")), nil
 		}
 	}
 	return nil, notFound
@@ -240,7 +240,7 @@ func (c *console) askRevokeWatchLink(v *view) (*question, error) {
 	}
 	for _, l := range links.Items {
 		if l.ID == v.r.PathValue("link") {
-			return v.askLink(l.CreatedBy, l.CreatedAt, l.UsedAt, path), nil
+			return v.askLink(v.actor(l.CreatedBy), l.CreatedAt, l.UsedAt, path), nil
 		}
 	}
 	return nil, notFound
