@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -131,6 +132,24 @@ func (c *console) askRevokeCalendar(v *view) (*question, error) {
 	return &question{title: v.T("Revoke the calendar address?"), verb: v.T("Revoke address"), back: "/account",
 		facts: []string{v.T("Calendars that have subscribed to it get no more dates.")},
 		undo:  v.final() + " " + v.T("A new address must be added to each calendar.")}, nil
+}
+
+func (c *console) askRemovePasskey(v *view) (*question, error) {
+	all, err := c.identity.Passkeys(v.ctx(), v.account)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(p tenancy.Passkey) bool { return p.ID == v.r.PathValue("passkey") })
+	if i < 0 {
+		return nil, nil
+	}
+	q := &question{title: v.T("Remove the passkey %s?", all[i].Name), verb: v.T("Remove passkey"), back: "/account",
+		undo:  v.final() + " " + v.T("You can add a passkey again on the device."),
+		facts: []string{v.T("The device can no longer sign in with it."), v.T("Passkeys that remain: %d.", len(all)-1)}}
+	if !all[i].UsedAt.IsZero() {
+		q.facts = append(q.facts, v.T("Last used %s.", v.Away(all[i].UsedAt)))
+	}
+	return q, nil
 }
 
 func (c *console) askRemovePerson(v *view) (*question, error) {
