@@ -183,6 +183,28 @@ func TestSmallFormsInListsKeepWhatWasTyped(t *testing.T) {
 	}
 }
 
+func TestAnErrorInATableBreaksNoHostInHalf(t *testing.T) {
+	c := open(t)
+	c.propose("pay.bank.example")
+	b := c.browser(true)
+	b.take(c.signIn("olga"))
+	for _, width := range []int64{1024, 1440} {
+		b.size(width)
+		b.open("/counterparties")
+		evaluate[bool](b, `document.getElementById("counterparty-pay.bank.example").value = "House Bank", true`)
+		b.press("Accept")
+		b.reads("invalid name")
+		lines := evaluate[int](b, `(() => {
+			const range = document.createRange();
+			range.selectNodeContents(document.querySelector("main tbody th"));
+			return range.getClientRects().length;
+		})()`)
+		if lines != 1 {
+			t.Errorf("at %d px the host has %d lines", width, lines)
+		}
+	}
+}
+
 func TestAFormIsKeptForItsOwnAccountWithoutSecretsAndWithinBounds(t *testing.T) {
 	c := open(t)
 	for name, f := range map[string]struct {
