@@ -160,8 +160,8 @@ func TestWhatDoesNotExistIsNamedInGerman(t *testing.T) {
 }
 
 // internalRows are the rows that always exist, or whose absence no person reads.
-var internalRows = []string{"count", "sum", "time", "key", "limit", "lock", "job", "host", "setting", "longest lifetime",
-	"message", "messages", "such pair", "such ceremony", "such chunk of the body of message "}
+var internalRows = []string{"count", "sum", "time", "key", "limit", "lock", "job", "host", "setting",
+	"longest lifetime", "message", "messages", "such pair", "such ceremony", "such chunk of the body of message "}
 
 // The store names what it does not find in English, such as "tenant acme" or "such import".
 func TestEveryKindThatMayNotExistHasAGermanName(t *testing.T) {
