@@ -6,8 +6,8 @@ import "time"
 type Question struct {
 	ID   string   // stable: "send-email-for-task"
 	Path []string // to the question in the business configuration, outermost first
-	Text string
-	Help string
+	Text Text
+	Help Text
 }
 
 // PathText returns the path as it is shown.
@@ -27,8 +27,9 @@ var Questions = []Question{{
 	ID: MailForTasks,
 	Path: []string{"Communication and Information Exchange", "Business Process Management", "Business Task Management",
 		"send e-mail for the task"},
-	Text: "Do you want to send an e-mail to key users when they get a task?",
-	Help: "Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never mailed.",
+	Text: Say("Do you want to send an e-mail to key users when they get a task?"),
+	Help: Say("Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never " +
+		"mailed."),
 }}
 
 // A ScopingProject is an implementation project of a tenant. Its answers define the scope of the tenant.

@@ -221,6 +221,17 @@ func (s *server) acceptProposal(ctx context.Context, in *struct {
 	return &Entity[client.Counterparty]{Body: view}, err
 }
 
+// ofProposal names the field of the request in an error about the name of a counterparty.
+func ofProposal(err error) error {
+	rule := (*tenancy.RuleError)(nil)
+	if !errors.As(err, &rule) || rule.Field != "name" {
+		return err
+	}
+	named := *rule
+	named.Field = "counterparty"
+	return &named
+}
+
 // counterpartyFor returns the counterparty with a name, which gets the host, or is created with it.
 func (s *server) counterpartyFor(ctx context.Context, tx *store.Tx, host, name,
 	displayName string) (tenancy.Counterparty, error) {
@@ -230,7 +241,7 @@ func (s *server) counterpartyFor(ctx context.Context, tx *store.Tx, host, name,
 		c = tenancy.Counterparty{ID: store.NewID(), Name: name, DisplayName: cmp.Or(displayName, name),
 			Hosts: []string{host}, CreatedAt: s.now(), Version: 1}
 		if err := c.Check(); err != nil {
-			return c, err
+			return c, ofProposal(err)
 		}
 		return c, tx.CreateCounterparty(ctx, c)
 	case err != nil:

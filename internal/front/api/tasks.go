@@ -169,12 +169,13 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 	return &Entity[client.Task]{etag(task.Version + 1), viewTask(ctx, task)}, err
 }
 
-func viewProject(p tenancy.ScopingProject) client.Project {
+func viewProject(ctx context.Context, p tenancy.ScopingProject) client.Project {
 	view := client.Project{
 		Name: p.Name, CreatedAt: p.CreatedAt, Questions: []client.Question{},
 	}
 	for _, q := range tenancy.Questions {
-		question := client.Question{ID: q.ID, Path: q.PathText(), Text: q.Text, Help: q.Help, Answer: "unanswered"}
+		question := client.Question{ID: q.ID, Path: q.PathText(), Text: words.Say(ctx, q.Text), Help: words.Say(ctx, q.Help),
+			Answer: "unanswered"}
 		for _, a := range p.Answers {
 			if a.Question == q.ID {
 				question.Answer, question.AnsweredBy, question.AnsweredAt = "no", a.By, a.At
@@ -221,7 +222,8 @@ func (s *server) listProjects(ctx context.Context, in *InTenant) (*List[client.P
 		return nil, err
 	}
 	projects, err := s.store.ScopingProjects(ctx, t.ID)
-	return pageOf(projects, len(projects), nil, viewProject), err
+	view := func(p tenancy.ScopingProject) client.Project { return viewProject(ctx, p) }
+	return pageOf(projects, len(projects), nil, view), err
 }
 
 func (s *server) createProject(ctx context.Context, in *struct {
@@ -240,7 +242,7 @@ func (s *server) createProject(ctx context.Context, in *struct {
 	err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
 		return named("project", p.Name, tx.CreateScopingProjects(ctx, p))
 	})
-	return &Created[client.Project]{ETag: etag(1), Body: viewProject(p)}, err
+	return &Created[client.Project]{ETag: etag(1), Body: viewProject(ctx, p)}, err
 }
 
 func (s *server) answerQuestion(ctx context.Context, in *struct {
@@ -272,7 +274,7 @@ func (s *server) answerQuestion(ctx context.Context, in *struct {
 				return tx.AnswerQuestion(ctx, p.ID, p.Version, answer)
 			})
 		p.Answers = []tenancy.Answer{answer}
-		return &Entity[client.Project]{etag(p.Version + 1), viewProject(p)}, err
+		return &Entity[client.Project]{etag(p.Version + 1), viewProject(ctx, p)}, err
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
 }

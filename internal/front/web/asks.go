@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -133,6 +134,24 @@ func (c *console) askRevokeCalendar(v *view) (*question, error) {
 		undo:  v.final() + " " + v.T("A new address must be added to each calendar.")}, nil
 }
 
+func (c *console) askRemovePasskey(v *view) (*question, error) {
+	all, err := c.identity.Passkeys(v.ctx(), v.account)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(all, func(p tenancy.Passkey) bool { return p.ID == v.r.PathValue("passkey") })
+	if i < 0 {
+		return nil, nil
+	}
+	q := &question{title: v.T("Remove the passkey %s?", all[i].Name), verb: v.T("Remove passkey"), back: "/account",
+		undo:  v.final() + " " + v.T("You can add a passkey again on the device."),
+		facts: []string{v.T("The device can no longer sign in with it."), v.T("Passkeys that remain: %d.", len(all)-1)}}
+	if !all[i].UsedAt.IsZero() {
+		q.facts = append(q.facts, v.T("Last used %s.", v.Away(all[i].UsedAt)))
+	}
+	return q, nil
+}
+
 func (c *console) askRemovePerson(v *view) (*question, error) {
 	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
 	if _, err := get[client.KeyUser](c, v, in(name, "key-users", user)); err != nil {
@@ -226,7 +245,7 @@ func (c *console) askRevokeLink(v *view) (*question, error) {
 	}
 	for _, l := range links.Items {
 		if l.ID == v.r.PathValue("link") {
-			return v.askLink(l.CreatedBy, l.CreatedAt, l.UsedAt, v.of("")), nil
+			return v.askLink(v.actor(l.CreatedBy), l.CreatedAt, l.UsedAt, v.of("")), nil
 		}
 	}
 	return nil, notFound
@@ -240,7 +259,7 @@ func (c *console) askRevokeWatchLink(v *view) (*question, error) {
 	}
 	for _, l := range links.Items {
 		if l.ID == v.r.PathValue("link") {
-			return v.askLink(l.CreatedBy, l.CreatedAt, l.UsedAt, path), nil
+			return v.askLink(v.actor(l.CreatedBy), l.CreatedAt, l.UsedAt, path), nil
 		}
 	}
 	return nil, notFound

@@ -27,6 +27,7 @@ var questions = map[string]asker{
 	"POST /tokens/{token}/revoke":                                             (*console).askRevokeToken,
 	"POST /imports/{import}/{verb}":                                           (*console).askMoveImport,
 	"POST /account/calendar/revoke":                                           (*console).askRevokeCalendar,
+	"POST /account/passkeys/{passkey}/remove":                                 (*console).askRemovePasskey,
 	"POST " + partyPages + "/link":                                            (*console).askReplacePartyLink,
 	"POST " + partyPages + "/link/revoke":                                     (*console).askRevokePartyLink,
 	"POST " + partyPages + "/contacts/{contact}/remove":                       (*console).askRemovePartyContact,

@@ -3,10 +3,13 @@ package web
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/a-h/templ"
 
 	"github.com/perennial-pki/perennial/client"
 )
@@ -180,6 +183,21 @@ func (c *console) acceptProposal(v *view) error {
 		return err
 	}
 	return c.done(v, partyAt(accepted.Name), v.T("The host has been linked. Linked tenants: %s.", v.N(accepted.Tenants)))
+}
+
+// acceptPath returns the address of the form that accepts a proposed host.
+func acceptPath(p client.CounterpartyProposal) string {
+	return "/counterparty-proposals/" + escape(p.Host) + "/accept"
+}
+
+// acceptInput returns the field of the form that accepts a proposed host. Its label is not visible, because it is a cell
+// of a table.
+func (v *view) acceptInput(p client.CounterpartyProposal) input {
+	label := v.T("Name of the counterparty for %s", p.Host)
+	x := input{name: "counterparty", id: "counterparty-" + p.Host, label: label, stored: p.Counterparty, required: true,
+		attributes: templ.Attributes{"aria-label": label, "placeholder": v.T("Name, such as bank")}}
+	maps.Copy(x.attributes, plain)
+	return x
 }
 
 func (c *console) dismissProposal(v *view) error {

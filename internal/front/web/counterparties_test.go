@@ -210,18 +210,23 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	}
 }
 
-func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
-	c := open(t)
-	olga := c.signIn("olga")
-	ctx := t.Context()
-	for _, host := range []string{"pay.bank.example", "post.example"} {
+// propose has two tenants send messages to each host, so that it is proposed for a counterparty.
+func (c *console) propose(hosts ...string) {
+	c.t.Helper()
+	for _, host := range hosts {
 		for _, name := range []string{"acme", "globex"} {
-			tenant, err := c.engine.Store.Tenant(ctx, name)
-			check(t, err)
-			c.engine.Arrangement(t, tenancy.Arrangement{TenantID: tenant.ID, Name: strings.ReplaceAll(host, ".", "-"),
+			tenant, err := c.engine.Store.Tenant(c.t.Context(), name)
+			check(c.t, err)
+			c.engine.Arrangement(c.t, tenancy.Arrangement{TenantID: tenant.ID, Name: strings.ReplaceAll(host, ".", "-"),
 				Endpoint: "https://" + host + "/", CreatedAt: time.Now()})
 		}
 	}
+}
+
+func TestOperatorsAcceptAndDismissProposedHosts(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	c.propose("pay.bank.example", "post.example")
 	if _, page := c.get(olga, "/counterparties"); !strings.Contains(page, "pay.bank.example") ||
 		!strings.Contains(page, "post.example") {
 		t.Fatal("the proposals are missing")

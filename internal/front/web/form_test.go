@@ -141,6 +141,70 @@ func TestAFormThatIsSentAfterTheSessionEndedIsFilledInAgain(t *testing.T) {
 	}
 }
 
+func TestSmallFormsInListsKeepWhatWasTyped(t *testing.T) {
+	c := open(t)
+	alice, olga := c.signIn("alice"), c.signIn("olga")
+	c.propose("pay.bank.example")
+	const accept = "/counterparty-proposals/pay.bank.example/accept"
+	status, page := c.post(olga, accept, "counterparty", "House <Bank>")
+	_, content, _ := strings.Cut(page, "<main")
+	if status != 422 || value(t, content, "counterparty") != "House <Bank>" ||
+		!strings.Contains(content, `<a href="#counterparty-pay.bank.example">`) ||
+		!strings.Contains(content, `aria-describedby="counterparty-pay.bank.example-fault"`) ||
+		!strings.Contains(content, `id="counterparty-pay.bank.example-fault"`) {
+		t.Errorf("a refused name of a counterparty: %d\n%s", status, content)
+	}
+	_, page = c.get(alice, "/tenants/acme/tasks?state=open")
+	_, after, _ := strings.Cut(page, `action="/tenants/acme/tasks/`)
+	task := "/tenants/acme/tasks/" + after[:36]
+	for _, f := range []struct {
+		by     *http.Client
+		name   string
+		action string
+		form   []string
+		kept   string
+	}{
+		{alice, "alice", task, []string{"state", "completed", "note", "kept"}, `value="kept"`},
+		{alice, "alice", "/tenants/acme/scope", []string{"project", "First Implementation", "question",
+			"send-email-for-task", "answer", "no"}, `value="no" id="no-0-0" checked`},
+		{alice, "alice", bankPage + "/strategy", []string{"strategy", "manual"}, `value="manual" selected`},
+		{olga, "olga", accept, []string{"counterparty", "kept"}, `value="kept"`},
+	} {
+		c.ahead.Add(int64(13 * time.Hour))
+		_, page := c.post(f.by, f.action, f.form...)
+		if !strings.Contains(page, "it is filled in again") {
+			t.Errorf("%s is not kept", f.action)
+			continue
+		}
+		_, page = c.post(f.by, "/sign-in", "name", f.name, "password", c.password(f.name), "to", value(t, page, "to"))
+		if !strings.Contains(page, f.kept) || !strings.Contains(page, "It is not saved yet.") {
+			t.Errorf("%s is not filled in again:\n%s", f.action, page)
+		}
+	}
+}
+
+func TestAnErrorInATableBreaksNoHostInHalf(t *testing.T) {
+	c := open(t)
+	c.propose("pay.bank.example")
+	b := c.browser(true)
+	b.take(c.signIn("olga"))
+	for _, width := range []int64{1024, 1440} {
+		b.size(width)
+		b.open("/counterparties")
+		evaluate[bool](b, `document.getElementById("counterparty-pay.bank.example").value = "House Bank", true`)
+		b.press("Accept")
+		b.reads("invalid name")
+		lines := evaluate[int](b, `(() => {
+			const range = document.createRange();
+			range.selectNodeContents(document.querySelector("main tbody th"));
+			return range.getClientRects().length;
+		})()`)
+		if lines != 1 {
+			t.Errorf("at %d px the host has %d lines", width, lines)
+		}
+	}
+}
+
 func TestAFormIsKeptForItsOwnAccountWithoutSecretsAndWithinBounds(t *testing.T) {
 	c := open(t)
 	for name, f := range map[string]struct {

@@ -294,7 +294,7 @@ var germanArrangement = []translation{
 		"Der Empfänger prüft %s. Das bleibt gleich, daher muss nichts installiert werden. Der Test bestätigt es.",
 	},
 	{"The receiver was tested. %s", "Der Empfänger wurde getestet. %s"},
-	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
+	{"Saved. %s.", "Gespeichert. %s."},
 	{"The subject alternative name changes.", "Der alternative Name (SAN) ändert sich."},
 	{"The subject changes.", "Das Subject ändert sich."},
 	{

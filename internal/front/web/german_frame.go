@@ -86,8 +86,8 @@ var germanFrame = []translation{
 	{"Invite a person with a token", "Eine Person mit einem Token einladen"},
 	{
 		"It may have been deleted, or you have no access to it. The menu shows the pages that you can open.",
-		"Möglicherweise wurde sie gelöscht, oder Sie haben keinen Zugriff darauf. Das Menü zeigt die Seiten, die Sie " +
-			"öffnen können.",
+		"Der Eintrag wurde möglicherweise gelöscht, oder Sie haben keinen Zugriff darauf. Das Menü zeigt die Seiten, die " +
+			"Sie öffnen können.",
 	},
 	{"Key user %s of %s", "Key-User %s von %s"},
 	{"Language", "Sprache"},

@@ -185,6 +185,12 @@ var germanShell = []translation{
 		"Kalender, die sie abonniert haben, bekommen keine Termine mehr.",
 	},
 	{"A new address must be added to each calendar.", "Eine neue Adresse muss in jedem Kalender eingetragen werden."},
+	{"Remove the passkey %s?", "Den Passkey %s entfernen?"},
+	{"Remove passkey", "Passkey entfernen"},
+	{"You can add a passkey again on the device.", "Sie können auf dem Gerät wieder einen Passkey hinzufügen."},
+	{"The device can no longer sign in with it.", "Das Gerät kann sich damit nicht mehr anmelden."},
+	{"Passkeys that remain: %d.", "Verbleibende Passkeys: %d."},
+	{"Last used %s.", "Zuletzt verwendet: %s."},
 	{"Remove the key user %s?", "Den Key-User %s entfernen?"},
 	{"Remove key user", "Key-User entfernen"},
 	{

@@ -94,7 +94,7 @@ func (v *view) logFilters(list client.Page[client.Event]) (all []chosenFilter) {
 		all = append(all, chosenFilter{v.T("About %s", name), v.with("object", "")})
 	}
 	if actor := q.Get("actor"); actor != "" {
-		all = append(all, chosenFilter{v.T("By %s", actor), v.with("actor", "")})
+		all = append(all, chosenFilter{v.T("By %s", v.actor(actor)), v.with("actor", "")})
 	}
 	if q.Get("own") != "" && q.Get("object") == "" {
 		all = append(all, chosenFilter{v.T("Of the installation"), v.with("own", "")})

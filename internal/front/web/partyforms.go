@@ -83,7 +83,7 @@ func (c *console) askEndPartyLink(v *view, verb string) (*question, error) {
 			v.T("The addresses of its contacts end too. Its calendars get no further deadlines.")}}
 	if p.Feed != nil { // someone who has found the address of the page may have created it
 		q.facts = append(q.facts, v.T("The feed keeps its address, which was created by %s. Give it a new one too if "+
-			"someone else may have the address of the page.", p.Feed.CreatedBy))
+			"someone else may have the address of the page.", v.actor(p.Feed.CreatedBy)))
 	}
 	return q, nil
 }

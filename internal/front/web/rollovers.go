@@ -129,7 +129,7 @@ func (c *console) setStrategy(v *view) error {
 	if err := change(c, v, v.of(""), func(a *client.Arrangement) { a.Strategy = strategy }); err != nil {
 		return err
 	}
-	return c.done(v, v.of(""), v.T("The strategy is now %s.", strategy))
+	return c.done(v, v.of(""), v.T("Saved. %s.", v.strategy(strategy)))
 }
 
 func (c *console) messages(v *view) error {

@@ -338,6 +338,15 @@ func (c *console) scope(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Business Configuration"), scopePage(v, name, list.Items))
 }
 
+// chosenAnswer returns the answer that the reader has chosen for a question, or else the stored one.
+func (v *view) chosenAnswer(tenant, project string, q client.Question) string {
+	f := v.form(in(tenant, "scope"))
+	if f.value("project", "") != project || f.value("question", "") != q.ID {
+		return q.Answer
+	}
+	return f.value("answer", q.Answer)
+}
+
 func (c *console) answer(v *view) error {
 	name, f := v.r.PathValue("tenant"), v.r.PostFormValue
 	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "scope", f("project"), f("question")),

@@ -361,7 +361,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		t.Error("the question is not answered")
 	}
 	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy",
-		"manual"); !strings.Contains(page, "The strategy is now manual.") {
+		"manual"); !strings.Contains(page, "Saved. Manual: when a person decides.") {
 		t.Error("the strategy is not changed")
 	}
 	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 ||

@@ -68,6 +68,15 @@ var germanDomain = []translation{
 	},
 	{"contains %s twice", "enthält %s zweimal"},
 	{
+		"Do you want to send an e-mail to key users when they get a task?",
+		"Sollen Key-User eine E-Mail erhalten, wenn sie eine Aufgabe bekommen?",
+	},
+	{
+		"Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never mailed.",
+		"Key-User, die Subscribe to Task gewählt haben, erhalten dann zu jeder späteren Aufgabe eine Mail, zu früheren " +
+			"nicht.",
+	},
+	{
 		"contains a user: an operator sets the password of a proxy with --egress-proxy of the service",
 		"enthält einen Benutzer: Das Passwort eines Proxys setzt ein Operator mit --egress-proxy des Dienstes",
 	},

@@ -78,15 +78,67 @@ const absent = "there is no %s"
 
 // germanAbsent states that something does not exist. The kind decides the article.
 func germanAbsent(what string) string {
-	for kind, german := range map[string]string{"tenant ": "keinen Mandanten ", "key user ": "keinen Key-User ",
-		"arrangement ": "keine Vereinbarung ", "receiver ": "keinen Empfänger ", "import ": "keinen Import ",
-		"token ": "kein Token ", "task ": "keine Aufgabe ", "counterparty ": "keine Gegenpartei ",
-		"webhook ": "keinen Webhook ", "watched certificate ": "kein beobachtetes Zertifikat "} {
-		if name, found := strings.CutPrefix(what, kind); found {
-			return "Es gibt " + german + name
+	if german, found := absentThings[what]; found {
+		return "Es gibt " + german
+	}
+	for kind, german := range absentKinds {
+		if name, found := strings.CutPrefix(what, kind+" "); found {
+			return "Es gibt " + german + " " + name
 		}
 	}
 	return "Es gibt dies nicht: " + what
+}
+
+// absentKinds are the kinds whose things have a name.
+var absentKinds = map[string]string{
+	"account":             "kein Konto",
+	"arrangement":         "keine Vereinbarung",
+	"authority":           "keine CA",
+	"counterparty":        "keine Gegenpartei",
+	"credential":          "kein Credential",
+	"delivery":            "keine Zustellung",
+	"import":              "keinen Import",
+	"key user":            "keinen Key-User",
+	"message":             "keine Nachricht",
+	"receiver":            "keinen Empfänger",
+	"request":             "keinen Antrag",
+	"run for":             "keinen Lauf für",
+	"task":                "keine Aufgabe",
+	"tenant":              "keinen Mandanten",
+	"token":               "kein Token",
+	"watched certificate": "kein beobachtetes Zertifikat",
+	"webhook":             "keinen Webhook",
+
+	"proposal for the host": "keinen Vorschlag für den Host",
+}
+
+// absentThings are the things that the reader has not named.
+var absentThings = map[string]string{
+	"account":                       "dieses Konto nicht",
+	"announcement":                  "diese Ankündigung nicht",
+	"audit log":                     "kein Audit-Protokoll",
+	"event":                         "dieses Ereignis nicht",
+	"feed of this arrangement":      "keinen Feed dieser Vereinbarung",
+	"feed of this counterparty":     "keinen Feed dieser Gegenpartei",
+	"queued mails":                  "keine wartenden Mails",
+	"run yet":                       "noch keinen Lauf",
+	"subscription for this link":    "zu diesem Link kein Abonnement",
+	"such account":                  "dieses Konto nicht",
+	"such administrator":            "diesen Ansprechpartner nicht",
+	"such arrangement":              "diese Vereinbarung nicht",
+	"such calendar":                 "diesen Kalender nicht",
+	"such certificate":              "dieses Zertifikat nicht",
+	"such delivery to this webhook": "diese Zustellung an diesen Webhook nicht",
+	"such feed":                     "diesen Feed nicht",
+	"such generation":               "diese Generation nicht",
+	"such import":                   "diesen Import nicht",
+	"such link":                     "diesen Link nicht",
+	"such message":                  "diese Nachricht nicht",
+	"such page":                     "diese Seite nicht",
+	"such round of tests":           "diese Tests nicht",
+	"such session":                  "diese Sitzung nicht",
+	"such token":                    "dieses Token nicht",
+	"webhook with this ID":          "keinen Webhook mit dieser ID",
 }
 
 // Error returns the text of an error in a language. An error without a [tenancy.Text] stays as it is.

@@ -153,10 +153,64 @@ func TestATextIsShownInTheLanguageOfItsReader(t *testing.T) {
 
 func TestWhatDoesNotExistIsNamedInGerman(t *testing.T) {
 	for what, want := range map[string]string{"tenant acme": "Es gibt keinen Mandanten acme",
-		"key user zoe": "Es gibt keinen Key-User zoe", "such page": "Es gibt dies nicht: such page"} {
+		"key user zoe": "Es gibt keinen Key-User zoe", "such page": "Es gibt diese Seite nicht",
+		"such import": "Es gibt diesen Import nicht"} {
 		if got := In(German, tenancy.Say("there is no %s", what)); got != want {
 			t.Errorf("%q: %q", what, got)
 		}
+	}
+}
+
+// internalRows are the rows that always exist, or whose absence no person reads.
+var internalRows = []string{"count", "sum", "time", "key", "limit", "lock", "job", "host", "setting",
+	"longest lifetime", "message", "messages", "such pair", "such ceremony", "such chunk of the body of message "}
+
+// The store names what it does not find in English, such as "tenant acme" or "such import".
+func TestEveryKindThatMayNotExistHasAGermanName(t *testing.T) {
+	seen := 0
+	walk(t, func(path string, file *ast.File) {
+		if filepath.Base(filepath.Dir(path)) != "store" {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			name, at := "", 2
+			switch f := call.Fun.(type) {
+			case *ast.Ident:
+				name = f.Name
+			case *ast.SelectorExpr:
+				name, at = f.Sel.Name, 1
+			}
+			if name != "one" && name != "oneCounterparty" || len(call.Args) <= at {
+				return true
+			}
+			what := call.Args[at]
+			for {
+				joined, ok := what.(*ast.BinaryExpr)
+				if !ok {
+					break
+				}
+				what = joined.X
+			}
+			kind, ok := constant(what)
+			if !ok || slices.Contains(internalRows, kind) {
+				return true
+			}
+			seen++
+			if strings.HasSuffix(kind, " ") {
+				kind += "x"
+			}
+			if got := In(German, tenancy.Say(absent, kind)); strings.HasPrefix(got, "Es gibt dies nicht") {
+				t.Errorf("%s: %q has no German name", path, kind)
+			}
+			return true
+		})
+	})
+	if seen < 30 {
+		t.Errorf("only %d kinds were found", seen)
 	}
 }
 
