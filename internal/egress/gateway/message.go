@@ -158,10 +158,18 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.status = a.response.StatusCode
 		m.answered(r.ProtoMajor == 2)
 		a.response.Header.Del(ours)
+		m.keepUntyped(a.response)
 	case a.err != nil && m.outcome.kind == sentOnce:
 		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Detail}
 	}
 	return a.response, a.err
+}
+
+// keepUntyped keeps net/http from guessing a type for an answer that has none.
+func (m *message) keepUntyped(res *http.Response) {
+	if _, typed := res.Header["Content-Type"]; !typed && m.answer != nil {
+		m.answer.Header()["Content-Type"] = nil
+	}
 }
 
 // deliver sends the message with the generations that the route names.
