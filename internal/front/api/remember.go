@@ -57,7 +57,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 		default:
 			answer := &buffer{header: w.Header()}
 			next.ServeHTTP(answer, r)
-			s.keepAnswer(r.Context(), use, answer)
+			s.keepAnswer(context.WithoutCancel(r.Context()), use, answer) // a caller that gave up repeats the request
 			w.WriteHeader(answer.status)
 			w.Write(answer.body)
 		}
