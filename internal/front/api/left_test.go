@@ -47,3 +47,27 @@ func TestAnIdempotencyKeyServesACallerThatGaveUp(t *testing.T) {
 		}
 	}
 }
+
+// Whoever closes connections early would fill the log with errors of the service.
+func TestACallerThatLeavesIsNotAnErrorOfTheService(t *testing.T) {
+	f := setUp(t)
+	var log syncBuffer
+	h := handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer, Seal: f.engine.Seal,
+		Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for path, key := range map[string]string{prefix + "/overview": "", prefix + "/tenants": "k", prefix + "/links/x": "",
+		"/rollover/x/certificate": "", "/pki/crl.pem": "", "/pki/x.crl": "", "/feeds/x/y/": ""} {
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		if key != "" {
+			r = httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader("{}"))
+			r.Header.Set("Idempotency-Key", key)
+		}
+		r.Header.Set("Authorization", "Bearer "+f.tokens["operator"])
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if text := log.String(); strings.Contains(text, "level=ERROR") {
+			t.Fatalf("%s: %s", path, text)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 		found, err := s.beginKey(r.Context(), use)
 		switch {
 		case err != nil:
-			s.log.ErrorContext(r.Context(), "an idempotency key failed", "error", err)
+			s.logFault(r.Context(), "an idempotency key failed", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 		case found != nil:
 			s.replay(r.Context(), w, use, found)
