@@ -294,8 +294,8 @@ func (s *server) problem(ctx context.Context, err error) error {
 	return huma.Error500InternalServerError("internal error: see the service's log")
 }
 
-// logFault logs an error that the caller did not cause. If the caller has left, that is the likely cause: whoever closes
-// connections early would fill the log with errors.
+// logFault logs an error that the caller did not cause. If the caller has left, that is the likely cause: whoever
+// closes connections early would fill the log with errors.
 func (s *server) logFault(ctx context.Context, message string, err error) {
 	level := slog.LevelError
 	if errors.Is(ctx.Err(), context.Canceled) {

@@ -253,8 +253,8 @@ func (c *console) failed(v *view, err error) {
 	c.show(v, status, title, messagePage(v, title, text))
 }
 
-// logFault logs an error that the reader did not cause. If the reader has left, that is the likely cause: whoever closes
-// connections early would fill the log with errors.
+// logFault logs an error that the reader did not cause. If the reader has left, that is the likely cause: whoever
+// closes connections early would fill the log with errors.
 func (c *console) logFault(ctx context.Context, message string, details ...any) {
 	level := slog.LevelError
 	if errors.Is(ctx.Err(), context.Canceled) {
