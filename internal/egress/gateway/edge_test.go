@@ -159,3 +159,26 @@ func TestAParkedMessageKeepsALongMethod(t *testing.T) {
 		t.Error("the receiver got nothing")
 	}
 }
+
+// net/http would guess a type from the body of an answer that has none.
+func TestAnAnswerWithoutAContentTypeStaysWithoutOne(t *testing.T) {
+	f := setUp(t)
+	f.arrangement("echo", tenancy.Adaptive, f.serve(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Type"] = nil
+		w.WriteHeader(http.StatusEarlyHints)
+		io.WriteString(w, "<!doctype html><script>")
+	}))
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		r, err := http.NewRequestWithContext(t.Context(), method, f.gateway.URL+"/acme/echo/a", strings.NewReader("x"))
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.token)
+		res, err := f.gateway.Client().Do(r)
+		check(t, err)
+		body, err := io.ReadAll(res.Body)
+		check(t, err)
+		res.Body.Close()
+		if got, ok := res.Header["Content-Type"]; ok || res.StatusCode != 200 || len(body) == 0 {
+			t.Errorf("%s: %d with the type %q: %s", method, res.StatusCode, got, body)
+		}
+	}
+}

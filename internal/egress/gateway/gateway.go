@@ -280,7 +280,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := newMessage(g, route, r.Method, rest)
-	m.started = arrived
+	m.started, m.answer = arrived, w
 	defer m.end(path)
 	if r.Header.Get("Upgrade") != "" {
 		m.tunnel, r = g.tunnels.open(r, route)

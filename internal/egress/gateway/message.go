@@ -33,12 +33,12 @@ type message struct {
 	status   int
 	outcome  outcome
 	kept     *kept
-	body     io.Reader // of the sender; nil if there is none
-	paced    *paced    // of the sender's body; nil if it may idle, or there is none
-	answer   http.ResponseWriter
-	flush    func()  // sends what is written of the answer over HTTP/1.1
-	giveUp   func()  // ends the message, if it has a paced body
-	tunnel   *tunnel // nil unless the sender asks for an upgrade
+	body     io.Reader           // of the sender; nil if there is none
+	paced    *paced              // of the sender's body; nil if it may idle, or there is none
+	answer   http.ResponseWriter // for the sender; nil for a parked message
+	flush    func()              // sends what is written of the answer over HTTP/1.1
+	giveUp   func()              // ends the message, if it has a paced body
+	tunnel   *tunnel             // nil unless the sender asks for an upgrade
 }
 
 func newMessage(g *Gateway, to *route, method, rest string) *message {
@@ -158,10 +158,18 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.status = a.response.StatusCode
 		m.answered(r.ProtoMajor == 2)
 		a.response.Header.Del(ours)
+		m.keepUntyped(a.response)
 	case a.err != nil && m.outcome.kind == sentOnce:
 		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Detail}
 	}
 	return a.response, a.err
+}
+
+// keepUntyped keeps net/http from guessing a type for an answer that has none.
+func (m *message) keepUntyped(res *http.Response) {
+	if _, typed := res.Header["Content-Type"]; !typed && m.answer != nil {
+		m.answer.Header()["Content-Type"] = nil
+	}
 }
 
 // deliver sends the message with the generations that the route names.
@@ -189,13 +197,15 @@ func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var text string
 	m.status, text = m.answerTo(err)
-	if m.paced != nil && m.paced.tooLate() {
-		m.status, text = http.StatusRequestTimeout, slowText
-		m.outcome = outcome{kind: unanswered, detail: slowText}
+	if status, text := m.cutOff(); status != 0 {
+		m.status, m.outcome = status, outcome{kind: unanswered, detail: text}
 		if r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
-		problem(w, m.status, text)
+		problem(w, status, text)
+		if status == http.StatusBadRequest && r.Context().Err() != nil {
+			m.status = statusSenderGone
+		}
 		return
 	}
 	if m.status == statusSenderGone {
@@ -204,6 +214,17 @@ func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	m.drain(w)
 	problem(w, m.status, text)
+}
+
+// cutOff returns the answer to a message whose sender did not deliver its body. The status is 0 for other messages.
+func (m *message) cutOff() (status int, text string) {
+	switch {
+	case m.paced != nil && m.paced.tooLate():
+		return http.StatusRequestTimeout, slowText
+	case m.paced != nil && m.paced.isBroken():
+		return http.StatusBadRequest, brokenText
+	}
+	return 0, ""
 }
 
 // drainFor and drainBytes limit the time and the size for reading a sender's body before the gateway's own answer.

@@ -98,6 +98,7 @@ func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
 	slow := func() *paced {
 		return &paced{late: true, now: time.Now, deadline: func(time.Time) error { return nil }}
 	}
+	broken := &paced{broken: true, now: time.Now, deadline: func(time.Time) error { return nil }}
 	for _, c := range []struct {
 		name       string
 		err        error
@@ -116,6 +117,7 @@ func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
 		{"a sender that went away", context.Canceled, 1, nil, 502, "", false, 499, "context canceled"},
 		{"a slow sender", context.Canceled, 1, slow(), 408, "less than 500 bytes a second", true, 408, slowText},
 		{"a slow sender over HTTP/2", io.EOF, 2, slow(), 408, "less than 500 bytes a second", false, 408, slowText},
+		{"a broken body", context.Canceled, 1, broken, 400, brokenText, true, 400, brokenText},
 	} {
 		m := newMessage(quietly(&failing{}, io.Discard), &route{address: bank}, "POST", "/orders")
 		m.paced = c.paced
@@ -246,17 +248,18 @@ func TestAnAbandonedBodyEndsWithItsMessage(t *testing.T) {
 	}
 }
 
-func TestASlowBodyEndsItsMessage(t *testing.T) {
+func TestASlowOrBrokenBodyEndsItsMessage(t *testing.T) {
 	late := os.ErrDeadlineExceeded
 	for _, c := range []struct {
-		name           string
-		err            error
-		released       bool
-		late, complete bool
+		name                   string
+		err                    error
+		released               bool
+		late, complete, broken bool
 	}{
-		{"too slow", late, false, true, false}, {"released", late, true, false, false},
-		{"its end", io.EOF, false, false, true},
-		{"cut off", io.ErrUnexpectedEOF, false, false, false},
+		{"too slow", late, false, true, false, false}, {"released", late, true, false, false, false},
+		{"its end", io.EOF, false, false, true, false},
+		{"cut off", io.ErrUnexpectedEOF, false, false, false, true},
+		{"cut off after the answer", io.ErrUnexpectedEOF, true, false, false, false},
 	} {
 		ended := 0
 		p := &paced{body: iotest.ErrReader(c.err), now: time.Now, grace: bodyGrace, released: c.released,
@@ -264,8 +267,8 @@ func TestASlowBodyEndsItsMessage(t *testing.T) {
 		if _, err := p.Read(make([]byte, 1)); err != c.err {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if p.late != c.late || p.complete != c.complete || (ended == 1) != c.late || p.tooLate() != c.late ||
-			p.release() == c.complete {
+		if p.late != c.late || p.complete != c.complete || (ended == 1) != (c.late || c.broken) ||
+			p.tooLate() != c.late || p.isBroken() != c.broken || p.release() == c.complete {
 			t.Errorf("%s: late %v, complete %v, ended %d times", c.name, p.late, p.complete, ended)
 		}
 		p = &paced{body: iotest.ErrReader(c.err), now: time.Now, deadline: func(time.Time) error { return nil }}

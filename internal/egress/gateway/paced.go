@@ -28,7 +28,7 @@ type paced struct {
 	deadline func(time.Time) error // of reads
 	now      func() time.Time
 	grace    time.Duration
-	giveUp   func() // called if the sender is too slow; nil for nothing
+	giveUp   func() // called if the body fails; nil for nothing
 
 	reading sync.Mutex // held by a read
 	read    int64
@@ -39,6 +39,7 @@ type paced struct {
 	released bool
 	complete bool // the body was read to its end
 	late     bool // the body ended because its sender was too slow
+	broken   bool // the body ended early, or is not what HTTP allows
 }
 
 func (p *paced) Read(b []byte) (int, error) {
@@ -67,9 +68,21 @@ func (p *paced) failed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.complete = errors.Is(err, io.EOF)
-	if p.late = errors.Is(err, os.ErrDeadlineExceeded) && !p.released; p.late && p.giveUp != nil {
+	if p.complete || p.released {
+		return
+	}
+	p.late = errors.Is(err, os.ErrDeadlineExceeded)
+	p.broken = !p.late
+	if p.giveUp != nil {
 		p.giveUp()
 	}
+}
+
+// isBroken reports whether the body ended early, or is not what HTTP allows.
+func (p *paced) isBroken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken
 }
 
 // setDeadline does nothing for a body that was released, or a request that has no connection.
@@ -133,6 +146,9 @@ func (p *paced) abandon(flush func()) {
 // slowText is the answer to a sender that is too slow.
 var slowText = fmt.Sprintf("the body arrived at less than %d bytes a second", bodyRate)
 
+// brokenText is the answer to a sender whose body ends early, or is not what HTTP allows.
+const brokenText = "the body was truncated or is not valid"
+
 // errSlow is returned instead of an answer to a body that was aborted because its sender is too slow.
 var errSlow = errors.New(slowText)
 
@@ -147,7 +163,6 @@ func (m *message) pace(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody || mayIdle(r) {
 		return
 	}
-	m.answer = w
 	if r.ProtoMajor == 1 {
 		m.flush = func() { http.NewResponseController(w).Flush() }
 	}

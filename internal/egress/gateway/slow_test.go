@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -71,6 +72,51 @@ func TestASenderThatTricklesItsBodyIsEnded(t *testing.T) {
 	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
 		t.Errorf("a message that arrives at once: %v, %v", res, err)
 	}
+}
+
+// A body that is not HTTP, or that ends early, is the sender's fault, and the receiver is not asked a second time.
+func TestABrokenBodyIsTheFaultOfItsSender(t *testing.T) {
+	f := setUp(t)
+	begun := make(chan struct{}, 10)
+	f.arrangement("bank", tenancy.Adaptive, f.serve(func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			t.Error("the receiver got a message whose body is broken")
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	for n, chunks := range []string{"1\r\na\r\nZZ\r\n", "1\na\n0\n\n", "1\r\nabc\r\n0\r\n\r\n"} {
+		if n == 1 {
+			f.renew()
+		}
+		conn, err := net.Dial("tcp", f.gateway.Listener.Addr().String())
+		check(t, err)
+		defer conn.Close()
+		check(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+		_, err = fmt.Fprintf(conn, "POST /acme/bank/order HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer %s\r\n"+
+			"Transfer-Encoding: chunked\r\n\r\n%s", f.token, chunks)
+		check(t, err)
+		status, body := ends(t, conn)
+		if status != 400 || !strings.Contains(body, "the body was truncated or is not valid") ||
+			strings.Contains(body, "the receiver") {
+			t.Errorf("%q: %d %s", chunks, status, body)
+		}
+	}
+	if n := len(begun); n > 3 {
+		t.Errorf("the receiver got %d requests for 3 messages", n)
+	}
+	a, err := f.engine.Store.Arrangement(t.Context(), f.acme.ID, "bank")
+	check(t, err)
+	testenv.Eventually(t, func() bool {
+		log, err := f.engine.Store.Messages(t.Context(), a.ID, "", 10)
+		check(t, err)
+		for _, entry := range log {
+			if entry.Status != 400 || strings.Contains(entry.Outcome, "connection") {
+				t.Fatalf("logged as %d %q", entry.Status, entry.Outcome)
+			}
+		}
+		return len(log) > 0
+	})
 }
 
 // net/http would wait for the rest of the body before it forwards the answer.

@@ -290,8 +290,18 @@ func (s *server) problem(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return huma.Error503ServiceUnavailable("the request was cancelled before it was completed")
 	}
-	s.log.ErrorContext(ctx, "request failed", "error", err)
+	s.logFault(ctx, "request failed", err)
 	return huma.Error500InternalServerError("internal error: see the service's log")
+}
+
+// logFault logs an error that the caller did not cause. If the caller has left, that is the likely cause: whoever
+// closes connections early would fill the log with errors.
+func (s *server) logFault(ctx context.Context, message string, err error) {
+	level := slog.LevelError
+	if errors.Is(ctx.Err(), context.Canceled) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(ctx, level, message, "error", err)
 }
 
 // writeProblem writes an answer outside of huma in the same form.

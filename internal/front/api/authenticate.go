@@ -71,7 +71,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			refuse("this token is unknown")
 			return
 		case err != nil:
-			s.log.ErrorContext(r.Context(), "authentication failed", "error", err)
+			s.logFault(r.Context(), "authentication failed", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case !t.Valid(now):

@@ -166,6 +166,6 @@ func (s *server) crlFailed(w http.ResponseWriter, r *http.Request, err error) {
 		http.NotFound(w, r)
 		return
 	}
-	s.log.ErrorContext(r.Context(), "revocation list", "error", err)
+	s.logFault(r.Context(), "revocation list", err)
 	http.Error(w, "the revocation list is not available now", http.StatusInternalServerError)
 }

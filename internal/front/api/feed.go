@@ -112,7 +112,7 @@ func (s *server) feedFailed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled):
 		writeProblem(w, http.StatusServiceUnavailable, "the request was cancelled before it was completed")
 	default:
-		s.log.ErrorContext(r.Context(), "a feed failed", "error", err)
+		s.logFault(r.Context(), "a feed failed", err)
 		writeProblem(w, http.StatusInternalServerError, "the feed is not available now: try again later")
 	}
 }

@@ -185,7 +185,7 @@ func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 			"for a new link.")
 		return
 	}
-	s.log.ErrorContext(r.Context(), "a link failed", "error", err)
+	s.logFault(r.Context(), "a link failed", err)
 	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 

@@ -50,14 +50,14 @@ func (s *server) remember(next http.Handler) http.Handler {
 		found, err := s.beginKey(r.Context(), use)
 		switch {
 		case err != nil:
-			s.log.ErrorContext(r.Context(), "an idempotency key failed", "error", err)
+			s.logFault(r.Context(), "an idempotency key failed", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 		case found != nil:
 			s.replay(r.Context(), w, use, found)
 		default:
 			answer := &buffer{header: w.Header()}
 			next.ServeHTTP(answer, r)
-			s.keepAnswer(r.Context(), use, answer)
+			s.keepAnswer(context.WithoutCancel(r.Context()), use, answer) // a caller that gave up repeats the request
 			w.WriteHeader(answer.status)
 			w.Write(answer.body)
 		}

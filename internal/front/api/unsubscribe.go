@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"html"
@@ -123,8 +122,8 @@ func (s *server) subscriptionFailed(w http.ResponseWriter, r *http.Request, err 
 	text, status := t.failed, http.StatusInternalServerError
 	if errors.Is(err, tenancy.ErrNotFound) {
 		text, status = t.invalid, http.StatusNotFound
-	} else if !errors.Is(err, context.Canceled) {
-		s.log.ErrorContext(r.Context(), "subscription link", "error", err)
+	} else {
+		s.logFault(r.Context(), "subscription link", err)
 	}
 	writePage(w, status, t.language, text[0], html.EscapeString(text[1]))
 }

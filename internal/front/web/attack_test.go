@@ -192,3 +192,19 @@ func (c *console) small(client *http.Client, path string) {
 		c.t.Errorf("%s has %d bytes in total", path, sum)
 	}
 }
+
+// A list of files would show what is in the binary, and which version it is.
+func TestNoFolderIsListed(t *testing.T) {
+	c := open(t)
+	for _, path := range []string{"/assets/", "/assets/.", "/assets//", "/assets/x/..", "/assets/index.html"} {
+		r, err := http.NewRequest(http.MethodGet, c.url, nil)
+		check(t, err)
+		r.URL.Path = path
+		res, err := http.DefaultClient.Do(r)
+		check(t, err)
+		if _, body := c.read(res); strings.Contains(body, "htmx.js\">htmx.js") ||
+			res.Request.URL.Path == "/assets/" && res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d %s", path, res.StatusCode, body)
+		}
+	}
+}

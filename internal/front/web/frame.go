@@ -56,6 +56,10 @@ func files(from fs.FS) http.Handler {
 		packed[name] = b.Bytes()
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hashes[r.URL.Path] == "" { // a folder would be listed
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		if path.Ext(r.URL.Path) == ".svg" { // the icon has styles for light and dark tabs
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")

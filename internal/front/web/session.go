@@ -3,9 +3,11 @@ package web
 import (
 	"encoding/base64"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,14 +92,17 @@ func (v *view) explain(err error) *refusal {
 	var weak *identity.WeakSignInError
 	switch {
 	case errors.Is(err, identity.ErrTooManyAttempts):
+		v.retryAt(v.now.Truncate(time.Minute).Add(time.Minute))
 		return &refusal{http.StatusTooManyRequests, v.T("Too many attempts from your address. Wait a minute.")}
 	case errors.Is(err, password.ErrBusy):
 		v.w.Header().Set("Retry-After", "5")
 		return &refusal{http.StatusServiceUnavailable, v.T("Too many people are signing in at this moment. Try again in " +
 			"a few seconds.")}
 	case errors.As(err, &locked):
+		v.retryAt(locked.Until)
+		shown := locked.Until.Add(time.Minute - 1).Truncate(time.Minute) // a time has no seconds
 		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords. Try again after %s, or sign in with a "+
-			"passkey.", v.When(locked.Until))}
+			"passkey.", v.When(shown))}
 	case errors.Is(err, identity.ErrWrongPassword):
 		return &refusal{http.StatusUnauthorized, v.T("Wrong name or password.")}
 	case errors.Is(err, identity.ErrSecondFactor):
@@ -157,6 +162,12 @@ func (v *view) explain(err error) *refusal {
 		return &refusal{http.StatusNotFound, ""}
 	}
 	return nil
+}
+
+// retryAt tells a program when a refused attempt may be repeated (RFC 9110, section 10.2.3).
+func (v *view) retryAt(at time.Time) {
+	seconds := max(1, int(math.Ceil(at.Sub(v.now).Seconds())))
+	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
 }
 
 // explained returns the refusal that explains an error, or else the error.

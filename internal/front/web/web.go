@@ -204,7 +204,7 @@ func (c *console) identify(next http.Handler) http.Handler {
 		case errors.Is(err, tenancy.ErrNotFound):
 			v.ended = session.AccountID
 		default:
-			c.logger.ErrorContext(r.Context(), "the session could not be read", "error", err)
+			c.logFault(r.Context(), "the session could not be read", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
@@ -241,7 +241,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		c.logger.ErrorContext(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
+		c.logFault(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
 		title := v.T("Something went wrong")
 		c.show(v, http.StatusInternalServerError, title, messagePage(v, title,
 			v.T("This is not your fault. Please try again. The service's log has the details.")))
@@ -256,6 +256,16 @@ func (c *console) failed(v *view, err error) {
 		text = v.T("Someone else has changed this in the meantime. Go back, reload the page and try again.")
 	}
 	c.show(v, status, title, messagePage(v, title, text))
+}
+
+// logFault logs an error that the reader did not cause. If the reader has left, that is the likely cause: whoever
+// closes connections early would fill the log with errors.
+func (c *console) logFault(ctx context.Context, message string, details ...any) {
+	level := slog.LevelError
+	if errors.Is(ctx.Err(), context.Canceled) {
+		level = slog.LevelDebug
+	}
+	c.logger.Log(ctx, level, message, details...)
 }
 
 // failure returns the heading of the page for a refused request.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -503,12 +504,14 @@ func TestGuessingAndFormsOnOtherSitesDoNotSignIn(t *testing.T) {
 	if status, body := c.get(eve, "/tenants/acme"); status != 200 || !strings.Contains(body, `name="password"`) {
 		t.Errorf("a page without signing in: %d", status)
 	}
-	last := 0
+	var last *http.Response
 	for range 7 {
-		last, _ = c.post(eve, "/sign-in", "name", "olga", "password", "a wrong password")
+		last, err = eve.PostForm(c.url+"/sign-in", url.Values{"name": {"olga"}, "password": {"a wrong password"}})
+		check(t, err)
+		last.Body.Close()
 	}
-	if last != http.StatusTooManyRequests {
-		t.Errorf("the seventh wrong password: %d", last)
+	if wait, _ := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests || wait < 1 {
+		t.Errorf("the seventh wrong password: %d, and the next one is answered in %d s", last.StatusCode, wait)
 	}
 	olga := c.signIn("alice")
 	r, err := http.NewRequest(http.MethodPost, c.url+"/tenants/acme/scope", strings.NewReader("answer=no"))
