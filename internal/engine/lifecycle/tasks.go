@@ -17,7 +17,8 @@ var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, ten
 	tenancy.Done, tenancy.Differs}
 
 // closeTasks closes the tasks about the older generations of a credential when every receiver that gets it accepts the
-// newest one. Without a receiver, nothing shows that a person has nothing to do.
+// newest one. Without a receiver, nothing shows that a person has nothing to do. Until then, it closes only those about
+// a coming renewal, because that has happened, and the task about it states what is left to do.
 func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate,
 	all []standing.Standing, now time.Time) error {
 	newest := certs[len(certs)-1]
@@ -28,10 +29,13 @@ func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenan
 		known, _ := s.Rollover.Generation(newest.Generation)
 		return known.Verdict != rollover.Accepted && s.Rollover.UnaskedAt.IsZero()
 	})
-	if len(certs) < 2 || len(present) == 0 || open {
+	if len(certs) < 2 {
 		return nil
 	}
-	topic := store.TaskTopic{TenantID: t.ID, Kinds: aboutRollovers}
+	topic, why := store.TaskTopic{TenantID: t.ID, Kinds: aboutRollovers}, tenancy.ClosedAccepted
+	if open || len(present) == 0 {
+		topic.Kinds, why = []tenancy.NoticeKind{tenancy.Expiring}, tenancy.ClosedRenewed
+	}
 	for _, c := range certs[:len(certs)-1] {
 		topic.CertificateIDs = append(topic.CertificateIDs, c.ID)
 	}
@@ -39,11 +43,11 @@ func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenan
 		return err
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		n, err := tx.CloseTasks(ctx, topic, tenancy.ClosedAccepted, now)
+		n, err := tx.CloseTasks(ctx, topic, why, now)
 		if err != nil || n == 0 {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "tasks.closed", t.Name, object(t, newest),
-			map[string]any{"tasks": n, "reason": tenancy.ClosedAccepted}))
+			map[string]any{"tasks": n, "reason": why}))
 	})
 }
