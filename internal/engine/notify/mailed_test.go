@@ -9,7 +9,8 @@ import (
 
 // A key user whose partners are mailed by the service must not be asked to inform them a second time.
 func TestMailsToKeyUsersStateWhomTheServiceMails(t *testing.T) {
-	const warned, renewed = "alice: Tenant Certificate is going to expire soon", "alice: Tenant Certificate has been renewed"
+	const warned = "alice: Tenant Certificate is going to expire soon"
+	const renewed = "alice: Tenant Certificate has been renewed"
 	w := newWorld(t)
 	bank := w.arrange("bank")
 	w.administered(bank, tenancy.Receiver{ContactName: "Eve", ContactEmail: "Eve@bank.example.com"})

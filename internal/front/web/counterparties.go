@@ -190,8 +190,8 @@ func acceptPath(p client.CounterpartyProposal) string {
 	return "/counterparty-proposals/" + escape(p.Host) + "/accept"
 }
 
-// acceptInput returns the field of the form that accepts a proposed host. Its label is not visible, because it is a cell
-// of a table.
+// acceptInput returns the field of the form that accepts a proposed host. It stands in a table, so its label is not
+// visible.
 func (v *view) acceptInput(p client.CounterpartyProposal) input {
 	label := v.T("Name of the counterparty for %s", p.Host)
 	x := input{name: "counterparty", id: "counterparty-" + p.Host, label: label, stored: p.Counterparty, required: true,

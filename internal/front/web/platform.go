@@ -1,7 +1,6 @@
 package web
 
-// Platform is what readers are told about those who run the service. They know its name from mails. All fields may be
-// empty.
+// Platform describes those who run the service to readers, who know its name from mails. All fields may be empty.
 type Platform struct {
 	Name        string
 	HelpAddress string
