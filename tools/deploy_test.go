@@ -111,7 +111,7 @@ func TestTheSenderOfMailsIsSetInTheChartAndInTheComposeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	variables := regexp.MustCompile(`env:"(PERENNIAL_[A-Z_]+)"`).FindAllStringSubmatch(string(settings), -1)
-	if len(variables) < 5 {
+	if len(variables) < 6 {
 		t.Errorf("%d settings were found", len(variables))
 	}
 	for _, v := range variables {
@@ -126,6 +126,24 @@ func TestTheSenderOfMailsIsSetInTheChartAndInTheComposeFile(t *testing.T) {
 	}
 }
 
+func TestTheChartMountsTheLogoOfThePlatform(t *testing.T) {
+	out, err := render(t, map[string]any{})
+	if err != nil || !strings.Contains(out, `PERENNIAL_PLATFORM_LOGO, value: ""`) || strings.Contains(out, "fleet-logo") {
+		t.Errorf("by default: %v\n%s", err, out)
+	}
+	out, err = render(t, map[string]any{"platform": map[string]any{"logo": "PHN2Zy8+"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]int{`PERENNIAL_PLATFORM_LOGO, value: "/etc/perennial-platform/logo"`: 1,
+		"{name: logo, mountPath: /etc/perennial-platform, readOnly: true}": 1, `logo: "PHN2Zy8+"`: 1,
+		"name: fleet-logo": 2} {
+		if n := strings.Count(out, what); n != want {
+			t.Errorf("the manifest has %q %d times, want %d:\n%s", what, n, want, out)
+		}
+	}
+}
+
 func TestTheChartRefusesInvalidValues(t *testing.T) {
 	for name, values := range map[string]map[string]any{
 		"no replica": {"replicas": 0}, "a misspelled name": {"replica": 3},
@@ -133,6 +151,7 @@ func TestTheChartRefusesInvalidValues(t *testing.T) {
 		"a variable that the service does not have": {"environment": map[string]any{"PATH": "/"}},
 		"no secret":           {"secret": ""},
 		"an unknown language": {"platform": map[string]any{"language": "fr"}},
+		"a path of a logo":    {"platform": map[string]any{"logo": "./logo.svg"}},
 	} {
 		if _, err := render(t, values); err == nil {
 			t.Errorf("%s: the chart accepts it", name)

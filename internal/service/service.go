@@ -225,9 +225,13 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	if err != nil {
 		return nil, nil, err
 	}
+	platform, err := s.settings.Platform.web()
+	if err != nil {
+		return nil, nil, err
+	}
 	handler, err = web.New(web.Config{
 		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
-		Platform: s.settings.Platform.web(), Guard: s.guard != nil, Now: s.now, Ending: s.ending, Log: s.log,
+		Platform: platform, Guard: s.guard != nil, Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
 	return handler, service.Metrics(), err
 }

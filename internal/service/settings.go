@@ -175,7 +175,9 @@ func (s *Settings) check() error {
 // fingerprint returns a short hash of the settings that all replicas should share. Addresses, files and secrets are not
 // among them.
 func (s *Settings) fingerprint() string {
-	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.Platform,
+	platform := s.Platform
+	platform.Logo = "" // a file
+	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, platform,
 		s.OIDC.Issuer,
 		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.OIDC.ACR,
 		s.OIDC.AMR, s.SignIn.SecondFactor, s.Ceilings, s.JobLease,

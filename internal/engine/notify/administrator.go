@@ -192,6 +192,12 @@ func (l Letter) Administrated() []Affected {
 // MoreAdministrated returns how many systems are not listed.
 func (l Letter) MoreAdministrated() int { return len(l.Arrangements) - len(l.Administrated()) }
 
+// ToTest reports whether the administrator of a system is asked to test it.
+func (l Letter) ToTest(a Affected) bool {
+	asked := l.Kind == tenancy.AdministratorRenewed || l.Kind == tenancy.AdministratorUnready
+	return asked && !a.Accepts && !a.Unasked
+}
+
 // Reverted reports whether a system of the reader is not known to accept the new certificate, in a mail that all of
 // them did when it was written.
 func (l Letter) Reverted() bool {
@@ -308,7 +314,7 @@ func (l Letter) Certificates(n int) string {
 	if n == 1 {
 		return l.german("1 certificate", "1 Zertifikat")
 	}
-	return fmt.Sprintf(l.german("%d certificates", "%d Zertifikate"), n)
+	return l.Number(n) + l.german(" certificates", " Zertifikate")
 }
 
 // links reads the valid links of all arrangements.

@@ -449,5 +449,5 @@ func TestTheMailAboutAnExpiredCertificateCountsTheMessagesThatFailedSince(t *tes
 		})
 	}))
 	says(t, w.mails(expired.Add(time.Hour))["alice: Action needed: Acme: the old certificate has expired, 1 system not "+
-		"ready"], "2170 messages have failed there since then.")
+		"ready"], "2,170 messages have failed there since then.")
 }

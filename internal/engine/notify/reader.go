@@ -87,8 +87,8 @@ func (l Letter) subject(n tenancy.Notice) string {
 			return l.TenantTitle + l.german(": the system accepts the new certificate", ": Das System akzeptiert das "+
 				"neue Zertifikat")
 		}
-		return fmt.Sprintf(l.german("%s: all %d systems accept the new certificate",
-			"%s: Alle %d Systeme akzeptieren das neue Zertifikat"), l.TenantTitle, systems)
+		return fmt.Sprintf(l.german("%s: all %s systems accept the new certificate",
+			"%s: Alle %s Systeme akzeptieren das neue Zertifikat"), l.TenantTitle, l.Number(systems))
 	case tenancy.Over:
 		return fmt.Sprintf(l.german("Action needed: %s: the old certificate has expired, %s not ready",
 			"Handeln nötig: %s: das alte Zertifikat ist abgelaufen, %s nicht bereit"), l.TenantTitle, l.Count(systems))
@@ -162,7 +162,7 @@ func (l Letter) partnerSystems(n int) string {
 	if n == 1 {
 		return l.german("1 partner system", "1 Partnersystem")
 	}
-	return fmt.Sprintf(l.german("%d partner systems", "%d Partnersysteme"), n)
+	return l.Number(n) + l.german(" partner systems", " Partnersysteme")
 }
 
 func (l Letter) alarmSubject() string {

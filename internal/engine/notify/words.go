@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -75,7 +78,7 @@ func (l Letter) In(t time.Time) string {
 	case day == l.in(l.Now).AddDate(0, 0, 1).Format(time.DateOnly):
 		return l.german("tomorrow", "morgen")
 	}
-	return fmt.Sprintf(l.german("in %d days", "in %d Tagen"), l.days(t))
+	return fmt.Sprintf(l.german("in %s days", "in %s Tagen"), l.Number(l.days(t)))
 }
 
 func (l Letter) days(t time.Time) int { return int((t.Sub(l.Now) + policy.Day - 1) / policy.Day) }
@@ -100,12 +103,15 @@ func (l Letter) Noun() string {
 	return fmt.Sprintf(l.german("certificate \"%s\"", "Zertifikat „%s“"), l.Purpose)
 }
 
+// Number returns a number with its digits in groups, such as 2,170, as the console shows it.
+func (r Reader) Number(n int) string { return message.NewPrinter(language.Make(r.Language)).Sprint(n) }
+
 // Count returns a number of systems of partners, in German in the nominative.
 func (l Letter) Count(systems int) string {
 	if systems == 1 {
 		return l.german("1 system", "1 System")
 	}
-	return fmt.Sprintf(l.german("%d systems", "%d Systeme"), systems)
+	return l.Number(systems) + l.german(" systems", " Systeme")
 }
 
 // CountDative is [Letter.Count] in the German dative.

@@ -64,8 +64,8 @@ func (c *console) administratorForm(v *view) error {
 		{name: "contact_email", label: v.T("Administrator's e-mail"), kind: "email", stored: r.ContactEmail,
 			attributes: plain},
 	}, v.readerInputs("contact_", r.ContactLanguage, r.ContactZone)...)
-	return c.show(v, http.StatusOK, v.T("Administrator of %s", r.DisplayName), sheetPage(v,
-		v.T("Administrator of %s", r.DisplayName), in(name, "administrators", receiver), etag, inputs))
+	title := v.T("Administrator of %s", r.DisplayName)
+	return c.show(v, http.StatusOK, title, administratorPage(v, title, receiver, etag, inputs))
 }
 
 // readerInputs returns the fields for the language and the time zone of mails. Their names begin with a prefix.

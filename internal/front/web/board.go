@@ -66,6 +66,18 @@ func (c *console) showBoard(v *view, b boardOf) (err error) {
 	return c.show(v, http.StatusOK, v.T("Roll-overs"), rolloverBoard(v, b))
 }
 
+// boardCrumbs returns the pages above the board, with their paths. Above a part of it is the whole board.
+func (v *view) boardCrumbs(b boardOf) []string {
+	above := []string{v.T("Overview"), "/"}
+	if !b.fleet {
+		above[1] = in(v.tenantName())
+	}
+	if boardFilter(v.r.URL.Query()) != "" {
+		above = append(above, v.T("Roll-overs"), b.path)
+	}
+	return above
+}
+
 // boardFilter returns the parameters that limit the list of roll-overs; empty if there are none.
 func boardFilter(q url.Values) string {
 	filter := url.Values{}

@@ -3,6 +3,22 @@ package web
 // germanFrame holds the German texts of the frame of every page, of signing in, and of accounts.
 var germanFrame = []translation{
 	{"Questions:", "Fragen:"},
+	{"Please wait a moment", "Bitte warten Sie einen Moment"},
+	{
+		"Too many pages were opened from your network within a minute.",
+		"Aus Ihrem Netz wurden innerhalb einer Minute zu viele Seiten geöffnet.",
+	},
+	{
+		"Nothing was changed. Wait %s, open the page again, and repeat the step.",
+		"Nichts wurde geändert. Warten Sie %s, öffnen Sie die Seite erneut und wiederholen Sie den Schritt.",
+	},
+	{
+		"Wait %s, then open the page again. Your link stays valid.",
+		"Warten Sie %s und öffnen Sie die Seite dann erneut. Ihr Link bleibt gültig.",
+	},
+	{"Open the page again", "Seite erneut öffnen"},
+	{"second", "Sekunde"},
+	{"seconds", "Sekunden"},
 	{"%d days", "%d Tage"},
 	{"%d days ago", "vor %d Tagen"},
 	{"%d hours ago", "vor %d Stunden"},

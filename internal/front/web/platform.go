@@ -6,6 +6,7 @@ type Platform struct {
 	HelpAddress string
 	HelpPhone   string
 	Imprint     string
+	Logo        Logo
 }
 
 // product is the name of the platform if it has no other.

@@ -281,6 +281,9 @@ func (c *console) routes() {
 		panic(err) // it is embedded
 	}
 	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
+	if c.platform.Logo.exists() {
+		c.mux.Handle("GET "+logoPath, c.platform.Logo)
+	}
 	for _, p := range c.pages {
 		c.handle(route{"GET " + p.path, p.who, p.show})
 	}

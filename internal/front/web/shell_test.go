@@ -131,6 +131,41 @@ func TestAPageNamesWhatDoesNotExist(t *testing.T) {
 	}
 }
 
+func TestPagesLeadToThoseAboveThem(t *testing.T) {
+	c := open(t)
+	crumbs := regexp.MustCompile(`<p class="crumbs">(.*?)</p>`)
+	link := regexp.MustCompile(`<a href="([^"]*)">([^<]*)</a>`)
+	for who, pages := range map[string]map[string]string{
+		"alice": {
+			"/people/bob": "People /people", "/administrators/bank": "Administrators /administrators",
+			"/mail-check": "Tasks /tasks", "/mail-check?user=bob": "People /people", "/scope": "Overview ",
+			"/rollovers": "Overview ", "/rollovers?by=days": "Overview ",
+			"/rollovers?q=crm": "Overview , Roll-overs /rollovers",
+		},
+		"olga": {"/rollovers": "Overview ", "/rollovers?q=crm": "Overview , Roll-overs /rollovers"},
+	} {
+		client, above := c.signIn(who), ""
+		if who == "alice" {
+			above = "/tenants/acme"
+		}
+		for path, want := range pages {
+			status, page := c.get(client, above+path)
+			var got []string
+			if m := crumbs.FindStringSubmatch(page); m != nil {
+				for _, l := range link.FindAllStringSubmatch(m[1], -1) {
+					if l[1] == "/" { // the overview of the fleet
+						l[1] = ""
+					}
+					got = append(got, l[2]+" "+strings.TrimPrefix(l[1], above))
+				}
+			}
+			if status != 200 || strings.Join(got, ", ") != want || strings.Index(page, "crumbs") > strings.Index(page, "<h1") {
+				t.Errorf("%s: %d, the pages above are %q, want %q", path, status, got, want)
+			}
+		}
+	}
+}
+
 // A question or a form of a route that does not exist would never be shown.
 func TestQuestionsAndFormPagesBelongToRoutes(t *testing.T) {
 	c := open(t)

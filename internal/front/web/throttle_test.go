@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,35 @@ func TestPublicPagesAreThrottledPerNetwork(t *testing.T) {
 		if w.Code == http.StatusTooManyRequests {
 			t.Errorf("%s waits, too", what)
 		}
+	}
+	for _, one := range []struct {
+		method, path, header, value, language, want, again string
+	}{
+		{"GET", "/rollover/x?a=b", "Accept", "text/html,*/*", "", "Wait 45 seconds, then open the page again",
+			"/rollover/x?a=b"},
+		{"POST", "/rollover/x/test", "Accept", "text/html", "de", "Warten Sie 45 Sekunden, öffnen Sie die Seite erneut",
+			"/rollover/x"},
+		{"POST", "/counterparty/x/test", "HX-Request", "true", "", "Nothing was changed. Wait 45 seconds", "/counterparty/x"},
+		{"GET", "/unsubscribe/x/y", "Accept", "text/html", "de", "Bitte warten Sie einen Moment", "/unsubscribe/x/y"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), one.method, one.path, nil)
+		r.RemoteAddr = "[2001:db8::1]:1"
+		r.Header.Set(one.header, one.value)
+		r.Header.Set("Accept-Language", one.language)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		body := w.Body.String()
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "45" ||
+			w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%s %s: %d, %v", one.method, one.path, w.Code, w.Header())
+		}
+		if !strings.Contains(body, "style.css") || !strings.Contains(body, one.want) ||
+			!strings.Contains(body, `<a href="`+one.again+`">`) {
+			t.Errorf("%s %s lacks %q or its link: %s", one.method, one.path, one.want, body)
+		}
+	}
+	if w := get("/rollover/x", "[2001:db8::1]:1"); strings.Contains(w.Body.String(), "<html") {
+		t.Errorf("a program gets a page: %s", w.Body)
 	}
 	now = now.Add(time.Minute)
 	if w := get("/rollover/x/certificate", "[2001:db8::1]:1"); w.Code == http.StatusTooManyRequests {

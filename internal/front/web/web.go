@@ -10,12 +10,10 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -107,10 +105,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	w.nowhere = w.headers(w.identify(http.HandlerFunc(w.nowherePage)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if wait := w.throttled(r); wait > 0 {
-			seconds := int(math.Ceil(wait.Seconds()))
-			rw.Header().Set("Retry-After", strconv.Itoa(seconds))
-			http.Error(rw, fmt.Sprintf("too many requests from your network: try again in %d seconds", seconds),
-				http.StatusTooManyRequests)
+			w.throttle(rw, r, int(math.Ceil(wait.Seconds())))
 			return
 		}
 		if _, pattern := w.mux.Handler(r); pattern == "" {
@@ -119,20 +114,6 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 		}
 		w.served.ServeHTTP(rw, r)
 	}), nil
-}
-
-// throttledPaths are the prefixes of pages and files that need no sign-in: they are public, or their address is a
-// secret.
-var throttledPaths = []string{"/rollover/", "/watched/", "/counterparty/", "/administrator/", "/calendar/",
-	"/unsubscribe/", "/api/v1/links/", "/feeds/", "/pki/"}
-
-// throttled returns the time that the sender of a request must wait before it may get a public page or file; 0 if it
-// may get it now.
-func (c *console) throttled(r *http.Request) time.Duration {
-	if !slices.ContainsFunc(throttledPaths, func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) }) {
-		return 0
-	}
-	return c.identity.Visit(identity.Browser{Address: c.addressOf(r)})
 }
 
 // strictTransport tells browsers to use https for a year (RFC 6797). Other services of the domain are not affected.
