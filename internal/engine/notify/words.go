@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,7 +105,12 @@ func (l Letter) Noun() string {
 }
 
 // Number returns a number with its digits in groups, such as 2,170, as the console shows it.
-func (r Reader) Number(n int) string { return message.NewPrinter(language.Make(r.Language)).Sprint(n) }
+func (r Reader) Number(n int) string {
+	if -1000 < n && n < 1000 { // most numbers, and a printer costs more than the rest of its sentence
+		return strconv.Itoa(n)
+	}
+	return message.NewPrinter(language.Make(r.Language)).Sprint(n)
+}
 
 // Count returns a number of systems of partners, in German in the nominative.
 func (l Letter) Count(systems int) string {
