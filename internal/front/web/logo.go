@@ -19,7 +19,7 @@ const MostLogo = 64 << 10
 // mostLogoSide limits the sides of a logo, in pixels, so that it is not much larger in memory.
 const mostLogoSide = 2048
 
-// A Logo is the image beside the name of the platform. The zero value is no logo.
+// A Logo is the image beside the name of the platform. The zero value stands for none.
 type Logo struct {
 	data     []byte
 	mimeType string
