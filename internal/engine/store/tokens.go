@@ -54,8 +54,8 @@ func (r Reader) Tokens(ctx context.Context, tenantID string, p Page) ([]tenancy.
 
 // CountTokensOf counts the valid tokens of a key user, up to a limit.
 func (r Reader) CountTokensOf(ctx context.Context, u tenancy.KeyUser, now time.Time, limit int) (int, error) {
-	return r.countUpTo(ctx, limit, "tokens WHERE tenant_id = ? AND tenant_id <> '' AND key_user_id = ? AND revoked_at = 0 "+
-		"AND (expires_at = 0 OR expires_at > ?)", u.TenantID, u.ID, micros(now))
+	return r.countUpTo(ctx, limit, "tokens WHERE tenant_id = ? AND tenant_id <> '' AND key_user_id = ? AND revoked_at = "+
+		"0 AND (expires_at = 0 OR expires_at > ?)", u.TenantID, u.ID, micros(now))
 }
 
 // TokensByOrigin lists the tokens that were created with a credential.

@@ -61,10 +61,11 @@ func (r Reader) WatchInstalled(ctx context.Context, certificateID string) (map[s
 	return all, err
 }
 
-// ForgetWatchLinks deletes the revoked links to a certificate, except the newest ones. The audit log keeps their events.
+// ForgetWatchLinks deletes the revoked links to a certificate, except the newest ones. The audit log keeps their
+// events.
 func (t *Tx) ForgetWatchLinks(ctx context.Context, certificateID string, keep int) error {
-	_, err := t.exec(ctx, "DELETE FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 AND id NOT IN (SELECT id "+
-		"FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 ORDER BY id DESC LIMIT ?)", certificateID,
+	_, err := t.exec(ctx, "DELETE FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 AND id NOT IN "+
+		"(SELECT id FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 ORDER BY id DESC LIMIT ?)", certificateID,
 		certificateID, keep)
 	return err
 }

@@ -44,8 +44,8 @@ func roomForReceiver(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error 
 
 func roomForArrangement(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error {
 	return room(ctx, mostArrangements, func(limit int) (int, error) { return tx.CountArrangements(ctx, t.ID, limit) },
-		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d arrangements or more: delete one that is not needed, or ask an "+
-			"operator to create it",
+		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d arrangements or more: delete one that is not needed, or ask "+
+			"an operator to create it",
 			t.Name, mostArrangements))
 }
 

@@ -27,7 +27,7 @@ const (
 	longestLock  = 15 * time.Minute
 	// longestAgent limits the stored part of a User-Agent header, in bytes.
 	longestAgent = 200
-	// mostSessions limits the sessions of an account. Whoever signs in once more loses the oldest one.
+	// mostSessions limits the sessions of an account. The next one ends the oldest.
 	mostSessions = 100
 )
 
