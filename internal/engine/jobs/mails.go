@@ -93,8 +93,9 @@ func pages(mails []tenancy.Mail) (jobs []river.InsertManyParams) {
 	}
 	places, before := make([]place, len(mails)), map[string]int{}
 	for i, m := range mails {
-		n := before[m.TenantID]
-		before[m.TenantID]++
+		owner := cmp.Or(m.TenantID, m.AdministratorID) // a counterparty is mailed about several tenants
+		n := before[owner]
+		before[owner]++
 		places[i] = place{m.ID, urgency(n), n / mailsPerJob}
 	}
 	slices.SortStableFunc(places, func(a, b place) int {

@@ -135,7 +135,7 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 			queued, err = tx.QueueMails(ctx, tenancy.MailWaiting, 1)
 			return err
 		})
-		r.same("queued", nil, queued, []tenancy.Mail{{ID: "m1", TenantID: m1.TenantID}})
+		r.same("queued", nil, queued, []tenancy.Mail{{ID: "m1", TenantID: m1.TenantID, AdministratorID: m1.AdministratorID}})
 		m1.State = tenancy.MailQueued
 		list4, err := r.QueuedMails(ctx, []string{"m1", "m2", "m3"})
 		r.same("queued mails", err, list4, []tenancy.Mail{m1})
