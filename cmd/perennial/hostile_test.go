@@ -235,7 +235,7 @@ func (s *siege) guess(ctx context.Context, random *rand.Rand) {
 
 // The hostile act and rest in turns, so that both halves see the same machine. -besieged sets how long it lasts: an
 // hour with make hostile. A machine that is busy with other things has too few quiet moments to judge the ratio of a
-// short run.
+// short run exactly, so that its bound is loose.
 func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 20 seconds")
@@ -278,9 +278,15 @@ func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 		t.Errorf("the neighbour's key user was added: %v, %v", users, err)
 	}
 	quiet, loud := median(waits[0]), median(waits[1])
-	t.Logf("%d orders beside %d hostile acts: median wait %s at rest, %s under siege, ratio %.2f", orders,
-		s.completed.Load(), quiet, loud, float64(loud)/float64(quiet))
-	if *besieged >= 10*time.Minute && loud > quiet*12/10 {
+	t.Logf("%d orders beside %d hostile acts: median wait %s at rest, %s under siege, ratio %.2f; 95 of 100 within %s at "+
+		"rest, %s under siege", orders, s.completed.Load(), quiet, loud, float64(loud)/float64(quiet),
+		percentile(waits[0], 95), percentile(waits[1], 95))
+	// Other programs of a busy machine may hit one of the two halves more, even in the median of a short run.
+	limit := 5*quiet + 5*time.Millisecond
+	if *besieged >= 10*time.Minute {
+		limit = quiet * 12 / 10
+	}
+	if loud > limit {
 		t.Errorf("the innocent wait %s instead of %s", loud, quiet)
 	}
 }
@@ -305,7 +311,10 @@ func (w *world) order(client *http.Client, id, token string, replica int) {
 	}
 }
 
-func median(all []time.Duration) time.Duration {
+func median(all []time.Duration) time.Duration { return percentile(all, 50) }
+
+// percentile returns the time within which so many of 100 waits end.
+func percentile(all []time.Duration, of int) time.Duration {
 	slices.Sort(all)
-	return all[len(all)/2]
+	return all[len(all)*of/100]
 }

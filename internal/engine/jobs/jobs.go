@@ -24,18 +24,11 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
-	// One job carries a page of mails, which is one conversation with the mail server.
-	mailsPerJob = 100
-	// 18 attempts with River's pauses (n⁴ seconds) take almost four days, so a mail server may be down over a weekend. RFC
-	// 5321, section 4.5.4.1, asks for four to five days.
-	deliveryTries = 18
-	deliveryQueue = "mail"
-	partQueue     = "run"
-	partTries     = 4 // within two minutes; then the tick comes
+	partQueue = "run"
+	partTries = 4 // within two minutes; then the tick comes
 	// tickTimeout ends a run that takes too long. The next tick resumes it.
 	tickTimeout = 55 * time.Minute
 )
@@ -130,12 +123,6 @@ type Jobs struct {
 type tickArgs struct{}
 
 func (tickArgs) Kind() string { return "tick" }
-
-type deliverArgs struct {
-	MailIDs []string `json:"mail_ids"`
-}
-
-func (deliverArgs) Kind() string { return "deliver_mails" }
 
 type partArgs struct {
 	RunDate time.Time `json:"run_date"`
@@ -264,31 +251,6 @@ func (w *tickWorker) tick(ctx context.Context) error {
 	return errors.Join(err, w.config.Engine.Prune(ctx, w.config.Now()))
 }
 
-type deliverWorker struct {
-	river.WorkerDefaults[deliverArgs]
-	config *Config
-}
-
-// Timeout is half the lease, so that a running delivery is never considered lost.
-func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return w.config.Lease / 2 }
-
-func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
-	if w.config.Deliverer == nil {
-		return errors.New("no mail server is configured any longer: configure one; the mails are kept")
-	}
-	if w.config.MailRate > 0 {
-		wait, err := w.config.Store.Reserve(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
-		if err != nil {
-			return err
-		}
-		if wait > 0 {
-			return river.JobSnooze(wait) // this does not count as a try
-		}
-	}
-	now := w.config.Now()
-	return snoozed(w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, now), now)
-}
-
 // migrationLock is the advisory lock for migrating the queue's tables on PostgreSQL. The number is arbitrary and used
 // for nothing else.
 const migrationLock = 0x706572656e6e6961
@@ -331,31 +293,9 @@ func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql
 	}
 }
 
-// Outbox inserts delivery jobs and processes none. It is for commands that write but do not serve.
-type Outbox struct{ client *river.Client[*sql.Tx] }
-
-// NewOutbox returns an outbox on a migrated database.
-func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
-	client, err := inserting(s, log)
-	return &Outbox{client}, err
-}
-
 // inserting returns a client that inserts jobs and processes none.
 func inserting(s *store.Store, log *slog.Logger) (*river.Client[*sql.Tx], error) {
 	return river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
-}
-
-// Enqueue queues the delivery of mails, in the transaction.
-func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error {
-	var params []river.InsertManyParams
-	for len(mailIDs) > 0 {
-		n := min(mailsPerJob, len(mailIDs))
-		params = append(params, river.InsertManyParams{Args: deliverArgs{mailIDs[:n]},
-			InsertOpts: &river.InsertOpts{Queue: deliveryQueue, MaxAttempts: deliveryTries}})
-		mailIDs = mailIDs[n:]
-	}
-	_, err := o.client.InsertManyFastTx(ctx, tx, params)
-	return err
 }
 
 // New returns the queue and its workers. They start with [Jobs.Start].
@@ -440,22 +380,6 @@ func (j *Jobs) retryHeld(ctx context.Context) error {
 		return err
 	}
 	return j.config.Store.InTx(ctx, func(tx *store.Tx) error { return tx.RetryMails(ctx, j.config.Now()) })
-}
-
-func (j *Jobs) queueWaiting(ctx context.Context) error {
-	outbox := &Outbox{j.client}
-	for {
-		var ids []string
-		err := j.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-			if ids, err = tx.QueueMails(ctx, tenancy.MailWaiting, 1000); err != nil || len(ids) == 0 {
-				return err
-			}
-			return outbox.Enqueue(ctx, tx.SQL(), ids)
-		})
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-	}
 }
 
 // Stop waits until running jobs have ended, but no longer than the context allows. Then it cancels the rest.

@@ -177,7 +177,7 @@ func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
 // A full queue is an outbox that takes no mail.
 type fullQueue struct{}
 
-func (fullQueue) Enqueue(context.Context, *sql.Tx, []string) error {
+func (fullQueue) Enqueue(context.Context, *sql.Tx, []tenancy.Mail) error {
 	return errors.New("the queue is full")
 }
 

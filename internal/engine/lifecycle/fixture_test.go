@@ -44,14 +44,14 @@ type outbox struct {
 	queued map[string]int
 }
 
-func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
+func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, mails []tenancy.Mail) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.queued == nil {
 		o.queued = map[string]int{}
 	}
-	for _, id := range ids {
-		o.queued[id]++
+	for _, m := range mails {
+		o.queued[m.ID]++
 	}
 	return nil
 }

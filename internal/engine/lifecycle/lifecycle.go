@@ -33,7 +33,7 @@ import (
 
 // Outbox queues mails for delivery, in the transaction that stores them.
 type Outbox interface {
-	Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error
+	Enqueue(ctx context.Context, tx *sql.Tx, mails []tenancy.Mail) error
 }
 
 // Keys supplies private keys.

@@ -320,11 +320,7 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 		}
 	}
 	if e.outbox != nil && len(b.mails) > 0 {
-		ids := make([]string, len(b.mails))
-		for i, m := range b.mails {
-			ids[i] = m.ID
-		}
-		if err := e.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+		if err := e.outbox.Enqueue(ctx, tx.SQL(), b.mails); err != nil {
 			return fmt.Errorf("queue mails: %w", err)
 		}
 	}

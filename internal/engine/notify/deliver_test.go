@@ -63,7 +63,7 @@ func (a *answers) Send(_ context.Context, letters []Addressed, answered func(int
 // noQueue leaves mails in the state queued.
 type noQueue struct{}
 
-func (noQueue) Enqueue(context.Context, *sql.Tx, []string) error { return nil }
+func (noQueue) Enqueue(context.Context, *sql.Tx, []tenancy.Mail) error { return nil }
 
 // A world is tenant acme with a subscribed key user and an IT contact, installed in January 2026.
 type world struct {

@@ -147,6 +147,11 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 	}, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
+// CountArrangements counts the arrangements of a tenant, up to a limit.
+func (r Reader) CountArrangements(ctx context.Context, tenantID string, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "arrangements WHERE tenant_id = ?", tenantID)
+}
+
 var insertArrangements = bulkInsert("arrangements", "id text", "tenant_id text", "receiver_id text", "name text",
 	"scenario text", "endpoint text", "authentication text", "strategy text", "generation bigint",
 	"needed_old_at bigint", "egress text", "created_at bigint", "version bigint", "learned text", "credential text")

@@ -54,6 +54,11 @@ func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string]
 	}, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
+// CountKeyUsers counts the key users of a tenant, up to a limit.
+func (r Reader) CountKeyUsers(ctx context.Context, tenantID string, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "key_users WHERE tenant_id = ?", tenantID)
+}
+
 var insertKeyUsers = bulkInsert("key_users", "id text", "tenant_id text", "name text", "display_name text",
 	"email text", "language text", "zone text", "subscribed_at bigint", "unsubscribe_token text", "created_at bigint",
 	"version bigint")

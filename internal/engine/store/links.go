@@ -59,6 +59,21 @@ func (r Reader) LinksOf(ctx context.Context, arrangementIDs []string,
 	return all, err
 }
 
+// CountLinks counts the valid links of an arrangement, up to a limit.
+func (r Reader) CountLinks(ctx context.Context, arrangementID string, now time.Time, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "links WHERE arrangement_id = ? AND revoked_at = 0 AND expires_at > ?", arrangementID,
+		micros(now))
+}
+
+// ForgetLinks deletes the links of an arrangement that are revoked or expired, except the newest ones. The audit log
+// keeps their events.
+func (t *Tx) ForgetLinks(ctx context.Context, arrangementID string, keep int, now time.Time) error {
+	const old = "arrangement_id = ? AND (revoked_at > 0 OR expires_at <= ?)"
+	_, err := t.exec(ctx, "DELETE FROM links WHERE "+old+" AND id NOT IN (SELECT id FROM links WHERE "+old+
+		" ORDER BY id DESC LIMIT ?)", arrangementID, micros(now), arrangementID, micros(now), keep)
+	return err
+}
+
 // RevokeLink revokes a link of an arrangement. It returns [tenancy.ErrNotFound] if there is no such link, or it is
 // revoked already.
 func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.Time) error {

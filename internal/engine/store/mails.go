@@ -144,10 +144,15 @@ func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
 		m.Attempts, m.LastError, micros(m.SentAt), m.ID)
 }
 
-// QueueMails changes the state of mails to queued, at most limit of them, and returns their IDs.
-func (t *Tx) QueueMails(ctx context.Context, from tenancy.MailState, limit int) ([]string, error) {
-	return list(ctx, t.Reader, scanOne[string], "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails "+
-		"WHERE state = ? AND state <> 'sent' ORDER BY id LIMIT ?) RETURNING id", from, limit)
+// QueueMails changes the state of mails to queued, at most limit of them, and returns them with ID,
+// tenant and administrator only.
+func (t *Tx) QueueMails(ctx context.Context, from tenancy.MailState, limit int) ([]tenancy.Mail, error) {
+	return list(ctx, t.Reader, func(s row) (m tenancy.Mail, err error) {
+		err = s.Scan(&m.ID, &m.TenantID, &m.AdministratorID)
+		return m, err
+	}, "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails "+
+		"WHERE state = ? AND state <> 'sent' ORDER BY id LIMIT ?) RETURNING id, tenant_id, "+
+		"administrator_id", from, limit)
 }
 
 // CountMails counts the mails that are not sent, by state.

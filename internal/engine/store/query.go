@@ -141,6 +141,12 @@ func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, e
 	return v, r.explain(err)
 }
 
+// countUpTo counts the rows of a query, but no more than limit, so that the cost of a count has a bound.
+func (r Reader) countUpTo(ctx context.Context, limit int, from string, args ...any) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM (SELECT 1 FROM "+from+" LIMIT ?) AS counted",
+		append(args, limit)...)
+}
+
 func scanOne[T any](s row) (v T, err error) {
 	err = s.Scan(&v)
 	return v, err

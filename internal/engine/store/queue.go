@@ -37,6 +37,17 @@ func (t *Tx) ReleaseLost(ctx context.Context) error {
 	return err
 }
 
+// MailsBefore reports whether deliveries with a lower priority number are running, or wait for their turn. Those that
+// wait after a failure do not count.
+func (r Reader) MailsBefore(ctx context.Context, priority int) (bool, error) {
+	if priority <= 1 {
+		return false, nil
+	}
+	n, err := one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM (SELECT 1 FROM river_job WHERE queue = 'mail' "+
+		"AND state IN ('available', 'running') AND priority < ? LIMIT 1) AS urgent", priority)
+	return n > 0, err
+}
+
 // hurryDeliveries makes the deliveries due that wait for their next attempt. The instant is in the past.
 func (t *Tx) hurryDeliveries(ctx context.Context) error {
 	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = created_at "+

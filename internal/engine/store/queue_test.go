@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -13,12 +14,13 @@ import (
 // The job queue creates its table. This one has the columns that the store uses.
 func withJobs(r rows) {
 	_, err := r.DB().ExecContext(r.t.Context(), "CREATE TABLE river_job (id BIGINT, kind TEXT, state TEXT, "+
-		"created_at BIGINT, scheduled_at BIGINT)")
+		"created_at BIGINT, scheduled_at BIGINT, queue TEXT, priority INT)")
 	must(r.t, err)
 	for i, state := range []string{"running", "scheduled", "retryable", "completed"} {
 		for j, kind := range []string{"deliver_mails", "tick"} {
 			r.write(func(ctx context.Context, tx *Tx) error {
-				_, err := tx.exec(ctx, "INSERT INTO river_job VALUES (?, ?, ?, 1, 2)", 2*i+j, kind, state)
+				_, err := tx.exec(ctx, "INSERT INTO river_job VALUES (?, ?, ?, 1, 2, ?, 2)", 2*i+j, kind, state,
+					[]string{"mail", "default"}[j])
 				return err
 			})
 		}
@@ -141,4 +143,23 @@ func TestListenersAreCalledAfterEachCommitUntilTheyStop(t *testing.T) {
 	if !slices.Equal(changed, []string{"a"}) {
 		t.Errorf("notified of %q", changed)
 	}
+}
+
+func TestOnlyDeliveriesThatCanRunTakePrecedence(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		withJobs(r) // one delivery with priority 2 is running
+		for _, c := range []struct {
+			priority int
+			running  string
+			want     bool
+		}{{1, "running", false}, {2, "running", false}, {3, "running", true}, {3, "available", true},
+			{3, "completed", false}} { // those that are scheduled, or failed, are left
+			r.write(func(ctx context.Context, tx *Tx) error {
+				_, err := tx.exec(ctx, "UPDATE river_job SET state = ? WHERE id = 0", c.running)
+				return err
+			})
+			got, err := r.MailsBefore(ctx, c.priority)
+			r.same(fmt.Sprintf("before priority %d while one is %s", c.priority, c.running), err, got, c.want)
+		}
+	})
 }

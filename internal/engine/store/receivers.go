@@ -43,6 +43,11 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 	}, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
+// CountReceivers counts the receivers of a tenant, up to a limit.
+func (r Reader) CountReceivers(ctx context.Context, tenantID string, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "receivers WHERE tenant_id = ?", tenantID)
+}
+
 var insertReceivers = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text",
 	"contact_name text", "contact_email text", "created_at bigint", "version bigint", "counterparty_id text",
 	"contact_language text", "contact_zone text")

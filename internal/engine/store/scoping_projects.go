@@ -29,6 +29,11 @@ func (r Reader) ScopingProjects(ctx context.Context, tenantID string) ([]tenancy
 	return projects[tenantID], err
 }
 
+// CountScopingProjects counts the implementation projects of a tenant, up to a limit.
+func (r Reader) CountScopingProjects(ctx context.Context, tenantID string, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "scoping_projects WHERE tenant_id = ?", tenantID)
+}
+
 // ScopingProjectsOf reads the implementation projects of many tenants with their answers, by tenant ID.
 func (r Reader) ScopingProjectsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.ScopingProject,
 	error) {

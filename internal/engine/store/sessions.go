@@ -55,6 +55,13 @@ func (t *Tx) ForgetSessions(ctx context.Context, before time.Time) error {
 	return err
 }
 
+// KeepSessions ends the oldest sessions of an account, so that no more than a number of them is left.
+func (t *Tx) KeepSessions(ctx context.Context, accountID string, most int) error {
+	_, err := t.exec(ctx, "DELETE FROM sessions WHERE account_id = ? AND id NOT IN (SELECT id FROM sessions WHERE "+
+		"account_id = ? ORDER BY id DESC LIMIT ?)", accountID, accountID, most)
+	return err
+}
+
 // EndSessions ends all sessions of an account except one.
 func (t *Tx) EndSessions(ctx context.Context, accountID, but string) error {
 	_, err := t.exec(ctx, "DELETE FROM sessions WHERE account_id = ? AND id <> ?", accountID, but)

@@ -268,8 +268,11 @@ func TestTasksAndMailsReferToTheirNotice(t *testing.T) {
 			t.Errorf("one completes for oneself: %+v", open)
 		}
 		var ids []string
-		must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
-			ids, err = tx.QueueMails(ctx, tenancy.MailWaiting, 10)
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			queued, err := tx.QueueMails(ctx, tenancy.MailWaiting, 10)
+			for _, m := range queued {
+				ids = append(ids, m.ID)
+			}
 			return err
 		}))
 		mails, err := s.QueuedMails(t.Context(), ids)

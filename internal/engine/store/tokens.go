@@ -52,6 +52,12 @@ func (r Reader) Tokens(ctx context.Context, tenantID string, p Page) ([]tenancy.
 	return tokenListing.read(ctx, r, p, "t.id <> ''")
 }
 
+// CountTokensOf counts the valid tokens of a key user, up to a limit.
+func (r Reader) CountTokensOf(ctx context.Context, u tenancy.KeyUser, now time.Time, limit int) (int, error) {
+	return r.countUpTo(ctx, limit, "tokens WHERE tenant_id = ? AND tenant_id <> '' AND key_user_id = ? AND revoked_at = "+
+		"0 AND (expires_at = 0 OR expires_at > ?)", u.TenantID, u.ID, micros(now))
+}
+
 // TokensByOrigin lists the tokens that were created with a credential.
 func (r Reader) TokensByOrigin(ctx context.Context, origin string) ([]tenancy.Token, error) {
 	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.origin = ? AND t.origin <> '' ORDER BY "+

@@ -61,6 +61,15 @@ func (r Reader) WatchInstalled(ctx context.Context, certificateID string) (map[s
 	return all, err
 }
 
+// ForgetWatchLinks deletes the revoked links to a certificate, except the newest ones. The audit log keeps their
+// events.
+func (t *Tx) ForgetWatchLinks(ctx context.Context, certificateID string, keep int) error {
+	_, err := t.exec(ctx, "DELETE FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 AND id NOT IN "+
+		"(SELECT id FROM watched_links WHERE certificate_id = ? AND revoked_at > 0 ORDER BY id DESC LIMIT ?)", certificateID,
+		certificateID, keep)
+	return err
+}
+
 // RevokeWatchLink revokes a link of a watched certificate. It returns [tenancy.ErrNotFound] if there is no such link,
 // or it is revoked already.
 func (t *Tx) RevokeWatchLink(ctx context.Context, watchedID, id string, now time.Time) error {

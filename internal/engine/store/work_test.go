@@ -130,12 +130,12 @@ func TestNoticesTasksAndMailsReadBackAsWritten(t *testing.T) {
 		r.same("the latest mails to a key user", err, latest, []tenancy.Mail{m4, m2})
 		counts, err := r.CountMails(ctx)
 		r.same("unsent mails", err, counts, map[tenancy.MailState]int{tenancy.MailWaiting: 2, tenancy.MailDead: 1})
-		var queued []string
+		var queued []tenancy.Mail
 		r.write(func(ctx context.Context, tx *Tx) (err error) {
 			queued, err = tx.QueueMails(ctx, tenancy.MailWaiting, 1)
 			return err
 		})
-		r.same("queued", nil, queued, []string{"m1"})
+		r.same("queued", nil, queued, []tenancy.Mail{{ID: "m1", TenantID: m1.TenantID, AdministratorID: m1.AdministratorID}})
 		m1.State = tenancy.MailQueued
 		list4, err := r.QueuedMails(ctx, []string{"m1", "m2", "m3"})
 		r.same("queued mails", err, list4, []tenancy.Mail{m1})

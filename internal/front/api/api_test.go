@@ -37,11 +37,13 @@ import (
 
 type outbox struct{ queued []string }
 
-func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
-	if len(ids) == 0 {
+func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, mails []tenancy.Mail) error {
+	if len(mails) == 0 {
 		return errors.New("no jobs to insert") // as the job queue answers
 	}
-	o.queued = append(o.queued, ids...)
+	for _, m := range mails {
+		o.queued = append(o.queued, m.ID)
+	}
 	return nil
 }
 

@@ -207,6 +207,9 @@ func (s *server) createReceiver(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
+		if err := roomForReceiver(ctx, tx, t); err != nil {
+			return err
+		}
 		return named("receiver", r.Name, tx.CreateReceivers(ctx, r))
 	})
 	return &Created[client.Receiver]{
@@ -307,6 +310,9 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+		if err := roomForArrangement(ctx, tx, t); err != nil {
+			return err
+		}
 		return errors.Join(named("arrangement", a.Name, tx.CreateArrangements(ctx, a)), presenting(ctx, tx, a))
 	})
 	if err == nil {

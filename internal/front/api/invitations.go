@@ -46,7 +46,12 @@ func (s *server) invite(ctx context.Context, in *OneKeyUser) (*Created[client.In
 	secret := NewSecret()
 	err = s.change(ctx, "token.created", t.Name, token.ID,
 		map[string]any{"name": token.Name, "role": token.Role, "user": u.Name},
-		func(tx *store.Tx) error { return tx.CreateToken(ctx, token, tenancy.HashSecret(secret)) })
+		func(tx *store.Tx) error {
+			if err := s.roomForInvitation(ctx, tx, u); err != nil {
+				return err
+			}
+			return tx.CreateToken(ctx, token, tenancy.HashSecret(secret))
+		})
 	return &Created[client.Invitation]{Location: prefix + "/tokens/" + token.ID,
 		Body: client.Invitation{User: u.Name, Token: secret, ExpiresAt: token.ExpiresAt, URL: s.baseURL + "/welcome"}}, err
 }

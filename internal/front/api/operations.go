@@ -280,7 +280,7 @@ func (s *server) requeueDelivery(ctx context.Context, in *struct {
 		if err := tx.UpdateMail(ctx, m); err != nil || s.outbox == nil {
 			return err
 		}
-		return s.outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
+		return s.outbox.Enqueue(ctx, tx.SQL(), []tenancy.Mail{m})
 	})
 	return &Entity[client.Delivery]{Body: viewDelivery(ctx, m, name)}, err
 }
@@ -294,13 +294,13 @@ func (s *server) requeueDeliveries(ctx context.Context, _ *struct{}) (*Entity[cl
 	}
 	var out client.Requeued
 	for {
-		var ids []string
+		var mails []tenancy.Mail
 		err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
-			if ids, err = tx.QueueMails(ctx, tenancy.MailDead, requeueBatch); err != nil {
+			if mails, err = tx.QueueMails(ctx, tenancy.MailDead, requeueBatch); err != nil {
 				return err
 			}
-			if len(ids) > 0 { // mails that are held are queued already
-				if err := s.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+			if len(mails) > 0 { // mails that are held are queued already
+				if err := s.outbox.Enqueue(ctx, tx.SQL(), mails); err != nil {
 					return err
 				}
 			}
@@ -308,12 +308,12 @@ func (s *server) requeueDeliveries(ctx context.Context, _ *struct{}) (*Entity[cl
 				return err
 			}
 			return tx.Audit(ctx, tenancy.NewEvent(s.clock(), actor(ctx), "mails.requeued", "", "mails",
-				map[string]any{"mails": len(ids)}))
+				map[string]any{"mails": len(mails)}))
 		})
 		if err != nil {
 			return nil, err
 		}
-		if out.Mails += len(ids); len(ids) < requeueBatch {
+		if out.Mails += len(mails); len(mails) < requeueBatch {
 			return &Entity[client.Requeued]{Body: out}, nil
 		}
 	}

@@ -355,6 +355,9 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 	l := newLink(standing, actor(ctx), s.now())
 	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
 		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
+			if err := s.roomForLink(ctx, tx, standing.Name(), standing.Arrangement.ID); err != nil {
+				return err
+			}
 			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
 		})
 	v := viewLink(l)

@@ -240,6 +240,9 @@ func (s *server) createProject(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
+		if err := roomForProject(ctx, tx, t); err != nil {
+			return err
+		}
 		return named("project", p.Name, tx.CreateScopingProjects(ctx, p))
 	})
 	return &Created[client.Project]{ETag: etag(1), Body: viewProject(ctx, p)}, err

@@ -194,6 +194,9 @@ func (s *server) createKeyUser(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+		if err := roomForKeyUser(ctx, tx, t); err != nil {
+			return err
+		}
 		return named("key user", u.Name, tx.CreateKeyUsers(ctx, u))
 	})
 	return &Created[client.KeyUser]{etag(1), prefix + "/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err

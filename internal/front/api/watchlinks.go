@@ -85,6 +85,9 @@ func (s *server) createWatchLink(ctx context.Context, in *struct {
 				return tenancy.Errorf(tenancy.ErrRefused, "the watched certificate %s of %s has %d links, which is the maximum: "+
 					"revoke one first", v.Name, t.Name, n)
 			}
+			if err := tx.ForgetWatchLinks(ctx, l.CertificateID, mostOldLinks); err != nil {
+				return err
+			}
 			return tx.CreateWatchLink(ctx, l, tenancy.HashSecret(secret))
 		})
 	if err != nil {

@@ -76,11 +76,18 @@ func (s *Service) Passkeys(ctx context.Context, a tenancy.Account) ([]tenancy.Pa
 	return s.store.Passkeys(ctx, a.ID)
 }
 
+// mostPasskeys limits the passkeys of an account.
+const mostPasskeys = 50
+
 // BeginPasskey begins to add a passkey. The options are for the browser's navigator.credentials.create, as JSON.
 func (s *Service) BeginPasskey(ctx context.Context, a tenancy.Account) (options any, ceremony string, err error) {
 	user, err := s.withPasskeys(ctx, a)
 	if err != nil {
 		return nil, "", err
+	}
+	if len(user.credentials) >= mostPasskeys {
+		return nil, "", tenancy.Errorf(tenancy.ErrRefused, "your account already has %d passkeys: remove one first",
+			len(user.credentials))
 	}
 	creation, half, err := s.passkeys.BeginRegistration(user,
 		webauthn.WithExclusions(webauthn.Credentials(user.credentials).CredentialDescriptors()))

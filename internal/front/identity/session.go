@@ -27,6 +27,8 @@ const (
 	longestLock  = 15 * time.Minute
 	// longestAgent limits the stored part of a User-Agent header, in bytes.
 	longestAgent = 200
+	// mostSessions limits the sessions of an account. The next one ends the oldest.
+	mostSessions = 100
 )
 
 // Ways to sign in, for the audit log.
@@ -105,6 +107,9 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 			}
 		}
 		if err := tx.CreateSession(ctx, session, tenancy.HashSecret(secret)); err != nil {
+			return err
+		}
+		if err := tx.KeepSessions(ctx, a.ID, mostSessions); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, string(a.Role)+" "+a.Name, "account.signed-in", a.Tenant, a.Name,

@@ -100,8 +100,10 @@ func (s *story) more(format string, args ...any) {
 }
 
 // Enqueue implements [lifecycle.Outbox]: the demo delivers right after the transaction.
-func (s *story) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
-	s.queued = append(s.queued, ids...)
+func (s *story) Enqueue(_ context.Context, _ *sql.Tx, mails []tenancy.Mail) error {
+	for _, m := range mails {
+		s.queued = append(s.queued, m.ID)
+	}
 	return nil
 }
 

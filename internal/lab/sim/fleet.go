@@ -108,8 +108,8 @@ func (k oneKey) Take(tenancy.KeyType) (crypto.Signer, error) { return k.key, nil
 type postbox struct{ mails int }
 
 // Enqueue implements [lifecycle.Outbox].
-func (p *postbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
-	p.mails += len(ids)
+func (p *postbox) Enqueue(_ context.Context, _ *sql.Tx, mails []tenancy.Mail) error {
+	p.mails += len(mails)
 	return nil
 }
 
