@@ -36,7 +36,7 @@ func TestMailsGroupTheDigitsOfNumbers(t *testing.T) {
 			check(t, err)
 			all := l.Subject + "\n" + text
 			line := strings.Join(strings.Fields(all), " ")
-		if number := ungrouped.FindString(facts.ReplaceAllString(line, " ")); number != "" {
+			if number := ungrouped.FindString(facts.ReplaceAllString(line, " ")); number != "" {
 				t.Errorf("%s, %s, %s: %q in\n%s", s.kind, s.name, language, number, all)
 			}
 			found += len(form.FindAllString(all, -1))
