@@ -13,6 +13,8 @@ type Task struct {
 	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,done,over,authority,by-hand,differs,watch-expected,watch-renewed,watch-alarm"`
 	Subject     string             `json:"subject" doc:"As in the mail."`
 	Title       string             `json:"title" readOnly:"true" required:"false" doc:"What it is about, in the language of the caller."`
+	Arrangement string             `json:"arrangement,omitempty" readOnly:"true" doc:"The arrangement that it is about, if it is exactly one. A task about receivers that are not ready is about those that are at risk now."`
+	Watched     string             `json:"watched,omitempty" readOnly:"true" doc:"The watched certificate that it is about."`
 	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
 	Note        string             `json:"note,omitempty"`
 	Closed      string             `json:"closed,omitempty" readOnly:"true" doc:"Why the service closed it, in the language of the caller. Absent if a person completed it, or if it is open."`

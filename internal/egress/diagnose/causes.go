@@ -102,7 +102,7 @@ func addressForbidden(f findings) (Diagnosis, bool) {
 func receiverUntrusted(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ServerNotTrusted,
-		Summary: tenancy.Say("we do not trust the receiver's own certificate: %s", f.newest().Detail),
+		Summary: tenancy.Say("we do not trust the receiver's own certificate: %s", f.newest().Text()),
 		NextStep: tenancy.Say("check that the endpoint is the right host; then give the arrangement the CA or the key of " +
 			"the receiver's certificate"),
 		Action: ChangeArrangement, Command: f.change("--server-ca FILE"),
@@ -112,7 +112,7 @@ func receiverUntrusted(f findings) (Diagnosis, bool) {
 func nameUnresolved(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    ReceiverDown,
-		Summary:  tenancy.Say("the receiver's name cannot be resolved: %s", f.newest().Detail),
+		Summary:  tenancy.Say("the receiver's name cannot be resolved: %s", f.newest().Text()),
 		NextStep: tenancy.Say("check the endpoint's host name; then ask the receiver's administrator"),
 		Action:   ChangeArrangement,
 	}, f.newest().Reason == outbound.NameUnresolved
@@ -121,7 +121,7 @@ func nameUnresolved(f findings) (Diagnosis, bool) {
 func receiverDown(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ReceiverDown,
-		Summary: tenancy.Say("the receiver does not answer: %s", f.newest().Detail),
+		Summary: tenancy.Say("the receiver does not answer: %s", f.newest().Text()),
 		NextStep: tenancy.Say("ask the receiver's administrator whether the system runs and its firewall lets us through; " +
 			"the certificate is not the cause"),
 	}, f.newest().Reason == outbound.Unreachable
@@ -185,7 +185,7 @@ func tlsTooOld(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: TLSTooOld,
 		Summary: tenancy.Say("the receiver's TLS is too old: %s, with and without a certificate. It may offer only RSA key "+
-			"exchange, SHA-1 or versions before TLS 1.2", r.Detail),
+			"exchange, SHA-1 or versions before TLS 1.2", r.Text()),
 		NextStep: tenancy.Say("ask the receiver's administrator to enable TLS 1.2 with ECDHE and SHA-256. Until then, an " +
 			"operator can start the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new " +
 			"certificate or another key type does not help"),
@@ -222,8 +222,9 @@ func answerUnclear(f findings) (Diagnosis, bool) {
 			continue
 		}
 		return Diagnosis{
-			Cause:    RefusalUnclear,
-			Summary:  tenancy.Say("messages with generation %d get an answer that may be a refusal: %s", e.Generation, e.Detail),
+			Cause: RefusalUnclear,
+			Summary: tenancy.Say("messages with generation %d get an answer that may be a refusal: %s", e.Generation,
+				tenancy.ReadText(e.Detail)),
 			NextStep: tenancy.Say("give the arrangement a probe that shows the difference, or add a refusal rule"),
 			Action:   SetProbe, Command: f.change(`--probe "GET /path"`),
 		}, true
@@ -281,7 +282,7 @@ func questionUseless(f findings) (Diagnosis, bool) {
 	d := Diagnosis{
 		Cause: QuestionUseless,
 		Summary: tenancy.Say("the receiver answers %s to the probe %s %s with every generation and without a certificate, "+
-			"which proves nothing", f.none.Detail, f.standing.Arrangement.Egress.Probe.Method,
+			"which proves nothing", f.none.Text(), f.standing.Arrangement.Egress.Probe.Method,
 			f.standing.Arrangement.Egress.Probe.Path),
 		NextStep: tenancy.Say("choose a path that the receiver answers only with a certificate, such as one that messages " +
 			"use"),
@@ -394,7 +395,7 @@ func everyoneDenied(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NotTheCertificate,
 		Summary: tenancy.Say("the receiver answers %s to every generation: this is not a renewal problem",
-			f.first().Detail),
+			f.first().Text()),
 		NextStep: tenancy.Say("ask the receiver's administrator to check the authorisation of this sender, and the " +
 			"receiver's other checks"),
 	}, f.refusesAll() && len(f.all) > 1 && !slices.ContainsFunc(f.all, differs)
@@ -405,7 +406,7 @@ func allUnknown(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NewNotKnown,
 		Summary: tenancy.Say("the receiver does not know generation %s; it answers the same (%s) without a certificate",
-			numbers(f.refused()), f.first().Detail),
+			numbers(f.refused()), f.first().Text()),
 		NextStep: tenancy.Say("send the receiver's administrator a link with the certificate"),
 		Action:   SendLink, Command: "perennial rollover link " + f.standing.Name(),
 	}, f.refusesAll() && sameAnswer(f.first(), f.none)

@@ -102,11 +102,11 @@ func answer(r outbound.Result) tenancy.Text {
 	case r.Handshake && r.Meaning == outbound.Answered:
 		return tenancy.Say("the handshake was completed, which proves nothing about the application")
 	case r.Verdict == rollover.Accepted:
-		return tenancy.Say("%s was accepted (%s)", question, r.Detail)
+		return tenancy.Say("%s was accepted (%s)", question, r.Text())
 	case r.Verdict == rollover.Refused, r.Meaning == outbound.Refused:
-		return tenancy.Say("%s was refused (%s)", question, r.Detail)
+		return tenancy.Say("%s was refused (%s)", question, r.Text())
 	}
-	return tenancy.Say("%s", r.Detail)
+	return r.Text()
 }
 
 // first is the answer to the oldest generation; the zero result if none can be presented.

@@ -116,7 +116,7 @@ func (m *message) ask(r *http.Request, to *route, a attempt, trial outbound.Tria
 		a.conclusion = outbound.NoConclusion
 	case mine.Verdict == rollover.Refused && distinguishes && m.mayRepeat(a, mine.Kind):
 		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
-		a.detail += ", and a question shows that the generation is refused: " + mine.Why
+		a.detail += ", and a question shows that the generation is refused: " + mine.Why.String()
 	}
 	return a
 }

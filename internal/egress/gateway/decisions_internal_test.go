@@ -32,7 +32,7 @@ func answered(status int, location string) attempt {
 // message.
 func TestADoubtfulAnswerBecomesARefusalOnlyIfAQuestionProvesIt(t *testing.T) {
 	result := func(generation int, v rollover.Verdict, of attempt) outbound.Result {
-		return outbound.Result{Generation: generation, Verdict: v, Why: "why", Reading: of.reading}
+		return outbound.Result{Generation: generation, Verdict: v, Why: tenancy.Say("why"), Reading: of.reading}
 	}
 	lost := &kept{lost: true}
 	login, other, ok := answered(302, "/login"), answered(302, "/orders/7"), answered(200, "")
@@ -140,7 +140,7 @@ func TestWhatAnAttemptTeachesIsReported(t *testing.T) {
 		g.learn(r, c.tries)
 		var got []string
 		for _, o := range g.reports.take()["a"] {
-			got = append(got, fmt.Sprintf("%d %s %s %s", o.Generation, o.Verdict, o.Detail, o.Kind))
+			got = append(got, fmt.Sprintf("%d %s %s %s", o.Generation, o.Verdict, tenancy.ReadText(o.Detail), o.Kind))
 			if o.By != rollover.Traffic || !o.At.Equal(noon) {
 				t.Errorf("%s: %+v", c.name, o)
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // learn records that the last of the attempts was accepted, and the consequences for the earlier ones.
@@ -30,7 +31,7 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 		case a.conclusion == outbound.Doubtful:
 			o.Verdict = rollover.Unclear
 			if rule := a.reading.Kind.Rule(); rule != nil {
-				o.Detail += "; if that is a refusal, the rule is " + rule.String()
+				o.Detail = tenancy.Say("%s; if that is a refusal, the rule is %s", a.detail, rule.String()).Stored()
 			}
 		default:
 			continue

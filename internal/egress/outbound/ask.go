@@ -34,7 +34,7 @@ type Result struct {
 	Reading
 	// Verdict follows from the comparison with the other answers of one [Question], and Why names the comparison.
 	Verdict rollover.Verdict
-	Why     string
+	Why     tenancy.Text
 	Status  int // of HTTP; 0 after a bare handshake
 	// Handshake is true if only a handshake was made.
 	Handshake bool
@@ -57,14 +57,14 @@ type Result struct {
 
 // Outcome returns the result for display, accepted, refused or unclear, with its reason. A result without a verdict is
 // what its answer means alone.
-func (r Result) Outcome() (verdict rollover.Verdict, reason string) {
+func (r Result) Outcome() (verdict rollover.Verdict, reason tenancy.Text) {
 	switch {
 	case r.Verdict != rollover.Unknown:
 		return r.Verdict, r.Why
 	case r.Meaning == Refused || r.Meaning == Suspicious:
-		return rollover.Refused, r.Detail
+		return rollover.Refused, r.Text()
 	}
-	return rollover.Unclear, r.Detail
+	return rollover.Unclear, r.Text()
 }
 
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without a certificate. Every question
@@ -124,7 +124,7 @@ func (r *Result) handshake(ctx context.Context, n *Network, proxy string, endpoi
 		conn.SetReadDeadline(deadline)
 		_, err = conn.Read(make([]byte, 1))
 		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
-			r.Meaning, r.Detail = Answered, "the TLS handshake succeeded"
+			r.Meaning, r.Detail = Answered, handshakeSucceeded
 			return
 		}
 	}

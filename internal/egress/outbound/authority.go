@@ -3,7 +3,6 @@ package outbound
 import (
 	"bytes"
 	"crypto/x509"
-	"fmt"
 	"slices"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -29,37 +28,37 @@ func (r Result) Names(ca, present []byte) bool {
 // Trusts concludes from three answers whether the receiver trusts a new CA: without a certificate, with the certificate
 // that messages present, and with one of the new CA that the receiver has never seen. by is how the receiver identifies
 // certificates, as far as that is known.
-func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.Trust, why string) {
+func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.Trust, why tenancy.Text) {
 	isSeen := current.Meaning == Answered && !current.Handshake // the receiver's application knows the present certificate
+	answer := next.Text()
 	switch {
 	case current.Meaning != Answered:
-		return tenancy.TrustUnknown, current.Detail + " with the present certificate, so that there is nothing to " +
-			"compare with"
+		return tenancy.TrustUnknown, tenancy.Say("%s with the present certificate, so that there is nothing to compare with",
+			current.Text())
 	case next.Meaning == Nothing:
-		return tenancy.TrustUnknown, next.Detail
+		return tenancy.TrustUnknown, answer
 	case next.Handshake && next.Meaning == Answered && control.Meaning == Refused:
-		return tenancy.Trusted, "TLS accepts a certificate of the new CA, and refuses the connection without one"
+		return tenancy.Trusted, tenancy.Say("TLS accepts a certificate of the new CA, and refuses the connection without one")
 	case next.Handshake && next.Meaning == Answered:
-		return tenancy.TrustUnknown, "the TLS handshake succeeded, which proves nothing: give the arrangement a probe"
+		return tenancy.TrustUnknown, tenancy.Say("the TLS handshake succeeded, which proves nothing: give the arrangement " +
+			"a probe")
 	case same(next, current) && !same(next, control):
-		return tenancy.Trusted, fmt.Sprintf("%s as with the present certificate, and %s without one", next.Detail,
-			control.Detail)
+		return tenancy.Trusted, tenancy.Say("%s as with the present certificate, and %s without one", answer, control.Text())
 	case same(next, current):
-		return tenancy.TrustUnknown, next.Detail + " with and without a certificate, which proves nothing: choose another " +
-			"probe"
+		return tenancy.TrustUnknown, tenancy.Say("%s with and without a certificate, which proves nothing: choose another "+
+			"probe", answer)
 	case next.Alert != 0 || next.Reason == CertificateError || next.Meaning == Suspicious:
-		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with the present certificate", next.Detail, current.Detail)
+		return tenancy.Untrusted, tenancy.Say("%s, and %s with the present certificate", answer, current.Text())
 	case isSeen && next.Status != 0 && refusesInTLS(control):
 		// It passed TLS, which refuses untrusted certificates.
-		return tenancy.Trusted, fmt.Sprintf("TLS accepts a certificate of the new CA. The application answers %s, because "+
-			"it identifies single certificates", next.Detail)
+		return tenancy.Trusted, tenancy.Say("TLS accepts a certificate of the new CA. The application answers %s, because "+
+			"it identifies single certificates", answer)
 	case isSeen && next.Status != 0 && oneByOne(by):
-		return tenancy.Trusted, fmt.Sprintf("%s: the receiver identifies single certificates, so the CA makes no difference",
-			next.Detail)
+		return tenancy.Trusted, tenancy.Say("%s: the receiver identifies single certificates, so the CA makes no difference",
+			answer)
 	}
-	return tenancy.TrustUnknown, fmt.Sprintf("%s, and %s with the present certificate: this proves nothing about the "+
-		"new CA",
-		next.Detail, current.Detail)
+	return tenancy.TrustUnknown, tenancy.Say("%s, and %s with the present certificate: this proves nothing about "+
+		"the new CA", answer, current.Text())
 }
 
 // oneByOne reports whether a receiver that identifies by all of these ignores the CA.

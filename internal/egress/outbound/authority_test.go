@@ -64,7 +64,7 @@ func TestTrustInANewCAFollowsFromTheComparison(t *testing.T) {
 			"the TLS handshake succeeded, which proves nothing"},
 	} {
 		got, why := Trusts(c.control, c.current, c.next, c.by)
-		if got != c.want || !strings.Contains(why, c.why) {
+		if got != c.want || !strings.Contains(why.String(), c.why) {
 			t.Errorf("%s: %q (%s), want %q (%s)", c.name, got, why, c.want, c.why)
 		}
 	}

@@ -27,6 +27,28 @@ type Reading struct {
 	Kind   Kind  // zero without an answer of HTTP
 }
 
+// These are our own words in a detail. The rest of it is data: what the receiver, crypto/tls or the network reports.
+const (
+	handshakeSucceeded = "the TLS handshake succeeded"
+	connectionClosed   = "the connection was closed: "
+)
+
+// Text returns the detail as a text, so that our own words in it can be shown in another language.
+func (r Reading) Text() tenancy.Text {
+	cause, isClosed := strings.CutPrefix(r.Detail, connectionClosed)
+	switch {
+	case r.Reason == ConnectionClosed && isClosed:
+		return tenancy.Say("the connection was closed: %s", cause)
+	case r.Reason == ForbiddenAddress:
+		return forbiddenAddress
+	case r.Reason == NoSignature:
+		return standing.NoSignature
+	case r.Detail == handshakeSucceeded:
+		return tenancy.Say("the TLS handshake succeeded")
+	}
+	return tenancy.Say("%s", r.Detail)
+}
+
 // Meaning classifies one answer by itself. Whether the generation is accepted follows from a comparison with other
 // answers.
 type Meaning int
@@ -168,7 +190,7 @@ func OfError(err error) Reading {
 		strings.Contains(r.Detail, "tls: server chose an unconfigured cipher suite"):
 		r.Reason = TLSUnsupported
 	case isClosed(err, r.Detail):
-		r.Meaning, r.Reason, r.Detail = Suspicious, ConnectionClosed, "the connection was closed: "+r.Detail
+		r.Meaning, r.Reason, r.Detail = Suspicious, ConnectionClosed, connectionClosed+r.Detail
 	}
 	return r
 }

@@ -68,7 +68,9 @@ type Network struct {
 
 // ErrForbiddenAddress is returned for an endpoint whose address is in a range that is not allowed. It does not contain
 // the address: whoever chooses a name must not learn to which address it resolves inside.
-var ErrForbiddenAddress = errors.New("the host is, or resolves to, an address that is not allowed for receivers: an " +
+var ErrForbiddenAddress = errors.New(forbiddenAddress.String())
+
+var forbiddenAddress = tenancy.Say("the host is, or resolves to, an address that is not allowed for receivers: an " +
 	"operator can allow it with --allow-target, for one tenant and port or for all")
 
 // special are ranges that netip does not distinguish from public ones.

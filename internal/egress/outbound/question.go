@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
 	"time"
@@ -125,44 +124,51 @@ func (a Answers) uncontrolled() bool {
 
 // verdict decides what an answer proves, by comparison with the answer without a certificate and the one with an
 // accepted generation, which may be nil.
-func (a Answers) verdict(r Result, other *Result, expected []int) (v rollover.Verdict, why string) {
+func (a Answers) verdict(r Result, other *Result, expected []int) (v rollover.Verdict, why tenancy.Text) {
 	isSame := other != nil && same(r, *other)
+	mine, control := r.Text(), a.Control.Text()
+	bothAlike := func() tenancy.Text { return tenancy.Say("%s with and without a certificate", mine) }
+	unlikeOther := func() tenancy.Text {
+		return tenancy.Say("%s, and %s with generation %d", mine, other.Text(), other.Generation)
+	}
 	switch {
 	case r.Meaning == Refused && r.Alert != 0 && r.Alert != HandshakeFailure && !isSame:
-		return rollover.Refused, r.Detail
+		return rollover.Refused, mine
 	case r.Meaning == Nothing:
-		return rollover.Unclear, r.Detail
+		return rollover.Unclear, mine
 	case r.Meaning == Answered && r.Kind.Temporary():
-		return rollover.Unclear, r.Detail + ", which proves nothing about the certificate"
+		return rollover.Unclear, tenancy.Say("%s, which proves nothing about the certificate", mine)
 	case r.Meaning == Refused || r.Meaning == Suspicious:
 		if other != nil && !isSame {
-			return rollover.Refused, fmt.Sprintf("%s, and %s with generation %d", r.Detail, other.Detail, other.Generation)
+			return rollover.Refused, unlikeOther()
 		}
 		if same(r, a.Control) {
-			return rollover.Unclear, r.Detail + " with and without a certificate"
+			return rollover.Unclear, bothAlike()
 		}
-		return rollover.Unclear, r.Detail + ", and no accepted generation to compare with"
+		return rollover.Unclear, tenancy.Say("%s, and no accepted generation to compare with", mine)
 	case r.Handshake:
-		return rollover.Unclear, r.Detail + ", which proves nothing about the application"
+		return rollover.Unclear, tenancy.Say("%s, which proves nothing about the application", mine)
 	case a.uncontrolled():
-		return rollover.Unclear, r.Detail + ", and there was no answer without a certificate to compare with: " +
-			a.Control.Detail
+		return rollover.Unclear, tenancy.Say("%s, and there was no answer without a certificate to compare with: %s", mine,
+			control)
 	case same(r, a.Control) && other != nil && !isSame:
-		return rollover.Refused, fmt.Sprintf("%s as without a certificate, and %s with generation %d", r.Detail,
-			other.Detail, other.Generation)
+		return rollover.Refused, tenancy.Say("%s as without a certificate, and %s with generation %d", mine, other.Text(),
+			other.Generation)
 	case same(r, a.Control):
-		return rollover.Unclear, r.Detail + " with and without a certificate"
+		return rollover.Unclear, bothAlike()
 	case isSame:
-		return rollover.Accepted, fmt.Sprintf("%s as with generation %d, and %s without a certificate", r.Detail,
-			other.Generation, a.Control.Detail)
+		return rollover.Accepted, tenancy.Say("%s as with generation %d, and %s without a certificate", mine,
+			other.Generation, control)
 	case other != nil && other.succeeds(expected) && !r.succeeds(expected):
-		return rollover.Refused, fmt.Sprintf("%s, and %s with generation %d", r.Detail, other.Detail, other.Generation)
+		return rollover.Refused, unlikeOther()
 	case other != nil && other.succeeds(expected):
-		return rollover.Unclear, fmt.Sprintf("%s, and %s with generation %d", r.Detail, other.Detail, other.Generation)
+		return rollover.Unclear, unlikeOther()
 	case r.succeeds(expected):
-		return rollover.Accepted, fmt.Sprintf("%s, and %s without a certificate", r.Detail, a.Control.Detail)
+		v = rollover.Accepted
+	default:
+		v = rollover.Unclear
 	}
-	return rollover.Unclear, fmt.Sprintf("%s, and %s without a certificate", r.Detail, a.Control.Detail)
+	return v, tenancy.Say("%s, and %s without a certificate", mine, control)
 }
 
 func (r Result) succeeds(expected []int) bool {
@@ -196,12 +202,12 @@ func (a Answers) Unasked() bool {
 // Observations returns the evidence in the answers, as of an instant.
 func (a Answers) Observations(at time.Time) (seen []standing.Observation) {
 	for _, r := range a.Results {
-		detail := r.Detail
+		detail := r.Text()
 		if r.Verdict == rollover.Unclear {
 			detail = r.Why
 		}
-		seen = append(seen, standing.Observation{Detail: detail, Evidence: rollover.Evidence{Generation: r.Generation,
-			Verdict: r.Verdict, By: rollover.Probe, At: at}})
+		seen = append(seen, standing.Observation{Detail: detail.Stored(), Evidence: rollover.Evidence{
+			Generation: r.Generation, Verdict: r.Verdict, By: rollover.Probe, At: at}})
 	}
 	return seen
 }

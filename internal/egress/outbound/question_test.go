@@ -88,7 +88,7 @@ func TestAVerdictFollowsFromTheComparisonAlone(t *testing.T) {
 		answers := Answers{Control: c.control, Results: []Result{c.first, c.second}}
 		answers.compare(c.expected, func(generation int) bool { return generation == 1 })
 		for i, want := range []rollover.Verdict{c.wantOld, c.wantIn} {
-			if got := answers.Results[i]; got.Verdict != want || got.Why == "" {
+			if got := answers.Results[i]; got.Verdict != want || got.Why.Format == "" {
 				t.Errorf("%s: generation %d is %q (%s), want %q", c.name, i+1, got.Verdict, got.Why, want)
 			}
 		}

@@ -33,22 +33,22 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	}
 	if trust == tenancy.TrustUnknown {
 		return store.ReceiverTrust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
-			At: p.now(), Source: rollover.Probe, Detail: why}, results, nil
+			At: p.now(), Source: rollover.Probe, Detail: why.Stored()}, results, nil
 	}
-	v, err = p.engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, trust, rollover.Probe, why, p.now())
+	v, err = p.engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, trust, rollover.Probe, why.Stored(), p.now())
 	return v, results, err
 }
 
 func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 	announced tenancy.Authority) (trust tenancy.Trust,
-	why string, results []outbound.Result, err error) {
+	why tenancy.Text, results []outbound.Result, err error) {
 	endpoint, err := outbound.Endpoint(s.Arrangement.Endpoint)
 	if err != nil {
-		return trust, "", nil, err
+		return trust, why, nil, err
 	}
 	identities, err := p.engine.Identities(ctx, s)
 	if err != nil {
-		return trust, "", nil, err
+		return trust, why, nil, err
 	}
 	ask := func(id *standing.Identity) outbound.Result {
 		r := outbound.Ask(ctx, p.network.For(s.Tenant.Name), endpoint, s.Arrangement.Egress, id)
@@ -59,19 +59,19 @@ func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 		return id.Generation == s.Rollover.Presents
 	})
 	if presented < 0 {
-		return tenancy.TrustUnknown, "the tenant has no certificate to compare with", nil, nil
+		return tenancy.TrustUnknown, tenancy.Say("the tenant has no certificate to compare with"), nil, nil
 	}
 	control := ask(nil)
 	switch {
 	case control.Names(announced.DER, identities[presented].Certificate.Certificate[0]):
-		return tenancy.Trusted, "the receiver names the new CA among those that it accepts", results, nil
+		return tenancy.Trusted, tenancy.Say("the receiver names the new CA among those that it accepts"), results, nil
 	case s.Rollover.NewestOnly:
-		return tenancy.TrustUnknown, "the receiver accepts only the newest certificate, so testing it would lock out the " +
-			"present one", results, nil
+		return tenancy.TrustUnknown, tenancy.Say("the receiver accepts only the newest certificate, so testing it would " +
+			"lock out the present one"), results, nil
 	}
 	c, err := p.engine.Ephemeral(ctx, s.Tenant, s.Arrangement.Presents(), announced.ID, questionLifetime, p.now())
 	if err != nil {
-		return trust, "", results, err
+		return trust, why, results, err
 	}
 	current, next := ask(&identities[presented]), ask(&standing.Identity{Certificate: c})
 	trust, why = outbound.Trusts(control, current, next, s.Arrangement.Egress.IdentifiesBy)

@@ -32,6 +32,11 @@ import (
 
 var check = testenv.Check
 
+// said reports whether the stored answer contains a text.
+func said(v store.ReceiverTrust, text string) bool {
+	return strings.Contains(tenancy.ReadText(v.Detail).String(), text)
+}
+
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 // A world is a tenant with one arrangement, and an announced new issuing CA.
@@ -75,7 +80,7 @@ func (w *world) ask(endpoint string) store.ReceiverTrust {
 	w.t.Helper()
 	got, results, err := w.prober.ProbeAuthority(w.t.Context(), w.standing(endpoint), w.announced, "test")
 	check(w.t, err)
-	named := strings.Contains(got.Detail, "names the new CA")
+	named := said(got, "names the new CA")
 	if len(results) != 3 && !(named && len(results) == 1) || results[0].Generation != 0 {
 		w.t.Errorf("%d answers: %+v", len(results), results)
 	}
@@ -212,7 +217,7 @@ func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testi
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, c.newRoot)
 			got := w.ask(c.url(w))
-			if got.Verdict != c.want || !strings.Contains(got.Detail, c.says) {
+			if got.Verdict != c.want || !said(got, c.says) {
 				t.Errorf("%q: %s", got.Verdict, got.Detail)
 			}
 			stored, err := w.engine.Store.TrustOf(t.Context(), w.announced.ID, w.arrangement.ID)
@@ -228,7 +233,7 @@ func TestABareHandshakeProvesNoTrust(t *testing.T) {
 	w := newWorld(t, true)
 	w.arrangement.Egress.Probe = tenancy.Probe{}
 	if got := w.ask(w.serve(nil, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown ||
-		!strings.Contains(got.Detail, "give the arrangement a probe") {
+		!said(got, "give the arrangement a probe") {
 		t.Errorf("%q: %s", got.Verdict, got.Detail)
 	}
 	if got := w.ask(w.serve(w.before, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.Untrusted {
@@ -279,7 +284,7 @@ func TestAReceiverThatTakesTheNewestOnlyIsNotAskedAboutANewCA(t *testing.T) {
 	s.Rollover.NewestOnly = true
 	got, results, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
 	check(t, err)
-	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "accepts only the newest certificate") ||
+	if got.Verdict != tenancy.TrustUnknown || !said(got, "accepts only the newest certificate") ||
 		len(results) != 1 || asked != 0 {
 		t.Errorf("%q: %s, after %d answers", got.Verdict, got.Detail, len(results))
 	}
@@ -292,7 +297,7 @@ func TestATenantWithoutAKeyIsNotAskedAboutANewCA(t *testing.T) {
 	check(t, err)
 	got, results, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
 	check(t, err)
-	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "no certificate to compare with") ||
+	if got.Verdict != tenancy.TrustUnknown || !said(got, "no certificate to compare with") ||
 		len(results) != 0 {
 		t.Errorf("%q: %s, after %d answers", got.Verdict, got.Detail, len(results))
 	}

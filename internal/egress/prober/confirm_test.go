@@ -41,7 +41,7 @@ func TestAClaimIsRecordedUnlessTheReceiverContradictsIt(t *testing.T) {
 			}
 			claim, after, err := w.prober.Confirm(t.Context(), w.standing(), 2, "eve", "installed today")
 			check(t, err)
-			if claim.Contradicted != c.contradicted || (claim.Detail == "401 Unauthorized") != c.contradicted {
+			if claim.Contradicted != c.contradicted || (claim.Detail.String() == "401 Unauthorized") != c.contradicted {
 				t.Errorf("contradicted %v: %q", claim.Contradicted, claim.Detail)
 			}
 			if (len(claim.Answers.Results) == 2) != (c.asked > 0) || w.receiver.Asked() != c.asked {

@@ -98,7 +98,7 @@ func (p *Prober) answer(ctx context.Context, q tenancy.CounterpartyQuestion) (re
 	for _, r := range answers.Results {
 		if r.Generation == q.Generation {
 			verdict, _ := r.Outcome()
-			return string(verdict), r.Detail, nil
+			return string(verdict), r.Text().Stored(), nil
 		}
 	}
 	return "", "", nil

@@ -68,7 +68,7 @@ type Claim struct {
 	// Contradicted is set if the receiver was proved to refuse the generation. In that case, the claim was not recorded.
 	Contradicted bool
 	// Detail is the answer that contradicts it.
-	Detail string
+	Detail tenancy.Text
 }
 
 // Confirm records that a person reports a generation as installed. If the arrangement has a question, the receiver is
@@ -81,7 +81,7 @@ func (p *Prober) Confirm(ctx context.Context, s standing.Standing, generation in
 		}
 		for _, r := range c.Answers.Results {
 			if r.Generation == generation && r.Verdict == rollover.Refused {
-				c.Contradicted, c.Detail = true, r.Detail
+				c.Contradicted, c.Detail = true, r.Text()
 				return c, s, nil
 			}
 		}

@@ -138,19 +138,19 @@ func (p *Prober) outcome(ctx context.Context, item tenancy.TestItem, actor strin
 	case errors.Is(err, standing.ErrNoSignature):
 		return skipped(tenancy.SkippedNoKey)
 	case err != nil && ctx.Err() != nil:
-		return tenancy.TestUnclear, "no answer in time", nil
+		return tenancy.TestUnclear, tenancy.Say("no answer in time").Stored(), nil
 	case err != nil:
 		return "", "", err
 	}
 	return resultOf(answers, risk.Wanted)
 }
 
-// resultOf returns the result of a generation and the receiver's answer.
+// resultOf returns the result of a generation, and the receiver's answer in its stored form.
 func resultOf(answers outbound.Answers, generation int) (result, detail string, err error) {
 	for _, r := range answers.Results {
 		if r.Generation == generation {
 			verdict, answer := r.Outcome()
-			return string(verdict), answer, nil
+			return string(verdict), answer.Stored(), nil
 		}
 	}
 	return tenancy.TestUnclear, "", nil

@@ -230,7 +230,8 @@ func (e *Engine) RecordTrust(ctx context.Context, authorityID, arrangementID, ac
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement,
-			map[string]any{"authority": authorityID, "source": by, "detail": detail}))
+			map[string]any{"authority": authorityID, "source": by,
+				"detail": tenancy.ReadText(detail).String()}))
 	})
 	return v, err
 }

@@ -391,7 +391,7 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		Thread: all.thread(m, n), Platform: d.platform, Kind: n.Kind, Now: now, Purpose: old.Purpose,
 		Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
 		Designated: m.Designated, Reason: n.Reason,
-		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
+		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL, say: d.say,
 	}
 	d.address(&l, all, m, n)
 	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {

@@ -131,7 +131,12 @@ func (w *world) deliverer(s Sender) *Deliverer {
 	check(w.t, err)
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
 		Policy: &p, Issuer: w.ca, LinkKey: w.LinkKey, Log: slog.New(slog.DiscardHandler),
-		Say: func(language string, text tenancy.Text) string { return text.String() + ", in " + language }})
+		Say: func(language string, text tenancy.Text) string {
+			if text.Format == "%s" { // another program's text
+				return text.String()
+			}
+			return text.String() + ", in " + language
+		}})
 	check(w.t, err)
 	return d
 }

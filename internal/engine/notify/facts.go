@@ -189,7 +189,7 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		one.Claimed = known.ClaimedBy == rollover.Person
 		for _, e := range all.evidence[a.ID] {
 			if e.Generation == wanted && e.Verdict == known.Verdict {
-				one.Answer, one.AnsweredAt = e.Detail, e.VerdictAt
+				one.Answer, one.AnsweredAt = l.read(e.Detail), e.VerdictAt
 			}
 		}
 		said := adviceOf(kind, one)

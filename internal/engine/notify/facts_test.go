@@ -451,3 +451,14 @@ func TestTheMailAboutAnExpiredCertificateCountsTheMessagesThatFailedSince(t *tes
 	says(t, w.mails(expired.Add(time.Hour))["alice: Action needed: Acme: the old certificate has expired, 1 system not "+
 		"ready"], "2,170 messages have failed there since then.")
 }
+
+func TestTheAnswerOfAReceiverIsInTheLanguageOfTheMail(t *testing.T) {
+	l := Letter{say: func(language string, text tenancy.Text) string { return language + ": " + text.Format }}
+	l.Language = "de"
+	if got := l.read(tenancy.Say("%s without a certificate", "200 OK").Stored()); got != "de: %s without a certificate" {
+		t.Errorf("%q", got)
+	}
+	if got := (Letter{}).read("200 OK"); got != "200 OK" {
+		t.Errorf("an answer that an earlier release has stored: %q", got)
+	}
+}

@@ -27,6 +27,7 @@ type Letter struct {
 	Reader
 	Platform Platform
 	Kind     tenancy.NoticeKind
+	say      func(language string, text tenancy.Text) string // nil for English
 	// Now is the time at which the mail is composed.
 	Now time.Time
 
@@ -112,6 +113,15 @@ func (l Letter) Deadline() (first time.Time) {
 		}
 	}
 	return first
+}
+
+// read returns a stored text in the reader's language.
+func (l Letter) read(stored string) string {
+	text := tenancy.ReadText(stored)
+	if l.say == nil {
+		return text.String()
+	}
+	return l.say(l.Language, text)
 }
 
 // Details describe a certificate to a receiver's administrator.

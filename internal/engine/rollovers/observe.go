@@ -57,7 +57,8 @@ func observe(ctx context.Context, tx *store.Tx, s *standing.Standing, seen stand
 		}
 		if event := eventOf(before.Generations[i], after); event != "" {
 			if err := tx.Audit(ctx, tenancy.NewEvent(now, actor, event, s.Tenant.Name, s.Name(),
-				map[string]any{"generation": after.Number, "source": seen.By, "detail": seen.Detail})); err != nil {
+				map[string]any{"generation": after.Number, "source": seen.By,
+					"detail": tenancy.ReadText(seen.Detail).String()})); err != nil {
 				return err
 			}
 		}

@@ -120,7 +120,10 @@ type Observation struct {
 
 // ErrNoSignature is returned by a private key that is elsewhere and does not sign at the moment. It is not an answer of
 // the receiver.
-var ErrNoSignature = errors.New("the service or token that holds the private key does not sign at the moment")
+var ErrNoSignature = errors.New(NoSignature.String())
+
+// NoSignature is the text of [ErrNoSignature].
+var NoSignature = tenancy.Say("the service or token that holds the private key does not sign at the moment")
 
 // An Identity is one generation with its private key, ready for a TLS handshake.
 type Identity struct {

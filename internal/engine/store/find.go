@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A Found is something that a search has found. Each search reads a range of an index, so its cost does not grow with
-// the fleet.
+// A Found is something that a search has found. Each search reads a range of an index, or the rows of one tenant, so
+// its cost does not grow with the fleet.
 type Found struct {
 	TenantID string
 	Name     string // of the object in its tenant; the purpose of a certificate
@@ -114,6 +114,16 @@ func (r Reader) FindITContacts(ctx context.Context, s Search) ([]Found, error) {
 // FindReceiversOf finds receivers by the beginning of their administrator's e-mail address.
 func (r Reader) FindReceiversOf(ctx context.Context, s Search) ([]Found, error) {
 	return s.beginning(ctx, r, "tenant_id, name, contact_email, 0, ''", "receivers", "lower(contact_email)",
+		asciiLower(s.Text))
+}
+
+// FindReceiversOfContact finds receivers of the only tenant by the beginning of their administrator's name. Names have
+// no index, so all tenants together are not searched.
+func (r Reader) FindReceiversOfContact(ctx context.Context, s Search) ([]Found, error) {
+	if s.TenantID == "" {
+		return nil, nil
+	}
+	return s.beginning(ctx, r, "tenant_id, name, contact_name, 0, ''", "receivers", "lower(contact_name)",
 		asciiLower(s.Text))
 }
 

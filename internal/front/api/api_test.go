@@ -553,6 +553,9 @@ func TestOnlyTheOwnTaskIsCompleted(t *testing.T) {
 	if task["subject"] != "Tenant Certificate is going to expire soon" || task["due_at"] != "2026-12-01T00:00:00Z" {
 		t.Errorf("task %v", task)
 	}
+	if task["arrangement"] != "crm-to-erp" || f.ok("acme/alice", "GET", path, 200, "")["arrangement"] != "crm-to-erp" {
+		t.Errorf("the task about the only arrangement is about %v", task["arrangement"])
+	}
 	if a := f.call("acme/bob", "PUT", path, `{"state":"completed"}`, `If-Match: "1"`); a.status != 409 ||
 		!strings.Contains(a.raw, "only alice can change this") {
 		t.Errorf("by bob: %d %s", a.status, a.raw)

@@ -18,10 +18,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func viewTrust(t store.ReceiverTrust) client.Trust {
+func viewTrust(ctx context.Context, t store.ReceiverTrust) client.Trust {
 	return client.Trust{
 		Tenant: t.Tenant, Arrangement: t.Arrangement, Trust: t.Verdict, At: t.At, By: t.Source,
-		Answer: t.Detail,
+		Answer: said(ctx, t.Detail),
 	}
 }
 
@@ -377,7 +377,7 @@ func (s *server) listWaiting(ctx context.Context, in *struct {
 		return nil, err
 	}
 	rows, next, err := s.store.SearchNotTrusting(ctx, in.ID, page)
-	return listed(rows, next, "", viewTrust), err
+	return listed(rows, next, "", func(t store.ReceiverTrust) client.Trust { return viewTrust(ctx, t) }), err
 }
 
 func (s *server) askTrust(ctx context.Context, in *struct {
@@ -402,9 +402,9 @@ func (s *server) askTrust(ctx context.Context, in *struct {
 	} else {
 		trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
 	}
-	out := client.AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []client.ProbeResult{}}
+	out := client.AskedTrust{Trust: viewTrust(ctx, trust), Authority: a.ID, Results: []client.ProbeResult{}}
 	for _, r := range results {
-		out.Results = append(out.Results, viewProbe(r))
+		out.Results = append(out.Results, viewProbe(ctx, r))
 	}
 	return &Entity[client.AskedTrust]{Body: out}, err
 }

@@ -244,7 +244,7 @@ func (s *server) viewRollovers(ctx context.Context, all []boardRollover) (views 
 		a, found := arrangements[r.arrangement]
 		of := standing.Assemble(tenants[r.tenant], a, certificates[r.tenant], evidence[r.arrangement])
 		if found && len(of.Certificates) > 0 && boardRolloverOf(of, now).column == r.column {
-			views = append(views, viewedRollover{r.column, viewRollover(of, now)})
+			views = append(views, viewedRollover{r.column, viewRollover(ctx, of, now)})
 		}
 	}
 	return views, nil
@@ -324,7 +324,7 @@ func (s *server) listRollovers(ctx context.Context, in *struct {
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, of := range matching(all, in.Query, wordsOfOwn) {
 		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
-			out.Body.Items = append(out.Body.Items, viewRollover(of, s.clock()))
+			out.Body.Items = append(out.Body.Items, viewRollover(ctx, of, s.clock()))
 		}
 	}
 	return out, err

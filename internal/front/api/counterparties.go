@@ -426,7 +426,7 @@ func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(part
 			v.Connections[i] = client.CounterpartyConnection{Endpoint: m.Endpoint, State: string(m.State), Proves: m.Asks}
 			if test, asked := tests[m.ID]; asked && test.Generation == m.Wanted {
 				v.Connections[i].Waiting, v.Connections[i].TestedAt = test.DoneAt.IsZero(), test.DoneAt
-				v.Connections[i].Result, v.Connections[i].Answer = test.Result, test.Answer
+				v.Connections[i].Result, v.Connections[i].Answer = test.Result, said(ctx, test.Answer)
 			}
 		}
 		return v

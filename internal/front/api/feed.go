@@ -16,6 +16,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -201,7 +202,7 @@ func (s *server) claimInstalled(ctx context.Context, p feeds.Publication, genera
 			for _, a := range claim.Answers.Results {
 				answers[a.Generation] = a.Verdict
 			}
-			result.Answer = claim.Detail
+			result.Answer = words.Say(ctx, claim.Detail)
 			known, _ = current.Rollover.Generation(c.Generation)
 		}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ func registerFind(r *router) {
 
 // Sought holds the parameters of a search.
 type Sought struct {
-	Query string `query:"q" maxLength:"200" doc:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, or at least the first 8 digits of a SHA-256."`
+	Query string `query:"q" maxLength:"200" doc:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, at least the first 8 digits of a SHA-256, or one of these or a subject as OpenSSL prints it."`
 	Limit int    `query:"limit" minimum:"1" maximum:"50" default:"10" doc:"Most results of each kind."`
 }
 
@@ -61,7 +62,7 @@ func (s *server) search(ctx context.Context, in Sought, only tenancy.Tenant) (*E
 		return nil, tenancy.Invalid("q", "%q is too short: search for at least %d characters", text, shortestFound)
 	}
 	out := client.Findings{Query: text, Items: []client.Finding{}}
-	text = commonName(text)
+	text = pasted(text)
 	asked := store.Search{Text: text, TenantID: only.ID, Limit: in.Limit + 1}
 	var all []client.Finding
 	for _, one := range s.searchers(text) {
@@ -76,6 +77,11 @@ func (s *server) search(ctx context.Context, in Sought, only tenancy.Tenant) (*E
 			found, out.More = found[:in.Limit], true
 		}
 		for _, f := range found {
+			if slices.ContainsFunc(all, func(other client.Finding) bool { // a receiver by its name and by its contact's
+				return other.Kind == one.kind && other.Tenant == f.TenantID && other.Name == f.Name && other.Serial == f.Serial
+			}) {
+				continue
+			}
 			all = append(all, client.Finding{Kind: one.kind, Tenant: f.TenantID, Name: f.Name, Detail: f.Detail,
 				Generation: f.Generation, Serial: f.Serial})
 		}
@@ -149,13 +155,33 @@ func (s *server) searchers(text string) (all []searcher) {
 		}})
 	}
 	return append(all, searcher{"tenant", s.store.FindTenants}, searcher{"arrangement", s.store.FindArrangements},
-		searcher{"receiver", s.store.FindReceivers}, searcher{"key-user", s.store.FindKeyUsers})
+		searcher{"receiver", s.store.FindReceivers},
+		searcher{"receiver", s.store.FindReceiversOfContact}, searcher{"key-user", s.store.FindKeyUsers})
+}
+
+// pasted returns what to look for in a text as OpenSSL prints it, such as "SHA256 Fingerprint=AA:BB" or "subject=CN =
+// acme, O = P": a value without its label, or the common name of a subject.
+func pasted(text string) string {
+	if i := strings.IndexAny(text, "=:"); i >= 0 {
+		switch value := strings.TrimSpace(text[i+1:]); strings.ToLower(strings.TrimSpace(text[:i])) {
+		case "serial", "serial number", "sha256 fingerprint", "sha-256 fingerprint":
+			return value
+		case "subject":
+			text = value
+		}
+	}
+	return commonName(text)
 }
 
 // commonName returns the common name of a subject such as "CN=acme,O=Acme GmbH"; the text itself if it has none.
 func commonName(text string) string {
-	for part := range strings.SplitSeq(text, ",") {
-		if name, value, found := strings.Cut(strings.TrimSpace(part), "="); found && strings.EqualFold(name, "cn") {
+	separator := ","
+	if strings.HasPrefix(text, "/") { // the form of OpenSSL before 1.1
+		separator = "/"
+	}
+	for part := range strings.SplitSeq(text, separator) {
+		name, value, found := strings.Cut(part, "=")
+		if found && strings.EqualFold(strings.TrimSpace(name), "cn") {
 			return strings.TrimSpace(value)
 		}
 	}

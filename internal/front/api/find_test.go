@@ -35,6 +35,10 @@ func TestAnOperatorFindsEverythingAndAKeyUserOnlyTheirOwn(t *testing.T) {
 	}
 	certificate := "certificate acme " + newest["purpose"].(string)
 	for text, want := range map[string]string{"acme": "tenant acme acme", "CN=acme,O=Acme": "tenant acme acme",
+		"cn = acme": "tenant acme acme", "subject=CN = acme, O = P": "tenant acme acme",
+		"subject= /O=P/CN=acme": "tenant acme acme", "serial=" + strings.ToUpper(serial): certificate,
+		"Serial Number: " + colons(serial): certificate, "SHA256 Fingerprint=" + colons(fingerprint): certificate,
+		"sha256 Fingerprint=" + colons(fingerprint): certificate,
 		serial: certificate, "0x" + serial: certificate, colons(serial): certificate,
 		newest["serial_decimal"].(string): certificate, fingerprint[:8]: certificate, colons(fingerprint): certificate,
 		"alice@": "key-user acme alice", "ALICE@": "key-user acme alice", " acme ": "tenant acme acme"} {
@@ -54,6 +58,12 @@ func TestAnOperatorFindsEverythingAndAKeyUserOnlyTheirOwn(t *testing.T) {
 			return !strings.Contains(s, " globex ")
 		}) {
 			t.Errorf("%q in another tenant: %q", text, got)
+		}
+	}
+	f.atRisk() // names an administrator
+	for who, path := range map[string]string{"operator": "/tenants/acme/find", "acme/alice": "/tenants/acme/find"} {
+		if got := f.found(who, path, "BARBARA b"); !slices.Equal(got, []string{"receiver acme erp"}) {
+			t.Errorf("%s finds %q by the name of its administrator", who, got)
 		}
 	}
 	for path, status := range map[string]int{"/find?q=acme": 403, "/tenants/globex/find?q=acme": 404} {

@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -94,6 +96,28 @@ func TestTheReasonWhyASourceCannotBeReadIsInTheLanguageOfTheReader(t *testing.T)
 		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateWatched(t.Context(), v) }))
 		if got := f.ok("acme/alice", "GET", one, 200, "", "Accept-Language: de")["look_error"]; got != want {
 			t.Errorf("%s: %v", stored, got)
+		}
+	}
+}
+
+func TestTheAnswerOfAReceiverIsInTheLanguageOfTheReader(t *testing.T) {
+	f := setUp(t)
+	acme, err := f.store.Tenant(t.Context(), "acme")
+	check(t, err)
+	a, err := f.store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
+	check(t, err)
+	stored := tenancy.Say("%s with and without a certificate", tenancy.Say("%s", "401 Unauthorized")).Stored()
+	for detail, want := range map[string]string{
+		stored: "401 Unauthorized mit und ohne Zertifikat",
+		"401 Unauthorized with and without a certificate": "401 Unauthorized with and without a certificate",
+	} {
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.SetEvidence(t.Context(), standing.Evidence{ArrangementID: a.ID, Generation: 1, Detail: detail,
+				Verdict: rollover.Unclear, VerdictAt: f.now, Source: rollover.Probe})
+		}))
+		v := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/rollover", 200, "", "Accept-Language: de")
+		if got := v["generations"].([]any)[0].(map[string]any)["answer"]; got != want {
+			t.Errorf("stored as %s: %v", detail, got)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -136,19 +137,19 @@ func (s *server) testLinked(ctx context.Context, in *OneLink) (*Entity[client.Te
 	if err == nil {
 		err = s.store.InTx(ctx, func(tx *store.Tx) error { return tx.TestLink(ctx, l.ID, s.now()) })
 	}
-	return &Entity[client.Tested]{Body: viewTested(answers, c.Generation)}, err
+	return &Entity[client.Tested]{Body: viewTested(ctx, answers, c.Generation)}, err
 }
 
 // viewTested shows the receiver's answer to a generation.
-func viewTested(answers outbound.Answers, generation int) (out client.Tested) {
+func viewTested(ctx context.Context, answers outbound.Answers, generation int) (out client.Tested) {
 	for _, r := range answers.Results {
 		if r.Generation != generation {
 			continue
 		}
-		v := viewProbe(r)
+		v := viewProbe(ctx, r)
 		out = client.Tested{Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly}
 		if r.Verdict != rollover.Unclear {
-			out.Answer = r.Detail
+			out.Answer = words.Say(ctx, r.Text())
 		}
 	}
 	return out
@@ -243,5 +244,5 @@ func (s *server) installed(ctx context.Context, secret string, generation int) (
 		return tx.Audit(ctx, tenancy.NewEvent(now, who, "link.installed", current.Tenant.Name, current.Name(),
 			map[string]any{"generation": c.Generation}))
 	})
-	return viewTested(claim.Answers, c.Generation), err
+	return viewTested(ctx, claim.Answers, c.Generation), err
 }

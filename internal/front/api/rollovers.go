@@ -20,7 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func viewRollover(s standing.Standing, now time.Time) client.Rollover {
+func viewRollover(ctx context.Context, s standing.Standing, now time.Time) client.Rollover {
 	risk, at := s.Rollover.Risk(now)
 	v := client.Rollover{
 		Arrangement: s.Name(), Host: hostOf(s.Arrangement), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now),
@@ -43,7 +43,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 		}
 		for _, e := range s.Evidence {
 			if e.Generation == g.Number {
-				k.Answer = e.Detail
+				k.Answer = said(ctx, e.Detail)
 			}
 		}
 		v.Generations = append(v.Generations, k)
@@ -75,18 +75,18 @@ func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Ren
 		Survival: changes.Survival(by)}, nil
 }
 
-func viewProbe(r outbound.Result) client.ProbeResult {
+func viewProbe(ctx context.Context, r outbound.Result) client.ProbeResult {
 	verdict, answer := r.Outcome()
 	return client.ProbeResult{
-		Generation: r.Generation, Result: string(verdict), Answer: answer, HandshakeOnly: r.Handshake,
+		Generation: r.Generation, Result: string(verdict), Answer: words.Say(ctx, answer), HandshakeOnly: r.Handshake,
 		AcceptableCAs: r.AcceptableCAs, Milliseconds: r.Took.Milliseconds(),
 	}
 }
 
 // viewAnswers lists the answers with each generation, and the one without a certificate at the end.
-func viewAnswers(a outbound.Answers) (all []client.ProbeResult) {
+func viewAnswers(ctx context.Context, a outbound.Answers) (all []client.ProbeResult) {
 	for _, r := range append(slices.Clone(a.Results), a.Control) {
-		all = append(all, viewProbe(r))
+		all = append(all, viewProbe(ctx, r))
 	}
 	return all
 }
@@ -158,7 +158,7 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	if err != nil {
 		return nil, err
 	}
-	view := viewRollover(standing, s.clock())
+	view := viewRollover(ctx, standing, s.clock())
 	view.Renewal, err = s.renewal(ctx, standing)
 	view.Next = nextStep(view, standing.Arrangement.Egress.Probe)
 	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
@@ -178,7 +178,7 @@ func (s *server) chooseGeneration(ctx context.Context, in *struct {
 		s.now()); err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.clock())}, nil
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(ctx, standing, s.clock())}, nil
 }
 
 func (s *server) confirmGeneration(ctx context.Context, in *struct {
@@ -206,7 +206,7 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 			"it still answers %s: check the installation there, and confirm again", in.Body.Generation, current.Name(),
 			claim.Detail)
 	}
-	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.clock())}, nil
+	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(ctx, current, s.clock())}, nil
 }
 
 func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
@@ -218,7 +218,7 @@ func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity
 	if err != nil {
 		return nil, err
 	}
-	out := client.Probed{Rollover: viewRollover(standing, s.clock()), Results: viewAnswers(answers)}
+	out := client.Probed{Rollover: viewRollover(ctx, standing, s.clock()), Results: viewAnswers(ctx, answers)}
 	return &Entity[client.Probed]{Body: out}, nil
 }
 
@@ -239,7 +239,7 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 	}
 	out := client.Diagnosis{Cause: string(d.Cause), Summary: words.Say(ctx, d.Summary),
 		NextStep: words.Say(ctx, d.NextStep), Action: string(d.Action), Command: d.Command, Rule: d.Rule,
-		Results: viewAnswers(d.Answers)}
+		Results: viewAnswers(ctx, d.Answers)}
 	for _, e := range d.Evidence {
 		out.Evidence = append(out.Evidence, words.Say(ctx, e))
 	}
@@ -278,7 +278,7 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 	}
 	all = matching(all, in.Query, wordsOf)
 	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover {
-		return viewRollover(standing, s.clock())
+		return viewRollover(ctx, standing, s.clock())
 	})
 }
 
@@ -300,7 +300,7 @@ func (s *server) listTenantAtRisk(ctx context.Context, in *struct {
 	})
 	byUrgency(all, now)
 	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
-		return viewRollover(standing, now)
+		return viewRollover(ctx, standing, now)
 	}), err
 }
 

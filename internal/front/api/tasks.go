@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -20,7 +22,67 @@ func viewTask(ctx context.Context, t tenancy.Task) client.Task {
 	if why, closed := closings[t.ClosedFor]; closed {
 		v.Closed = words.Say(ctx, why)
 	}
+	if isAboutWatched(t.Kind) {
+		v.Watched = watchedBy(t).Name
+	}
 	return v
+}
+
+// isAboutWatched reports whether the tasks of a kind are about a watched certificate.
+func isAboutWatched(kind tenancy.NoticeKind) bool {
+	return kind == tenancy.WatchExpected || kind == tenancy.WatchRenewed || kind == tenancy.WatchAlarmed
+}
+
+// watchedBy returns the report of a task about a watched certificate; the zero report for another task.
+func watchedBy(t tenancy.Task) (r tenancy.WatchReport) {
+	json.Unmarshal([]byte(t.Reason), &r) // only those of watched certificates are reports
+	return r
+}
+
+// viewTasks shows tasks of a tenant. A task about a roll-over names its arrangement if it is about exactly one.
+func (s *server) viewTasks(ctx context.Context, tenant string, tasks []tenancy.Task) ([]client.Task, error) {
+	var all []standing.Standing
+	if slices.ContainsFunc(tasks, isAboutRollover) {
+		var err error
+		if all, err = s.standings(ctx, tenant); err != nil {
+			return nil, err
+		}
+	}
+	views := make([]client.Task, len(tasks))
+	for i, t := range tasks {
+		views[i] = viewTask(ctx, t)
+		if isAboutRollover(t) {
+			views[i].Arrangement = onlyArrangement(t, all, s.clock())
+		}
+	}
+	return views, nil
+}
+
+func isAboutRollover(t tenancy.Task) bool {
+	switch t.Kind {
+	case tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Done, tenancy.Over, tenancy.NewAuthority:
+		return true
+	}
+	return false
+}
+
+// onlyArrangement returns the name of the arrangement that a task is about; empty if it is not exactly one. As in the
+// mail, a task about receivers that are not ready is about those that are at risk.
+func onlyArrangement(t tenancy.Task, all []standing.Standing, now time.Time) (name string) {
+	atRisk := (t.Kind == tenancy.Unready || t.Kind == tenancy.Over) && t.State != tenancy.TaskCompleted
+	found := 0
+	for _, s := range all {
+		_, risk := s.Rollover.Risk(now)
+		if atRisk && !risk || t.Kind != tenancy.NewAuthority && s.Arrangement.Presents() != t.Purpose {
+			continue
+		}
+		name = s.Arrangement.Name
+		found++
+	}
+	if found != 1 {
+		return ""
+	}
+	return name
 }
 
 // closings state why the service closed a task.
@@ -32,8 +94,7 @@ var closings = map[tenancy.TaskClosing]tenancy.Text{
 
 // taskTitle states what a task is about. The subject of its mail may count days, which would be frozen in a list.
 func taskTitle(t tenancy.Task) tenancy.Text {
-	var watched tenancy.WatchReport
-	json.Unmarshal([]byte(t.Reason), &watched) // only those of watched certificates are reports
+	watched := watchedBy(t)
 	noun := credentialNoun(t.Purpose)
 	switch t.Kind {
 	case tenancy.Expiring:
@@ -120,7 +181,11 @@ func (s *server) listTasks(ctx context.Context, in *struct {
 		return nil, err
 	}
 	rows, next, err := s.store.Tasks(ctx, store.TaskChoice{TenantID: t.ID, KeyUserID: userID, State: in.State}, page)
-	return listed(rows, next, in.Sort, func(t tenancy.Task) client.Task { return viewTask(ctx, t) }), err
+	if err != nil {
+		return nil, err
+	}
+	views, err := s.viewTasks(ctx, t.Name, rows)
+	return listed(views, next, in.Sort, func(t client.Task) client.Task { return t }), err
 }
 
 func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
@@ -129,7 +194,19 @@ func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task]
 		return nil, err
 	}
 	task, err := s.store.Task(ctx, t.ID, in.ID)
-	return &Entity[client.Task]{etag(task.Version), viewTask(ctx, task)}, err
+	if err != nil {
+		return nil, err
+	}
+	return s.taskEntity(ctx, t, task, task.Version)
+}
+
+func (s *server) taskEntity(ctx context.Context, of tenancy.Tenant, t tenancy.Task,
+	version int64) (*Entity[client.Task], error) {
+	views, err := s.viewTasks(ctx, of.Name, []tenancy.Task{t})
+	if err != nil {
+		return nil, err
+	}
+	return &Entity[client.Task]{etag(version), views[0]}, nil
 }
 
 func (s *server) changeTask(ctx context.Context, in *struct {
@@ -166,7 +243,10 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 		func(tx *store.Tx) error {
 			return tx.UpdateTask(ctx, task)
 		})
-	return &Entity[client.Task]{etag(task.Version + 1), viewTask(ctx, task)}, err
+	if err != nil {
+		return nil, err
+	}
+	return s.taskEntity(ctx, t, task, task.Version+1)
 }
 
 func viewProject(ctx context.Context, p tenancy.ScopingProject) client.Project {

@@ -394,7 +394,8 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 		Assigned: assigned, Subscribed: !u.SubscribedAt.IsZero()})
 	conditions = append(conditions, tenancy.Condition{Name: tenancy.Say("a mail server is configured"),
 		Holds: s.outbox != nil,
-		Fix:   tenancy.Say("The hosting team must start the service with --smtp. Mails wait until then.")},
+		Fix: tenancy.Say("Mails are not configured on this installation. The hosting team can do that. Mails wait until " +
+			"then.")},
 		tenancy.Condition{Name: tenancy.Say("the mail server accepts mails of this installation"),
 			Holds: hold.Since.IsZero(),
 			Fix:   tenancy.Say("The hosting team must fix what the mail server refuses. Mails wait until then.")})

@@ -339,7 +339,7 @@ func (s *server) listTestResults(ctx context.Context, in *struct {
 	names, err := s.store.ArrangementNames(ctx, ids)
 	return listed(rows, next, "", func(i tenancy.TestItem) client.TestResult {
 		v := client.TestResult{Arrangement: names[i.ArrangementID], Host: i.Host, Generation: i.Generation,
-			Result: i.Result, DoneAt: i.DoneAt, Answer: i.Detail}
+			Result: i.Result, DoneAt: i.DoneAt, Answer: said(ctx, i.Detail)}
 		if i.Result == tenancy.TestSkipped {
 			v.Answer, v.Reason = "", i.Detail
 		}

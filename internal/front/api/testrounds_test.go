@@ -98,15 +98,24 @@ func TestARoundOfTestsIsQueuedAndShowsItsResults(t *testing.T) {
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 		tests, _, err := tx.TestItems(t.Context(), id, "", store.Page{Limit: 10})
 		check(t, err)
-		tests[0].DoneAt, tests[0].Result, tests[0].Detail = f.now, tenancy.TestRefused, "401 Unauthorized"
+		tests[0].DoneAt, tests[0].Result = f.now, tenancy.TestRefused
+		tests[0].Detail = tenancy.Say("%s, and %s with generation %d", tenancy.Say("the connection was closed: %s", "EOF"),
+			tenancy.Say("%s", "200 OK"), 1).Stored()
 		return tx.EndTest(t.Context(), tests[0])
 	}))
 	if v := f.ok("operator", "GET", "/test-rounds/"+id, 200, ""); v["refused"] != 1.0 || v["waiting"] != 0.0 {
 		t.Errorf("%v", v)
 	}
 	result := items(f.ok("operator", "GET", "/test-rounds/"+id+"/results", 200, ""))[0].(map[string]any)
-	if result["answer"] != "401 Unauthorized" || result["result"] != "refused" || result["generation"] != 2.0 {
+	if result["result"] != "refused" || result["generation"] != 2.0 {
 		t.Errorf("%v", result)
+	}
+	for language, want := range map[string]string{"en": "the connection was closed: EOF, and 200 OK with generation 1",
+		"de": "die Verbindung wurde geschlossen: EOF, und 200 OK mit Generation 1"} {
+		result := items(f.ok("operator", "GET", "/test-rounds/"+id+"/results", 200, "", "Accept-Language: "+language))[0]
+		if got := result.(map[string]any)["answer"]; got != want {
+			t.Errorf("%s: %v", language, got)
+		}
 	}
 	if all := items(f.ok("operator", "GET", "/test-rounds?limit=1", 200, "")); len(all) != 1 ||
 		all[0].(map[string]any)["id"] != again["id"] {

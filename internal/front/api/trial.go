@@ -7,6 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -54,7 +55,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	}
 	shown, err := outbound.Meet(ctx, s.network.For(t.Name), a.Egress.Proxy, endpoint)
 	if err != nil {
-		out.Problem = outbound.OfError(err).Detail
+		out.Problem = words.Say(ctx, outbound.OfError(err).Text())
 		return out, nil
 	}
 	leaf := shown[0]
@@ -77,10 +78,10 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 		return out, err
 	}
 	if answers.Control.Reason == outbound.ReceiverUntrusted {
-		out.Problem = answers.Control.Detail
+		out.Problem = words.Say(ctx, answers.Control.Text())
 		return out, nil
 	}
-	out.Results = viewAnswers(answers)
+	out.Results = viewAnswers(ctx, answers)
 	out.Server.Trusted = true
 	return out, nil
 }

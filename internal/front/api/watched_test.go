@@ -99,6 +99,10 @@ func TestAKeyUserWatchesACertificateThroughItsRenewal(t *testing.T) {
 	var kinds []tenancy.NoticeKind
 	for _, task := range items(f.ok("acme/alice", "GET", "/tenants/acme/tasks?user=alice", 200, "")) {
 		kinds = append(kinds, tenancy.NoticeKind(task.(map[string]any)["type"].(string)))
+		about, _ := task.(map[string]any)["watched"].(string)
+		if isAboutWatched(kinds[len(kinds)-1]) != (about == "acme-c4c") {
+			t.Errorf("a task of the kind %s is about %q", kinds[len(kinds)-1], about)
+		}
 	}
 	if !slices.Contains(kinds, tenancy.WatchRenewed) {
 		t.Errorf("the tasks are %v", kinds)

@@ -122,11 +122,26 @@ func (c *console) tokens(v *view) error {
 // roles are the roles of tokens, in the order of the form.
 var roles = []tenancy.Role{tenancy.RoleSender, tenancy.RoleKeyUser, tenancy.RoleOperator, tenancy.RoleGateway}
 
+// role returns the name of a role.
+func (v *view) role(r tenancy.Role) string {
+	switch r {
+	case tenancy.RoleSender:
+		return v.T("Sender")
+	case tenancy.RoleKeyUser:
+		return v.T("Key user")
+	case tenancy.RoleOperator:
+		return v.T("Operator")
+	case tenancy.RoleGateway:
+		return v.T("Gateway")
+	}
+	return string(r)
+}
+
 // tokenInputs returns the fields of the form for a new token.
 func (v *view) tokenInputs() []input {
 	names := make([]option, len(roles))
 	for i, r := range roles {
-		names[i] = option{string(r), string(r)}
+		names[i] = option{string(r), v.role(r)}
 	}
 	return []input{
 		{name: "name", label: v.T("Purpose"), required: true},

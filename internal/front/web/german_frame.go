@@ -166,6 +166,11 @@ var germanFrame = []translation{
 	{"Since", "Seit"},
 	{"Skip to content", "Zum Inhalt springen"},
 	{
+		"The address of this page has a filter, an order or a page that does not exist. Open the page from the menu.",
+		"Die Adresse dieser Seite hat einen Filter, eine Reihenfolge oder eine Seite, die es nicht gibt. Öffnen Sie die " +
+			"Seite über das Menü.",
+	},
+	{
 		"Someone else has changed this in the meantime. Go back, reload the page and try again.",
 		"Inzwischen hat eine andere Person dies geändert. Gehen Sie zurück, laden Sie die Seite neu, und versuchen " +
 			"Sie es erneut.",

@@ -134,6 +134,8 @@ var germanTenant = []translation{
 	{"Copied", "Kopiert"},
 	{"Show changes", "Änderungen anzeigen"},
 	{"Show roll-overs", "Umstellungen anzeigen"},
+	{"Show the arrangement %s", "Vereinbarung %s anzeigen"},
+	{"Show the watched certificate %s", "Beobachtetes Zertifikat %s anzeigen"},
 	{"Start", "Beginnen"},
 	{"Subscribe to Task", "Aufgabe abonnieren (Subscribe to Task)"},
 	{"Subscribed to Task", "Abonniert (Subscribe to Task)"},

@@ -175,3 +175,34 @@ func TestTheCertificatesOfACounterpartyAreLimitedToAState(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressWithAnUnknownFilterOrOrderIsExplainedInTheLanguageOfTheReader(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	paths := []string{"/tenants?sort=zzz", "/tenants?filter=zzz", "/tenants/acme/tasks?state=zzz", "/rollovers?left=zzz",
+		"/tenants/acme/people?sort=zzz"}
+	for _, want := range []string{"has a filter, an order or a page that does not exist", "die es nicht gibt"} {
+		for _, path := range paths {
+			if status, page := c.get(olga, path); status != http.StatusUnprocessableEntity || !strings.Contains(page, want) ||
+				strings.Contains(page, "expected") {
+				t.Errorf("%s: %d without %q", path, status, want)
+			}
+		}
+		c.post(olga, "/account", "language", "de")
+	}
+}
+
+func TestTheRolesOfTokensHaveNames(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for _, page := range []string{"/tokens", "/accounts"} {
+		_, text := c.get(olga, page)
+		if regexp.MustCompile(`>\s*(key-user|operator|sender|gateway)\s*<`).MatchString(text) {
+			t.Errorf("%s shows the code of a role", page)
+		}
+	}
+	if _, page := c.get(olga, "/tokens"); !regexp.MustCompile(`<option value="key-user"[^>]*>\s*Key user\s*<`).
+		MatchString(page) {
+		t.Error("the form does not name the role")
+	}
+}

@@ -349,7 +349,7 @@ func TestRevokingATokenListsItsAccountAndOffersToEndIt(t *testing.T) {
 	_, page = c.get(olga, "/tokens")
 	row := page[strings.Index(page, ">leaked<"):]
 	revoke := regexp.MustCompile(`/tokens/[0-9a-f-]{36}/revoke`).FindString(row)
-	if _, page := c.post(olga, revoke, "sure", "yes"); !strings.Contains(page, "Account eve (operator)") ||
+	if _, page := c.post(olga, revoke, "sure", "yes"); !strings.Contains(page, "Account eve (Operator)") ||
 		!strings.Contains(page, "End them too") {
 		t.Errorf("what was created is not listed:\n%s", page)
 	}

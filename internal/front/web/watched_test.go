@@ -166,7 +166,7 @@ func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 		t.Errorf("a look without a source: %d", status)
 	}
 	if _, page := c.get(alice, "/tenants/acme/tasks"); !strings.Contains(page,
-		"The certificate partner has been renewed") || !strings.Contains(page, "Show watched certificates") {
+		"The certificate partner has been renewed") || !strings.Contains(page, `href="/tenants/acme/watched/partner"`) {
 		t.Error("there is no task about the renewal")
 	}
 	if _, page := c.post(alice, one+"/remove", "sure", "yes"); !strings.Contains(page, "partner is no longer watched.") {

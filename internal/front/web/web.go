@@ -233,10 +233,23 @@ func (c *console) failed(v *view, err error) {
 	case http.StatusNotFound, http.StatusForbidden:
 		status = http.StatusNotFound
 		title, text = v.missing(refused.Detail)
+	case http.StatusUnprocessableEntity:
+		if v.misled(err) {
+			text = v.T("The address of this page has a filter, an order or a page that does not exist. Open the page from the " +
+				"menu.")
+		}
 	case http.StatusPreconditionFailed:
 		text = v.T("Someone else has changed this in the meantime. Go back, reload the page and try again.")
 	}
 	c.show(v, status, title, messagePage(v, title, text))
+}
+
+// misled reports whether a page was refused because of the parameters in its address. The message of the API is about
+// its schema, and in English.
+func (v *view) misled(err error) bool {
+	var form *invalidForm
+	return v.r.Method == http.MethodGet && errors.As(err, &form) &&
+		slices.ContainsFunc(form.fields, func(f client.FieldError) bool { return strings.HasPrefix(f.Field, "query.") })
 }
 
 // logFault logs an error that the reader did not cause. If the reader has left, that is the likely cause: whoever

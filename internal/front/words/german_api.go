@@ -66,8 +66,8 @@ var germanAPI = []translation{
 		"Das Hosting-Team muss beheben, was der Mailserver ablehnt. Bis dahin warten die Mails.",
 	},
 	{
-		"The hosting team must start the service with --smtp. Mails wait until then.",
-		"Das Hosting-Team muss den Dienst mit --smtp starten. Bis dahin warten die Mails.",
+		"Mails are not configured on this installation. The hosting team can do that. Mails wait until then.",
+		"Mails sind in dieser Installation nicht eingerichtet. Das Hosting-Team kann das tun. Bis dahin warten die Mails.",
 	},
 	{
 		"a folder of the service's machine can only be set by an operator: use a URL or a server, or upload new " +

@@ -2,6 +2,27 @@ package words
 
 // germanAuthorities holds the texts about CAs and the rules of the installation.
 var germanAuthorities = []translation{
+	{"%s with the present certificate, so that there is nothing to compare with",
+		"%s mit dem jetzigen Zertifikat, daher gibt es nichts zum Vergleich"},
+	{"TLS accepts a certificate of the new CA, and refuses the connection without one",
+		"TLS akzeptiert ein Zertifikat der neuen CA und lehnt die Verbindung ohne Zertifikat ab"},
+	{"the TLS handshake succeeded, which proves nothing: give the arrangement a probe",
+		"der TLS-Handshake ist gelungen, was nichts belegt: Geben Sie der Vereinbarung eine Testanfrage"},
+	{"%s as with the present certificate, and %s without one", "%s wie mit dem jetzigen Zertifikat, und %s ohne"},
+	{"%s with and without a certificate, which proves nothing: choose another probe",
+		"%s mit und ohne Zertifikat, was nichts belegt: Wählen Sie eine andere Testanfrage"},
+	{"%s, and %s with the present certificate", "%s, und %s mit dem jetzigen Zertifikat"},
+	{"TLS accepts a certificate of the new CA. The application answers %s, because it identifies single certificates",
+		"TLS akzeptiert ein Zertifikat der neuen CA. Die Anwendung antwortet %s, weil sie einzelne Zertifikate erkennt"},
+	{"%s: the receiver identifies single certificates, so the CA makes no difference",
+		"%s: Der Empfänger erkennt einzelne Zertifikate, daher spielt die CA keine Rolle"},
+	{"%s, and %s with the present certificate: this proves nothing about the new CA",
+		"%s, und %s mit dem jetzigen Zertifikat: Das belegt nichts über die neue CA"},
+	{"the tenant has no certificate to compare with", "der Mandant hat kein Zertifikat zum Vergleich"},
+	{"the receiver names the new CA among those that it accepts",
+		"der Empfänger nennt die neue CA unter denen, die er akzeptiert"},
+	{"the receiver accepts only the newest certificate, so testing it would lock out the present one",
+		"der Empfänger akzeptiert nur das neueste Zertifikat, ein Test würde daher das jetzige aussperren"},
 	{"%s", "%s"},
 	{
 		"%s is an issuing CA, which the service signs with: export its root",

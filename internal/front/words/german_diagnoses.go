@@ -5,6 +5,32 @@ var germanDiagnoses = []translation{
 	{"%s was accepted (%s)", "%s wurde akzeptiert (%s)"},
 	{"%s was refused (%s)", "%s wurde abgelehnt (%s)"},
 	{"%s: %s", "%s: %s"},
+	{"%s with and without a certificate", "%s mit und ohne Zertifikat"},
+	{"%s, and %s with generation %d", "%s, und %s mit Generation %d"},
+	{"%s, and %s without a certificate", "%s, und %s ohne Zertifikat"},
+	{"%s, and no accepted generation to compare with", "%s, und es gibt keine akzeptierte Generation zum Vergleich"},
+	{
+		"%s, and there was no answer without a certificate to compare with: %s",
+		"%s, und es gab keine Antwort ohne Zertifikat zum Vergleich: %s",
+	},
+	{"%s, which proves nothing about the application", "%s, was nichts über die Anwendung belegt"},
+	{"%s, which proves nothing about the certificate", "%s, was nichts über das Zertifikat belegt"},
+	{"%s as with generation %d, and %s without a certificate", "%s wie mit Generation %d, und %s ohne Zertifikat"},
+	{"%s as without a certificate, and %s with generation %d", "%s wie ohne Zertifikat, und %s mit Generation %d"},
+	{"%s; if that is a refusal, the rule is %s", "%s; ist das eine Ablehnung, so lautet die Regel %s"},
+	{"no answer in time", "keine rechtzeitige Antwort"},
+	{"the TLS handshake succeeded", "der TLS-Handshake ist gelungen"},
+	{"the connection was closed: %s", "die Verbindung wurde geschlossen: %s"},
+	{
+		"the host is, or resolves to, an address that is not allowed for receivers: an operator can allow it with " +
+			"--allow-target, for one tenant and port or for all",
+		"der Host ist eine Adresse, die für Empfänger nicht erlaubt ist, oder wird in eine solche aufgelöst: Ein " +
+			"Operator kann sie mit --allow-target für einen Mandanten und Port oder für alle erlauben",
+	},
+	{
+		"the service or token that holds the private key does not sign at the moment",
+		"der Dienst oder das Token mit dem privaten Schlüssel signiert im Moment nicht",
+	},
 	{
 		"TLS accepts every generation, and a message (%s %s) was answered %d. Without a probe, it cannot be tested " +
 			"whether the receiver's application accepts them",
