@@ -90,9 +90,6 @@ type answered struct {
 	gone   bool // the address of the administrator does not exist
 }
 
-// page is the number of mails whose answers a conversation stores together: a crash repeats at most so many of it.
-const page = 10
-
 // A ledger stores the answers of several conversations with one commit. While one commit is written, the others gather.
 // Each conversation waits until its own answers are stored.
 type ledger struct {
@@ -198,128 +195,6 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 		return err
 	}
 	return r.end(context.WithoutCancel(ctx))
-}
-
-// A round is one conversation with the mail server.
-type round struct {
-	d       *Deliverer
-	mails   []tenancy.Mail
-	tenants map[string]string // names, by ID
-	lastTry bool
-	hold    tenancy.MailHold // if all mails are held, the first one shows whether they can continue
-	now     time.Time
-
-	unstored       []answered
-	accepted, dead int
-	ours           []refused // answers about this installation
-	session        bool      // the server refused the session
-	again          error     // the latest reason why a mail is left
-}
-
-// A refused mail is one of a round, with the server's answer.
-type refused struct {
-	mail   int
-	answer error
-}
-
-// errTestFailed ends a round that only tests the mail server.
-var errTestFailed = errors.New("the mail server still refuses this installation")
-
-// answered takes an answer of the server, and stores the page that it completes.
-func (r *round) answered(ctx context.Context, i int, answer error) error {
-	m := &r.mails[i]
-	refusal := faultOf(answer)
-	var events []tenancy.Event
-	switch {
-	case answer == nil:
-		m.Attempts++
-		m.State, m.SentAt, m.LastError = tenancy.MailSent, r.now, ""
-		events = append(events, tenancy.NewEvent(r.now, "mail", "mail.sent", r.tenants[m.TenantID], m.ID,
-			map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
-		r.accepted++
-	case refusal.Fault == Ours: // whether this counts is known at the end of the round
-		m.LastError = tenancy.Stored(toldOf(answer))
-		r.ours, r.session, r.again = append(r.ours, refused{i, answer}), r.session || refusal.Session, answer
-	case refusal.Final || r.lastTry:
-		events = append(events, r.dies(ctx, m, answer))
-	default:
-		m.Attempts++
-		m.LastError, r.again = tenancy.Stored(toldOf(answer)), answer
-	}
-	r.unstored = append(r.unstored, answered{*m, events, refusal.Final && m.AdministratorID != ""})
-	if r.hold.Since.IsZero() && len(r.unstored) < page {
-		return nil
-	}
-	if err := r.store(ctx); err != nil {
-		return err
-	}
-	switch {
-	case r.hold.Since.IsZero():
-	case answer == nil:
-		r.hold = tenancy.MailHold{}
-		return r.d.release(context.WithoutCancel(ctx), r.now)
-	case refusal.Fault == Ours:
-		return errTestFailed
-	}
-	return nil
-}
-
-// store stores the answers that are not stored yet, even if this process is asked to stop.
-func (r *round) store(ctx context.Context) error {
-	unstored := r.unstored
-	r.unstored, ctx = nil, context.WithoutCancel(ctx)
-	if err := r.d.ledger.store(ctx, r.d.store, unstored...); err != nil || r.d.gone == nil {
-		return err
-	}
-	for _, a := range unstored {
-		if !a.gone {
-			continue
-		}
-		if err := r.d.gone(ctx, a.mail.AdministratorID, r.now); err != nil {
-			r.d.log.ErrorContext(ctx, "an administrator whose address does not exist is still mailed: report the bounce with "+
-				"perennial delivery bounced", "administrator", a.mail.AdministratorID, "error", err)
-		}
-	}
-	return nil
-}
-
-// end holds all mails if the server refuses this installation, or counts what this round left.
-func (r *round) end(ctx context.Context) error {
-	if !r.hold.Since.IsZero() && len(r.ours) > 0 {
-		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0].mail], r.now, r.again)
-	}
-	hold, domain, err := r.d.suspect(ctx, r)
-	if err != nil {
-		return err
-	}
-	if hold {
-		return r.d.hold(ctx, r.again, domain, r.now)
-	}
-	for _, of := range r.ours { // it was about these recipients after all
-		m := &r.mails[of.mail]
-		var events []tenancy.Event
-		if r.lastTry {
-			events = append(events, r.dies(ctx, m, of.answer))
-		} else {
-			m.Attempts++
-		}
-		r.unstored = append(r.unstored, answered{mail: *m, events: events})
-	}
-	if err := r.store(ctx); err != nil {
-		return err
-	}
-	left := len(r.mails) - r.accepted - r.dead
-	switch {
-	case left == 0:
-		return nil
-	case r.again == nil:
-		r.again = errors.New("the mail server ended the conversation")
-	}
-	err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(r.mails), r.again)
-	if r.lastTry { // these were not tried
-		return &HeldError{r.now.Add(heldPause), err}
-	}
-	return err
 }
 
 // letters collects the content of each mail, as of now. It also returns the names of the tenants by ID.

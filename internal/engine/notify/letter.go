@@ -4,7 +4,7 @@
 // time zone of its reader, and that the same mail always has the same Message-ID, so that duplicates can be recognised.
 // Each statement about a receiver follows from what is stored about it. The new certificate is attached, never a key.
 // A server's refusal is final only if another attempt is useless, for example because the address does not exist. A
-// crash repeats at most one mail of each conversation. It cannot promise that a mail arrives once: a server that
+// crash repeats at most ten mails of each conversation. It cannot promise that a mail arrives once: a server that
 // accepts a mail and fails before it confirms this is sent the mail again.
 package notify
 
