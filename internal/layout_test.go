@@ -89,17 +89,20 @@ var layout = []struct {
 	{"internal/front/principal", nil},
 	{"internal/front/identity/password", nil},
 	{"internal/front/refusals", nil},
+	{"internal/front/faults", nil},
 	{"internal/front/words", nil},
 	{"internal/front/identity", []string{
 		"internal/front/identity/...", "internal/front/principal", "internal/front/refusals", "internal/engine/store",
 	}},
 	{"internal/front/api", []string{
-		"client", "internal/feed", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
+		"client", "internal/feed", "internal/front/faults", "internal/front/principal", "internal/front/publish",
+		"internal/front/refusals",
 		"internal/front/words", "internal/egress/...", "internal/ingress/guard", "internal/engine/...",
 		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring", "internal/redact",
 	}},
 	{"internal/front/web", []string{
-		"client", "internal/front/identity/...", "internal/front/instructions", "internal/front/principal",
+		"client", "internal/front/faults", "internal/front/identity/...", "internal/front/instructions",
+		"internal/front/principal",
 		"internal/front/publish", "internal/front/refusals", "internal/front/words",
 	}},
 

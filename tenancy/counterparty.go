@@ -130,6 +130,9 @@ type CounterpartyContact struct {
 	CreatedAt   time.Time
 }
 
+// IsAccepted reports whether the contact is mailed: one that was only proposed is not.
+func (c CounterpartyContact) IsAccepted() bool { return c.ProposedBy == "" }
+
 // Check returns an [ErrInvalid] if the contact is not valid.
 func (c CounterpartyContact) Check() error {
 	if err := CheckText("name", c.Name); err != nil {

@@ -5,6 +5,11 @@ import "time"
 // NoticeKind is the subject matter of a notice.
 type NoticeKind string
 
+// IsAboutWatched reports whether notices of the kind are about a watched certificate. They have a [WatchReport].
+func (k NoticeKind) IsAboutWatched() bool {
+	return k == WatchExpected || k == WatchRenewed || k == WatchAlarmed
+}
+
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
 // announces a new authority, asks for a certificate that a person must request, or lists properties that receivers may
 // check and that differ from the previous certificate (will differ, without a successor). Done reports that every

@@ -115,7 +115,7 @@ func mailedParties(ctx context.Context, r store.Reader, ids []string) (map[strin
 // accepted returns the contacts that were not only proposed.
 func accepted(all []tenancy.CounterpartyContact) (some []tenancy.CounterpartyContact) {
 	for _, c := range all {
-		if c.ProposedBy == "" {
+		if c.IsAccepted() {
 			some = append(some, c)
 		}
 	}

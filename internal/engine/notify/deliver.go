@@ -294,7 +294,7 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 		}
 		return nil
 	}
-	if isAboutWatched(n.Kind) {
+	if n.Kind.IsAboutWatched() {
 		return d.watched(l, n, all.receivers[t.ID])
 	}
 	if n.Kind == tenancy.AdministratorStopped {

@@ -11,7 +11,7 @@ import (
 // toldTogether are the kinds of notices to key users that come with a notice to the administrators of receivers.
 var toldTogether = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Over}
 
-// mailed is whom the service mails, so that key users read who is informed without them.
+// mailed holds the administrators whom the service mails, so that key users read who is informed without them.
 type mailed struct {
 	// stopped has the administrators who get no more mails, by the ID of the tenant or counterparty and their address.
 	stopped map[[2]string]bool
@@ -49,7 +49,7 @@ func (d *Deliverer) readMailed(ctx context.Context, all records) (m mailed, err 
 	}
 	for id, party := range parties {
 		reached := slices.ContainsFunc(contacts[id], func(c tenancy.CounterpartyContact) bool {
-			return c.ProposedBy == "" && !m.stopped[[2]string{id, tenancy.MailKey(c.Email)}]
+			return c.IsAccepted() && !m.stopped[[2]string{id, tenancy.MailKey(c.Email)}]
 		})
 		if reached && !party.LinkedAt.IsZero() {
 			m.parties[id] = party.DisplayName

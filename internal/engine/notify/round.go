@@ -43,7 +43,7 @@ type refused struct {
 // errTestFailed ends a round that only tests the mail server.
 var errTestFailed = errors.New("the mail server still refuses this installation")
 
-// answered takes an answer of the server, and stores the page that it completes.
+// answered records an answer of the server, and begins to store the batch that it completes.
 func (r *round) answered(ctx context.Context, i int, answer error) error {
 	m := &r.mails[i]
 	refusal := faultOf(answer)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -172,9 +171,4 @@ func watchedDetails(der []byte) Details {
 		details.NotBefore, details.NotAfter = c.NotBefore, c.NotAfter
 	}
 	return details
-}
-
-// isAboutWatched reports whether a notice has a [tenancy.WatchReport].
-func isAboutWatched(kind tenancy.NoticeKind) bool {
-	return slices.Contains([]tenancy.NoticeKind{tenancy.WatchExpected, tenancy.WatchRenewed, tenancy.WatchAlarmed}, kind)
 }

@@ -130,7 +130,8 @@ func (k mailedTo) view(ctx context.Context, r tenancy.Receiver) client.Administr
 		v.OpenedAt, v.TestedAt = later(v.OpenedAt, l.OpenedAt), later(v.TestedAt, l.TestedAt)
 	}
 	party, found := k.parties[r.CounterpartyID]
-	if found && !party.LinkedAt.IsZero() && slices.ContainsFunc(k.contacts[party.ID], isAccepted) {
+	if found && !party.LinkedAt.IsZero() && slices.ContainsFunc(k.contacts[party.ID],
+		tenancy.CounterpartyContact.IsAccepted) {
 		v.Counterparty, v.Name, v.Email = party.DisplayName, "", ""
 		v.OpenedAt = later(v.OpenedAt, party.VisitedAt)
 		for kind, at := range k.told[party.ID] {

@@ -30,6 +30,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/parties"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/engine/webhooks"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/internal/front/words"
@@ -290,18 +291,8 @@ func (s *server) problem(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return huma.Error503ServiceUnavailable("the request was cancelled before it was completed")
 	}
-	s.logFault(ctx, "request failed", err)
+	faults.Log(ctx, s.log, "request failed", err)
 	return huma.Error500InternalServerError("internal error: see the service's log")
-}
-
-// logFault logs an error that the caller did not cause. If the caller has left, that is the likely cause: whoever
-// closes connections early would fill the log with errors.
-func (s *server) logFault(ctx context.Context, message string, err error) {
-	level := slog.LevelError
-	if errors.Is(ctx.Err(), context.Canceled) {
-		level = slog.LevelDebug
-	}
-	s.log.Log(ctx, level, message, "error", err)
 }
 
 // writeProblem writes an answer outside of huma in the same form.

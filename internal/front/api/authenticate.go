@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -71,7 +72,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			refuse("this token is unknown")
 			return
 		case err != nil:
-			s.logFault(r.Context(), "authentication failed", err)
+			faults.Log(r.Context(), s.log, "authentication failed", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case !t.Valid(now):

@@ -95,7 +95,7 @@ func (s *server) linkCounterpartyContact(ctx context.Context,
 		return nil, err
 	}
 	i := slices.IndexFunc(contacts[c.ID], func(p tenancy.CounterpartyContact) bool {
-		return p.ID == in.Contact && p.ProposedBy == ""
+		return p.ID == in.Contact && p.IsAccepted()
 	})
 	if i < 0 {
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "%s has no such contact that an operator has accepted", c.Name)
@@ -136,7 +136,7 @@ func (s *server) getReceiverCounterparty(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	accepted := slices.DeleteFunc(contacts[c.ID], func(p tenancy.CounterpartyContact) bool { return p.ProposedBy != "" })
+	accepted := slices.DeleteFunc(contacts[c.ID], func(p tenancy.CounterpartyContact) bool { return !p.IsAccepted() })
 	people, err := s.viewMailed(ctx, c.ID, accepted)
 	return &Entity[client.ReceiverCounterparty]{Body: client.ReceiverCounterparty{Name: c.Name,
 		DisplayName: c.DisplayName, Contacts: people}}, err

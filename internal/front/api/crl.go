@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -166,6 +167,6 @@ func (s *server) crlFailed(w http.ResponseWriter, r *http.Request, err error) {
 		http.NotFound(w, r)
 		return
 	}
-	s.logFault(r.Context(), "revocation list", err)
+	faults.Log(r.Context(), s.log, "revocation list", err)
 	http.Error(w, "the revocation list is not available now", http.StatusInternalServerError)
 }

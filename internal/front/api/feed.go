@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/feeds"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/rollover"
@@ -113,7 +114,7 @@ func (s *server) feedFailed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled):
 		writeProblem(w, http.StatusServiceUnavailable, "the request was cancelled before it was completed")
 	default:
-		s.logFault(r.Context(), "a feed failed", err)
+		faults.Log(r.Context(), s.log, "a feed failed", err)
 		writeProblem(w, http.StatusInternalServerError, "the feed is not available now: try again later")
 	}
 }

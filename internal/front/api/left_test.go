@@ -13,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A client that gives up repeats its request, which is what the key is for.
+// A client that gave up repeats its request with the same key.
 func TestAnIdempotencyKeyServesACallerThatGaveUp(t *testing.T) {
 	f := setUp(t)
 	s := &server{store: f.store, seal: f.engine.Seal, clock: func() time.Time { return f.now },

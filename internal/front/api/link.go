@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/parties"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/policy"
@@ -186,7 +187,7 @@ func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 			"for a new link.")
 		return
 	}
-	s.logFault(r.Context(), "a link failed", err)
+	faults.Log(r.Context(), s.log, "a link failed", err)
 	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 )
 
@@ -50,7 +51,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 		found, err := s.beginKey(r.Context(), use)
 		switch {
 		case err != nil:
-			s.logFault(r.Context(), "an idempotency key failed", err)
+			faults.Log(r.Context(), s.log, "an idempotency key failed", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 		case found != nil:
 			s.replay(r.Context(), w, use, found)

@@ -22,8 +22,8 @@ const (
 	mostInvitations = 20
 )
 
-// room returns the error full if a key user asks, and there is no room for another object. count counts the objects, up
-// to a limit. Requests at the same time may exceed the limit by their number.
+// room returns full if the caller is a key user and the maximum number of objects exists. count counts them, up to a
+// limit. Concurrent requests may exceed the maximum by their number.
 func room(ctx context.Context, most int, count func(limit int) (int, error), full error) error {
 	if principal.Of(ctx).Role == tenancy.RoleOperator {
 		return nil
@@ -38,29 +38,25 @@ func room(ctx context.Context, most int, count func(limit int) (int, error), ful
 func roomForReceiver(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error {
 	return room(ctx, mostReceivers, func(limit int) (int, error) { return tx.CountReceivers(ctx, t.ID, limit) },
 		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d receivers or more: delete one that is not needed, or ask an "+
-			"operator to create it",
-			t.Name, mostReceivers))
+			"operator to create it", t.Name, mostReceivers))
 }
 
 func roomForArrangement(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error {
 	return room(ctx, mostArrangements, func(limit int) (int, error) { return tx.CountArrangements(ctx, t.ID, limit) },
 		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d arrangements or more: delete one that is not needed, or ask "+
-			"an operator to create it",
-			t.Name, mostArrangements))
+			"an operator to create it", t.Name, mostArrangements))
 }
 
 func roomForKeyUser(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error {
 	return room(ctx, mostKeyUsers, func(limit int) (int, error) { return tx.CountKeyUsers(ctx, t.ID, limit) },
 		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d key users or more: delete one that is not needed, or ask an "+
-			"operator to create it",
-			t.Name, mostKeyUsers))
+			"operator to create it", t.Name, mostKeyUsers))
 }
 
 func roomForProject(ctx context.Context, tx *store.Tx, t tenancy.Tenant) error {
 	return room(ctx, mostProjects, func(limit int) (int, error) { return tx.CountScopingProjects(ctx, t.ID, limit) },
 		tenancy.Errorf(tenancy.ErrRefused, "%s already has %d projects or more: use one of them, or ask an operator to "+
-			"create it",
-			t.Name, mostProjects))
+			"create it", t.Name, mostProjects))
 }
 
 // roomForLink also deletes the oldest links of the arrangement that are not valid any more.

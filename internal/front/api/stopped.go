@@ -38,15 +38,11 @@ func (s *server) viewMailed(ctx context.Context, counterpartyID string,
 	return views, err
 }
 
-// isAccepted reports whether a contact is mailed: one that was only proposed is not. Without an accepted contact, the
-// administrators of the receivers are mailed.
-func isAccepted(c tenancy.CounterpartyContact) bool { return c.ProposedBy == "" }
-
 // unreached returns the contact that stopped its mails last if no contact of a counterparty gets mails any more.
 func unreached(contacts []tenancy.CounterpartyContact,
 	stopped map[string]tenancy.Administrator) (last tenancy.Administrator, none bool) {
 	for _, c := range contacts {
-		if !isAccepted(c) {
+		if !c.IsAccepted() {
 			continue
 		}
 		a, found := stopped[tenancy.MailKey(c.Email)]

@@ -22,15 +22,10 @@ func viewTask(ctx context.Context, t tenancy.Task) client.Task {
 	if why, closed := closings[t.ClosedFor]; closed {
 		v.Closed = words.Say(ctx, why)
 	}
-	if isAboutWatched(t.Kind) {
+	if t.Kind.IsAboutWatched() {
 		v.Watched = watchedBy(t).Name
 	}
 	return v
-}
-
-// isAboutWatched reports whether the tasks of a kind are about a watched certificate.
-func isAboutWatched(kind tenancy.NoticeKind) bool {
-	return kind == tenancy.WatchExpected || kind == tenancy.WatchRenewed || kind == tenancy.WatchAlarmed
 }
 
 // watchedBy returns the report of a task about a watched certificate; the zero report for another task.
@@ -39,8 +34,10 @@ func watchedBy(t tenancy.Task) (r tenancy.WatchReport) {
 	return r
 }
 
-// viewTasks shows tasks of a tenant. A task about a roll-over names its arrangement if it is about exactly one.
-func (s *server) viewTasks(ctx context.Context, tenant string, tasks []tenancy.Task) ([]client.Task, error) {
+// taskView returns a function that shows these tasks of a tenant. A task about a roll-over names its arrangement if it
+// is about exactly one.
+func (s *server) taskView(ctx context.Context, tenant string, tasks ...tenancy.Task) (func(tenancy.Task) client.Task,
+	error) {
 	var all []standing.Standing
 	if slices.ContainsFunc(tasks, isAboutRollover) {
 		var err error
@@ -48,14 +45,14 @@ func (s *server) viewTasks(ctx context.Context, tenant string, tasks []tenancy.T
 			return nil, err
 		}
 	}
-	views := make([]client.Task, len(tasks))
-	for i, t := range tasks {
-		views[i] = viewTask(ctx, t)
+	now := s.clock()
+	return func(t tenancy.Task) client.Task {
+		v := viewTask(ctx, t)
 		if isAboutRollover(t) {
-			views[i].Arrangement = onlyArrangement(t, all, s.clock())
+			v.Arrangement = onlyArrangement(t, all, now)
 		}
-	}
-	return views, nil
+		return v
+	}, nil
 }
 
 func isAboutRollover(t tenancy.Task) bool {
@@ -184,8 +181,11 @@ func (s *server) listTasks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	views, err := s.viewTasks(ctx, t.Name, rows)
-	return listed(views, next, in.Sort, func(t client.Task) client.Task { return t }), err
+	view, err := s.taskView(ctx, t.Name, rows...)
+	if err != nil {
+		return nil, err
+	}
+	return listed(rows, next, in.Sort, view), nil
 }
 
 func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
@@ -202,11 +202,11 @@ func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task]
 
 func (s *server) taskEntity(ctx context.Context, of tenancy.Tenant, t tenancy.Task,
 	version int64) (*Entity[client.Task], error) {
-	views, err := s.viewTasks(ctx, of.Name, []tenancy.Task{t})
+	view, err := s.taskView(ctx, of.Name, t)
 	if err != nil {
 		return nil, err
 	}
-	return &Entity[client.Task]{etag(version), views[0]}, nil
+	return &Entity[client.Task]{etag(version), view(t)}, nil
 }
 
 func (s *server) changeTask(ctx context.Context, in *struct {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/words"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -123,7 +124,7 @@ func (s *server) subscriptionFailed(w http.ResponseWriter, r *http.Request, err 
 	if errors.Is(err, tenancy.ErrNotFound) {
 		text, status = t.invalid, http.StatusNotFound
 	} else {
-		s.logFault(r.Context(), "subscription link", err)
+		faults.Log(r.Context(), s.log, "subscription link", err)
 	}
 	writePage(w, status, t.language, text[0], html.EscapeString(text[1]))
 }

@@ -100,7 +100,7 @@ func TestAKeyUserWatchesACertificateThroughItsRenewal(t *testing.T) {
 	for _, task := range items(f.ok("acme/alice", "GET", "/tenants/acme/tasks?user=alice", 200, "")) {
 		kinds = append(kinds, tenancy.NoticeKind(task.(map[string]any)["type"].(string)))
 		about, _ := task.(map[string]any)["watched"].(string)
-		if isAboutWatched(kinds[len(kinds)-1]) != (about == "acme-c4c") {
+		if kinds[len(kinds)-1].IsAboutWatched() != (about == "acme-c4c") {
 			t.Errorf("a task of the kind %s is about %q", kinds[len(kinds)-1], about)
 		}
 	}

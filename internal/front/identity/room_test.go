@@ -44,6 +44,6 @@ func TestAnAccountHasABoundedNumberOfPasskeysAndSessions(t *testing.T) {
 	latest, err := f.SignIn(t.Context(), "alice", secret, here)
 	check(t, err)
 	if !f.ended(session) || f.ended(latest) {
-		t.Error("the oldest of 101 sessions goes on, or the latest has ended")
+		t.Error("the oldest of 101 sessions is still valid, or the latest has ended")
 	}
 }

@@ -150,14 +150,14 @@ func (b boardOf) all() int {
 }
 
 // tabs returns the views of the board with their numbers.
-func (b boardOf) tabs(v *view) []workFilter {
+func (b boardOf) tabs(v *view) []tab {
 	listed := b.open()
 	if !b.fleet {
 		listed = b.all()
 	}
-	return []workFilter{{boardColumnsView, v.T("By state"), b.open()},
-		{boardHostsView, v.T("By receiver"), b.counts.Hosts}, {boardLeftView, v.T("By days left"), b.atRisk()},
-		{boardListView, v.T("As a list"), listed}}
+	of := func(view, text string, count int) tab { return tab{text, count, boardPath(b, view), view == b.view} }
+	return []tab{of(boardColumnsView, v.T("By state"), b.open()), of(boardHostsView, v.T("By receiver"), b.counts.Hosts),
+		of(boardLeftView, v.T("By days left"), b.atRisk()), of(boardListView, v.T("As a list"), listed)}
 }
 
 // listOf returns the path of the list of a column. It is empty if the roll-overs of the column are not listed.

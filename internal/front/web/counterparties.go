@@ -176,7 +176,7 @@ func (c *console) removeCounterpartyContact(v *view) error {
 
 func (c *console) acceptProposal(v *view) error {
 	accepted, err := post[client.Counterparty](c, v,
-		"/counterparty-proposals/"+url.PathEscape(v.r.PathValue("host"))+"/accept",
+		proposalAt(v.r.PathValue("host"), "accept"),
 		client.AcceptProposal{Counterparty: v.r.PostFormValue("counterparty"),
 			DisplayName: v.r.PostFormValue("display_name")})
 	if err != nil {
@@ -185,9 +185,9 @@ func (c *console) acceptProposal(v *view) error {
 	return c.done(v, partyAt(accepted.Name), v.T("The host has been linked. Linked tenants: %s.", v.N(accepted.Tenants)))
 }
 
-// acceptPath returns the address of the form that accepts a proposed host.
-func acceptPath(p client.CounterpartyProposal) string {
-	return "/counterparty-proposals/" + escape(p.Host) + "/accept"
+// proposalAt returns the path of a proposed host, which is the same in the API and in the console.
+func proposalAt(host, action string) string {
+	return "/counterparty-proposals/" + url.PathEscape(host) + "/" + action
 }
 
 // acceptInput returns the field of the form that accepts a proposed host. It stands in a table, so its label is not
@@ -202,7 +202,7 @@ func (v *view) acceptInput(p client.CounterpartyProposal) input {
 
 func (c *console) dismissProposal(v *view) error {
 	if _, err := c.do(v, client.Request{Method: http.MethodPost,
-		Path: "/counterparty-proposals/" + url.PathEscape(v.r.PathValue("host")) + "/dismiss"}); err != nil {
+		Path: proposalAt(v.r.PathValue("host"), "dismiss")}); err != nil {
 		return err
 	}
 	return c.done(v, "/counterparties", v.T("The proposal has been dismissed."))

@@ -100,7 +100,7 @@ func counterpartiesPage(v *view, list client.Page[client.Counterparty],
 				return templ_7745c5c3_Err
 			}
 			for _, p := range proposals.Items {
-				templ_7745c5c3_Err = formProblem(v.form(acceptPath(p)), []input{v.acceptInput(p)}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = formProblem(v.form(proposalAt(p.Host, "accept")), []input{v.acceptInput(p)}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -191,7 +191,7 @@ func counterpartiesPage(v *view, list client.Page[client.Counterparty],
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					x, f := v.acceptInput(p), v.form(acceptPath(p))
+					x, f := v.acceptInput(p), v.form(proposalAt(p.Host, "accept"))
 					if text := f.fault(x.name); text != "" {
 						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<p class=\"fault\" id=\"")
 						if templ_7745c5c3_Err != nil {
@@ -229,9 +229,9 @@ func counterpartiesPage(v *view, list client.Page[client.Counterparty],
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var14 string
-					templ_7745c5c3_Var14, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.SafeURL(acceptPath(p))).ResolveURL(ctx)
+					templ_7745c5c3_Var14, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.SafeURL(proposalAt(p.Host, "accept"))).ResolveURL(ctx)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `counterparties.templ`, Line: 37, Col: 78}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `counterparties.templ`, Line: 37, Col: 93}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var14)
 					if templ_7745c5c3_Err != nil {
@@ -263,9 +263,9 @@ func counterpartiesPage(v *view, list client.Page[client.Counterparty],
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var16 string
-					templ_7745c5c3_Var16, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.SafeURL("/counterparty-proposals/" + p.Host + "/dismiss")).ResolveURL(ctx)
+					templ_7745c5c3_Var16, templ_7745c5c3_Err = templruntime.NewAttributeExpression(templ.SafeURL(proposalAt(p.Host, "dismiss"))).ResolveURL(ctx)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `counterparties.templ`, Line: 41, Col: 98}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `counterparties.templ`, Line: 41, Col: 79}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var16)
 					if templ_7745c5c3_Err != nil {
@@ -1237,9 +1237,9 @@ func counterpartySheet(v *view, p client.Counterparty, etag string, lines client
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if v.searched() || v.partyStateChosen() != "" || len(lines.Items) > fewRows {
+		if v.partyNarrowed() || len(lines.Items) > fewRows {
 			if p.Counts != nil {
-				templ_7745c5c3_Err = partyStates(v, *p.Counts).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = tabs(v, "states", v.T("Filter"), v.partyTabs(*p.Counts)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1253,7 +1253,7 @@ func counterpartySheet(v *view, p client.Counterparty, etag string, lines client
 				return templ_7745c5c3_Err
 			}
 		}
-		if len(lines.Items) == 0 && (v.searched() || v.partyStateChosen() != "") {
+		if len(lines.Items) == 0 && v.partyNarrowed() {
 			templ_7745c5c3_Err = noneFound(v, lines.Next).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

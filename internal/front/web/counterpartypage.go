@@ -189,28 +189,25 @@ func (v *view) partyState(state string) stateOf {
 	return stateOf{"off", v.T("No new certificate")}
 }
 
-// A partyTab limits the list of certificates to a state; to none if it is empty.
-type partyTab struct {
-	state, text string
-	count       int
-}
-
 // partyTabs returns the states that the certificates of a counterparty have, and the chosen one.
-func (v *view) partyTabs(n client.CounterpartyCounts) []partyTab {
-	tabs := []partyTab{{"", v.T("All"), n.All}}
-	for _, tab := range []partyTab{{state: "exposed", count: n.Exposed}, {state: "refused", count: n.Refused},
-		{state: "needed", count: n.Needed}, {state: "claimed", count: n.Claimed}, {state: "done", count: n.Done},
-		{state: "quiet", count: n.Quiet}} {
-		if tab.count > 0 || tab.state == v.partyStateChosen() {
-			tab.text = v.partyState(tab.state).word
-			tabs = append(tabs, tab)
+func (v *view) partyTabs(n client.CounterpartyCounts) []tab {
+	chosen := v.r.URL.Query().Get("state")
+	all := []tab{{v.T("All"), n.All, v.with("state", "") + "#states", chosen == ""}}
+	for _, of := range []struct {
+		state string
+		count int
+	}{{"exposed", n.Exposed}, {"refused", n.Refused}, {"needed", n.Needed}, {"claimed", n.Claimed}, {"done", n.Done},
+		{"quiet", n.Quiet}} {
+		if of.count > 0 || of.state == chosen {
+			all = append(all, tab{v.partyState(of.state).word, of.count, v.with("state", of.state) + "#states",
+				of.state == chosen})
 		}
 	}
-	return tabs
+	return all
 }
 
-// partyStateChosen returns the state that the list of certificates is limited to; empty for none.
-func (v *view) partyStateChosen() string { return v.r.URL.Query().Get("state") }
+// partyNarrowed reports whether the list of certificates is limited to a text or a state.
+func (v *view) partyNarrowed() bool { return v.searched() || v.r.URL.Query().Get("state") != "" }
 
 // partySentence states what is left to do.
 func (v *view) partySentence(n client.CounterpartyCounts) string {
@@ -221,15 +218,14 @@ func (v *view) partySentence(n client.CounterpartyCounts) string {
 		return v.T("There is nothing to do. None of the certificates is being renewed.")
 	case n.Open() == 0:
 		return v.T("There is nothing to do. Your systems accept every new certificate. Thank you.")
+	case n.Refused > 0:
+		return v.T("A system refuses a new certificate. Install the certificate there, and test again.")
 	}
-	return v.firstStep(n.Refused > 0)
+	return v.firstStep()
 }
 
 // firstStep states what the administrators of receivers do first.
-func (v *view) firstStep(refused bool) string {
-	if refused {
-		return v.T("A system refuses a new certificate. Install the certificate there, and test again.")
-	}
+func (v *view) firstStep() string {
 	return v.T("Perhaps you need not do anything: many systems accept a new certificate without a change. Test now.")
 }
 

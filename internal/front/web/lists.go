@@ -107,3 +107,11 @@ type chosenFilter struct {
 	text    string
 	without string // address of the list without it
 }
+
+// A tab leads to a part or a view of what the page shows, with the number of things there.
+type tab struct {
+	text    string
+	count   int
+	path    string
+	current bool
+}

@@ -1,5 +1,7 @@
 package web
 
+import "cmp"
+
 // Platform describes those who run the service to readers, who know its name from mails. All fields may be empty.
 type Platform struct {
 	Name        string
@@ -14,8 +16,5 @@ const product = "Perennial"
 
 // named returns the name of the platform.
 func (p Platform) named() string {
-	if p.Name == "" {
-		return product
-	}
-	return p.Name
+	return cmp.Or(p.Name, product)
 }

@@ -164,7 +164,7 @@ func (v *view) explain(err error) *refusal {
 	return nil
 }
 
-// retryAt tells a program when a refused attempt may be repeated (RFC 9110, section 10.2.3).
+// retryAt sets the time at which a program may repeat a refused attempt (RFC 9110, section 10.2.3).
 func (v *view) retryAt(at time.Time) {
 	seconds := max(1, int(math.Ceil(at.Sub(v.now).Seconds())))
 	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))

@@ -308,11 +308,6 @@ func (v *view) surprise(s tenancy.WatchSurprise) string {
 	return string(s)
 }
 
-// isAboutWatched reports whether a task is about a watched certificate.
-func isAboutWatched(kind tenancy.NoticeKind) bool {
-	return kind == tenancy.WatchExpected || kind == tenancy.WatchRenewed || kind == tenancy.WatchAlarmed
-}
-
 // ownersPolicies are the policies that the form offers, besides none.
 func ownersPolicies() (names []string) {
 	for _, p := range policy.Presets() {

@@ -19,7 +19,9 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/faults"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -185,7 +187,7 @@ func (c *console) identify(next http.Handler) http.Handler {
 		case errors.Is(err, tenancy.ErrNotFound):
 			v.ended = session.AccountID
 		default:
-			c.logFault(r.Context(), "the session could not be read", "error", err)
+			faults.Log(r.Context(), c.logger, "the session could not be read", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
@@ -222,7 +224,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		c.logFault(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
+		faults.Log(v.ctx(), c.logger, "a page failed", err, "path", v.r.URL.Path)
 		title := v.T("Something went wrong")
 		c.show(v, http.StatusInternalServerError, title, messagePage(v, title,
 			v.T("This is not your fault. Please try again. The service's log has the details.")))
@@ -250,16 +252,6 @@ func (v *view) misled(err error) bool {
 	var form *invalidForm
 	return v.r.Method == http.MethodGet && errors.As(err, &form) &&
 		slices.ContainsFunc(form.fields, func(f client.FieldError) bool { return strings.HasPrefix(f.Field, "query.") })
-}
-
-// logFault logs an error that the reader did not cause. If the reader has left, that is the likely cause: whoever
-// closes connections early would fill the log with errors.
-func (c *console) logFault(ctx context.Context, message string, details ...any) {
-	level := slog.LevelError
-	if errors.Is(ctx.Err(), context.Canceled) {
-		level = slog.LevelDebug
-	}
-	c.logger.Log(ctx, level, message, details...)
 }
 
 // failure returns the heading of the page for a refused request.

@@ -13,16 +13,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/publish"
 )
 
-// A workFilter is a choice above the work list.
-type workFilter struct {
-	name, text string
-	count      int
-}
-
 // A work is the page of the work list.
 type work struct {
 	list    client.WorkPage
-	filters []workFilter
+	filters []tab
 	filter  string
 	query   string
 	sort    string
@@ -54,9 +48,14 @@ func (v *view) workPath() string {
 	return path
 }
 
-func (v *view) workFilters(n client.WorkCounts) []workFilter {
-	return []workFilter{{"", v.T("All"), n.All}, {client.WorkFilterAtRisk, v.T("At risk"), n.AtRisk},
-		{client.WorkFilterUnwarned, v.T("Without key users"), n.Unwarned}}
+// workFilters returns the filters of the list. None is current during a search.
+func (v *view) workFilters(n client.WorkCounts) []tab {
+	q := v.r.URL.Query()
+	of := func(filter, text string, count int) tab {
+		return tab{text, count, "/tenants?filter=" + filter, q.Get("filter") == filter && q.Get("q") == ""}
+	}
+	return []tab{of("", v.T("All"), n.All), of(client.WorkFilterAtRisk, v.T("At risk"), n.AtRisk),
+		of(client.WorkFilterUnwarned, v.T("Without key users"), n.Unwarned)}
 }
 
 // sorts returns the orders of the list that fit its filter.
