@@ -14,9 +14,6 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// linkedByService names the service as the creator of the links in mails to administrators.
-const linkedByService = "mail to the administrator"
-
 // mostMailed limits the administrators that one event of a tenant mails, because a key user enters their addresses.
 const mostMailed = 500
 
@@ -205,7 +202,7 @@ func (e *Engine) linkFor(b *batch, r *reach, a tenancy.Arrangement, generation i
 		}
 	}
 	l := tenancy.Link{ID: store.NewID(), ArrangementID: a.ID, Generation: generation, Address: to.Address,
-		CreatedBy: linkedByService, CreatedAt: now, ExpiresAt: until}
+		CreatedBy: links.ToAdministrator, CreatedAt: now, ExpiresAt: until}
 	r.links[a.ID] = append(r.links[a.ID], l)
 	b.links = append(b.links, newLink{l, tenancy.HashSecret(e.linkKey.Secret(links.Page, l.ID))})
 }

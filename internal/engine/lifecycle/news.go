@@ -90,7 +90,7 @@ func (e *Engine) toContacts(ctx context.Context, tx *store.Tx, b *batch, n tenan
 			continue
 		}
 		hash := tenancy.HashSecret(e.linkKey.Secret(links.Counterparty, n.ID, to.ID))
-		if err := tx.LinkContact(ctx, c, hash, linkedByService, now); err != nil {
+		if err := tx.LinkContact(ctx, c, hash, links.ToAdministrator, now); err != nil {
 			return err
 		}
 		b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{AdministratorID: to.ID, Name: c.Name, Address: c.Email}))

@@ -31,6 +31,12 @@ const (
 	Stop         Kind = "stop"         // ends the mails to an administrator, by the ID of the administrator
 )
 
+// The creators of links that the service mails.
+const (
+	ToAdministrator = "mail to the administrator"
+	ToKeyUsers      = "mail to the key users" // who pass it on to the administrator
+)
+
 const (
 	// keySetting holds the sealed key of the installation, in base64.
 	keySetting = "link_key"

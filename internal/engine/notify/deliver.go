@@ -214,7 +214,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.
 		names[m.TenantID] = l.Tenant
 		letters[i] = Addressed{Kind: all.notices[m.NoticeID].Kind, Letter: l}
 	}
-	return letters, names, nil
+	return letters, names, d.handOver(ctx, letters, all.links, now)
 }
 
 // read reads the data of the letters, with one query per table.

@@ -282,6 +282,11 @@ func (s situation) in(language string, zone *time.Location) Letter {
 	l.CheckPage = "https://p.example.com/tenants/acme/certificates"
 	l.AccountPage = "https://p.example.com/account"
 	s.letter(&l)
+	for i, a := range l.Arrangements {
+		if l.handsOver(a) {
+			l.Arrangements[i].Handover = "https://p.example.com/rollover/" + strings.Repeat("S", 26)
+		}
+	}
 	l.Subject = l.subject(tenancy.Notice{Kind: s.kind, Subject: "Subject"})
 	return l
 }

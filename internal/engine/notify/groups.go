@@ -19,8 +19,9 @@ const (
 type Group struct {
 	Name, Email string // of the administrator; empty if none is known
 	Points      []Point
-	Page        string // the address of its page; may be empty
-	Mailed      bool   // the service mails the administrator as well
+	Page        string // the address of its page in the console; may be empty
+	Handovers   []Handover
+	Mailed      bool // the service mails the administrator as well
 	// Opened states when the administrator opened a page of the group; empty if they have no link.
 	Opened  string
 	systems []Affected
@@ -32,6 +33,9 @@ type Point struct {
 	Rest    int    // how many more there are
 	Advice  string
 }
+
+// A Handover is the page of one system that a key user passes on to its administrator.
+type Handover struct{ Arrangement, Page string }
 
 // Several reports whether the group has more than one system.
 func (g Group) Several() bool { return len(g.systems) > 1 }
@@ -67,6 +71,7 @@ func (l Letter) groups() (all []Group) {
 	for i := range all {
 		all[i].Points, all[i].Page = pointsOf(all[i].systems), l.pageOf(all[i])
 		all[i].Opened = l.openedBy(all[i])
+		all[i].Handovers = handoversOf(all[i].systems)
 	}
 	return all
 }
@@ -110,6 +115,21 @@ func (l Letter) openedBy(g Group) string {
 		return l.german("Page opened: never", "Seite geöffnet: nie")
 	}
 	return l.german("Page opened: ", "Seite geöffnet: ") + l.Day(opened)
+}
+
+// handoversOf returns the pages of the first systems that have one.
+func handoversOf(systems []Affected) (pages []Handover) {
+	for _, a := range systems {
+		if a.Handover != "" && len(pages) < mostSystems {
+			pages = append(pages, Handover{a.Arrangement, a.Handover})
+		}
+	}
+	return pages
+}
+
+// HandsOver reports whether the mail has pages to pass on to administrators.
+func (l Letter) HandsOver() bool {
+	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Handover != "" })
 }
 
 // pointsOf joins the systems that need the same.

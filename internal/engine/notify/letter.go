@@ -154,8 +154,9 @@ type Affected struct {
 	Switched bool
 	// Immediate is true if it presents the new certificate as soon as it exists, and no other.
 	Immediate bool
-	// Page is the address of its page; empty without an address of the service.
-	Page string
+	// Page is the address of its page; empty without an address of the service. Handover is that of the page which a key
+	// user passes on to the administrator; empty if none is needed.
+	Page, Handover string
 	// Checks names what the receiver compares; empty if that is not known.
 	Checks string
 	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that

@@ -21,7 +21,7 @@ func TestMailsToKeyUsersStateWhomTheServiceMails(t *testing.T) {
 	shop := w.arrange("shop")
 	w.administered(shop, tenancy.Receiver{ContactName: "Sam"})
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
-	says(t, w.mails(date(2026, 12, 1))[renewed], "send the attachment to the administrators below whom we do not mail, or",
+	says(t, w.mails(date(2026, 12, 1))[renewed], "send the administrators below whom we do not mail the link",
 		"We mail this administrator ourselves.")
 }
 
@@ -36,7 +36,7 @@ func TestMailsToKeyUsersAskForTheAdministratorsWhoGetNoMoreMails(t *testing.T) {
 	check(t, w.StopAdministrator(t.Context(), known[0].ID, tenancy.StopAskedFor, "", "test", date(2026, 11, 2)))
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	says(t, w.mails(date(2026, 12, 1))["alice: Tenant Certificate has been renewed"],
-		"Please do now: send the attachment to each administrator", "not We mail this administrator")
+		"Please do now: send each administrator the link", "not We mail this administrator")
 }
 
 func TestMailsToKeyUsersNameTheCounterpartyThatTheServiceMails(t *testing.T) {

@@ -16,6 +16,10 @@ func (v *view) actor(name string) string {
 		return v.T("sign-in")
 	case "first start":
 		return v.T("first start")
+	case "mail to the administrator":
+		return v.T("mail to the administrator")
+	case "mail to the key users":
+		return v.T("mail to the key users")
 	}
 	for _, kind := range []struct{ prefix, text string }{
 		{"operator token ", v.T("operator token")},

@@ -42,6 +42,8 @@ var germanLists = []translation{
 	{"mail delivery", "Mailversand"},
 	{"sign-in", "Anmeldung"},
 	{"first start", "erster Start"},
+	{"mail to the administrator", "Mail an den Ansprechpartner"},
+	{"mail to the key users", "Mail an die Key-User"},
 	{"operator token", "Operator-Token"},
 	{"operator", "Operator"},
 	{"Operator", "Operator"},
