@@ -13,15 +13,18 @@ import (
 var errReplaced = errors.New("it was replaced while the guard runs: restart the guard")
 
 // restore writes the file again if it was deleted, from the one that is still open, and opens it. Otherwise, what the
-// guard learns would end with the process, and what people decide would go to another file. restored is true if the
-// file was deleted. The caller makes sure that nothing is stored meanwhile. A mail that is recorded as sent at this
-// moment can be sent again.
+// guard learns would end with the process, and what people decide would go to another file. The same holds for its
+// write-ahead log, because "rm" deletes one after the other. restored is true if a file was deleted. The caller makes
+// sure that nothing is stored meanwhile. A mail that is recorded as sent at this moment can be sent again.
 func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	found, err := os.Stat(s.path)
+	exists := err == nil
 	switch {
-	case err == nil && os.SameFile(found, s.opened):
-		return false, nil
-	case err == nil:
+	case exists && os.SameFile(found, s.opened):
+		if _, err := os.Stat(s.path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	case exists:
 		return false, errReplaced
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
@@ -36,6 +39,11 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	}
 	if _, err := s.db().ExecContext(ctx, "VACUUM INTO ?", copied.Name()); err != nil {
 		return true, err
+	}
+	if exists { // without its log, it lacks what was written last
+		if err := os.Remove(s.path); err != nil {
+			return true, err
+		}
 	}
 	if err := os.Link(copied.Name(), s.path); err != nil { // it does not replace a file
 		return true, err
@@ -55,7 +63,7 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 		return true, errors.Join(err, connecting)
 	}
 	s.handle.Store(again.db())
-	return true, err
+	return true, errors.Join(err, again.db().PingContext(ctx)) // a connection holds the file, even if it is deleted again
 }
 
 // keepState restores the file of the state if it was deleted.
@@ -65,6 +73,7 @@ func (s *Service) keepState(ctx context.Context) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	restored, err := s.state.restore(ctx)
+	s.behind = s.behind || restored // the versions of two connections cannot be compared
 	s.metrics.failed("state", err)
 	switch {
 	case err != nil:
