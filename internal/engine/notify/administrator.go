@@ -194,7 +194,8 @@ func (l Letter) MoreAdministrated() int { return len(l.Arrangements) - len(l.Adm
 
 // ToTest reports whether the administrator of a system is asked to test it.
 func (l Letter) ToTest(a Affected) bool {
-	asked := l.Kind == tenancy.AdministratorRenewed || l.Kind == tenancy.AdministratorUnready
+	asked := l.Kind == tenancy.AdministratorRenewed || l.Kind == tenancy.AdministratorUnready ||
+		l.Kind == tenancy.AdministratorDone
 	return asked && !a.Accepts && !a.Unasked
 }
 
@@ -260,6 +261,10 @@ func (l Letter) administratorSubject(n tenancy.Notice) string {
 		return fmt.Sprintf(l.german("%s: the certificate for your system changes on %s",
 			"%s: Das Zertifikat für Ihr System ändert sich am %s"), l.TenantTitle, l.Day(l.RenewalOn))
 	case tenancy.AdministratorDone:
+		if l.Reverted() {
+			return fmt.Sprintf(l.german("Action needed: %s: please test the new certificate again",
+				"Handeln nötig: %s: bitte das neue Zertifikat noch einmal testen"), l.TenantTitle)
+		}
 		return l.TenantTitle + l.german(": the new certificate is accepted, thank you",
 			": Das neue Zertifikat wird akzeptiert, danke")
 	case tenancy.AdministratorRetired:

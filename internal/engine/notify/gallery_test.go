@@ -336,6 +336,20 @@ func TestMailsNameTheSameFactsInBothLanguages(t *testing.T) {
 	}
 }
 
+// A system that accepted the new certificate may refuse it before the mail is written.
+func TestTheSubjectClaimsNoAcceptanceThatTheMailTakesBack(t *testing.T) {
+	for _, s := range situations() {
+		if s.name != "reverted" {
+			continue
+		}
+		for language, action := range map[string]string{tenancy.English: "Action needed: ", tenancy.German: "Handeln nötig: "} {
+			if l := s.in(language, time.UTC); !strings.HasPrefix(l.Subject, action) {
+				t.Errorf("%s, %s: %s", s.kind, language, l.Subject)
+			}
+		}
+	}
+}
+
 // exhibit writes a mail to the folder that PERENNIAL_MAIL_GALLERY names, to be looked at.
 func exhibit(t *testing.T, name, html, text string) {
 	t.Helper()
