@@ -13,7 +13,7 @@ import (
 )
 
 // mostAdministered limits the systems with a link in a mail to their administrator.
-const mostAdministered = 10
+const mostAdministered = 8
 
 // Administered holds the facts that only mails to the administrators of receivers have.
 type Administered struct {
@@ -205,15 +205,28 @@ func (l Letter) Reverted() bool {
 	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Accepts && !a.Unasked })
 }
 
+// AllRefuse reports whether every system of the reader has refused the new certificate, so that no test is needed.
+func (l Letter) AllRefuse() bool {
+	return len(l.Arrangements) > 0 &&
+		!slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Refuses || a.Accepts })
+}
+
 // Host returns the host of the endpoint, or the end of a long one.
 func (a Affected) Host() string { return a.host() }
 
 // administratorAdvice states what is known about a receiver, and the next step, for its administrator.
 func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string {
-	until := l.german("Please install the new certificate today.", "Bitte installieren Sie das neue noch heute.")
+	by := l.german("today", "noch heute")
+	until := l.german("Please test it, and install the new certificate today if the test fails.",
+		"Bitte testen Sie es, und installieren Sie das neue noch heute, wenn der Test nicht klappt.")
 	if !a.Deadline.IsZero() {
-		until = fmt.Sprintf(l.german("It gets the old certificate until it accepts the new one, at most until %s.",
-			"Es erhält das alte Zertifikat, bis es das neue akzeptiert, längstens bis zum %s."), l.Day(a.Deadline))
+		by = l.german("by ", "bis ") + l.Local(a.Deadline)
+		older := l.german("the old certificate", "das alte Zertifikat")
+		if l.Revoked() {
+			older = l.german("an older certificate", "ein älteres Zertifikat")
+		}
+		until = fmt.Sprintf(l.german("It gets %s until it accepts the new one, at most until %s.",
+			"Es erhält %s, bis es das neue akzeptiert, längstens bis zum %s."), older, l.Local(a.Deadline))
 	}
 	answer := ""
 	if a.Answer != "" && !a.AnsweredAt.IsZero() {
@@ -235,17 +248,21 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 	case a.Accepts:
 		return l.german("It accepts the new certificate. Thank you.", "Es akzeptiert das neue Zertifikat, danke.")
 	case a.Refuses:
-		return fmt.Sprintf(l.german("It refuses the new certificate%s. %s", "Es lehnt das neue Zertifikat ab%s. %s"), answer,
-			until)
-	case a.Exposed:
+		return fmt.Sprintf(l.german("It refuses the new certificate%s. Please install it %s.",
+			"Es lehnt das neue Zertifikat ab%s. Bitte installieren Sie es %s."), answer, by)
+	case a.Exposed && a.MustChange:
 		return l.german("It gets only the new certificate. Messages are refused until it is installed.",
 			"Es erhält nur das neue Zertifikat. Nachrichten werden abgelehnt, bis es installiert ist.")
+	case a.Exposed:
+		return l.german("It gets only the new certificate, and is not known to accept it. Please test it today, and install "+
+			"the certificate if the test fails.", "Es erhält nur das neue Zertifikat, und es ist nicht bekannt, ob es das "+
+			"akzeptiert. Bitte testen Sie es heute, und installieren Sie das Zertifikat, wenn der Test nicht klappt.")
 	case a.Claimed:
 		return l.german("The new certificate was reported as installed, and nothing proves it yet. Please test it.",
-			"Das neue Zertifikat wurde als installiert gemeldet, aber noch nichts belegt es. Bitte testen Sie.")
+			"Das neue Zertifikat wurde als installiert gemeldet, aber noch nichts belegt es. Bitte testen Sie es.")
 	case a.Unaffected:
 		return fmt.Sprintf(l.german("Perhaps nothing to do. It checks %s, which stays the same. Please test it.",
-			"Vielleicht nichts zu tun: Es prüft %s, und das bleibt gleich. Bitte testen Sie."), a.Checks)
+			"Vielleicht nichts zu tun: Es prüft %s, und das bleibt gleich. Bitte testen Sie es."), a.Checks)
 	}
 	return until
 }

@@ -342,7 +342,8 @@ func TestTheSubjectClaimsNoAcceptanceThatTheMailTakesBack(t *testing.T) {
 		if s.name != "reverted" {
 			continue
 		}
-		for language, action := range map[string]string{tenancy.English: "Action needed: ", tenancy.German: "Handeln nötig: "} {
+		actions := map[string]string{tenancy.English: "Action needed: ", tenancy.German: "Handeln nötig: "}
+		for language, action := range actions {
 			if l := s.in(language, time.UTC); !strings.HasPrefix(l.Subject, action) {
 				t.Errorf("%s, %s: %s", s.kind, language, l.Subject)
 			}
