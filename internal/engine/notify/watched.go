@@ -124,11 +124,11 @@ var surpriseTexts = map[tenancy.WatchSurprise][2]string{
 // SurpriseText states why a certificate was not expected, to follow "it".
 func SurpriseText(s tenancy.WatchSurprise) string { return surpriseTexts[s][0] }
 
-// SurprisesIn states why a certificate was not expected, each as a short sentence in a language.
+// SurprisesIn states why a certificate was not expected, each as a sentence without its full stop in a language.
 func (f WatchFacts) SurprisesIn(language string) (all []string) {
 	r := Reader{Language: language}
 	for _, s := range f.surprises {
-		all = append(all, r.german("it ", "Es ")+r.german(surpriseTexts[s][0], surpriseTexts[s][1]))
+		all = append(all, r.german("It ", "Es ")+r.german(surpriseTexts[s][0], surpriseTexts[s][1]))
 	}
 	return all
 }
