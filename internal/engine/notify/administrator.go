@@ -220,7 +220,9 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 	until := l.german("Please test it, and install the new certificate today if the test fails.",
 		"Bitte testen Sie es, und installieren Sie das neue noch heute, wenn der Test nicht klappt.")
 	if !a.Deadline.IsZero() {
-		by = l.german("by ", "bis ") + l.Local(a.Deadline)
+		if !l.Revoked() {
+			by = l.german("by ", "bis ") + l.Local(a.Deadline)
+		}
 		older := l.german("the old certificate", "das alte Zertifikat")
 		if l.Revoked() {
 			older = l.german("an older certificate", "ein älteres Zertifikat")

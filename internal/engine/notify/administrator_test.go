@@ -140,6 +140,8 @@ func TestTheMailToAnAdministratorClaimsNoMoreThanIsKnown(t *testing.T) {
 			"fails."},
 		{tenancy.AdministratorUnready, "", Affected{Refuses: true}, "It refuses the new certificate. Please install it " +
 			"today."},
+		{tenancy.AdministratorRenewed, "compromised", Affected{Refuses: true, Deadline: deadline}, "It refuses the new " +
+			"certificate. Please install it today."},
 		{tenancy.AdministratorUnready, "", Affected{Deadline: deadline}, "It gets the old certificate until it accepts the " +
 			"new one, at most until 14 January 2027, 00:00 UTC."},
 		{tenancy.AdministratorRenewed, "compromised", Affected{Deadline: deadline}, "It gets an older certificate until it " +

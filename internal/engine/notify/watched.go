@@ -34,6 +34,11 @@ type WatchFacts struct {
 // OwnerName names the owner inside an English sentence.
 func (f WatchFacts) OwnerName() string { return cmp.Or(f.Owner, "its owner") }
 
+// Unexpected reports whether the mail is about a new certificate that may be forged.
+func (l Letter) Unexpected() bool {
+	return l.Watched != nil && l.Watched.Alarm == tenancy.AlarmUnexpected
+}
+
 // SystemAdvice states what a system needs that knows a watched certificate.
 type SystemAdvice struct {
 	System   string

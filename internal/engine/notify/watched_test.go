@@ -209,6 +209,9 @@ func TestAnAlarmStatesItsReasonAndTheNextStep(t *testing.T) {
 		if !strings.Contains(strings.ToLower(body), "your systems, if the new certificate is genuine") {
 			t.Error("the mail asks for the installation of a certificate that may be forged")
 		}
+		if strings.Contains(body, "you may pass it on") || strings.Contains(strings.ToLower(body), "it replaces") {
+			t.Error("the mail treats a certificate that may be forged as the next one")
+		}
 	}
 	if l.New == nil || l.New.Subject != "CN=globex" {
 		t.Errorf("%+v", l.New)
