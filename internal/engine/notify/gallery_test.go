@@ -155,6 +155,16 @@ func situations() (all []situation) {
 	add("by hand", tenancy.ByHand, first, func(l *Letter) {
 		l.Issuer, l.RequestPage = "bank-ca", "https://p.example.com/tenants/acme/certificates"
 	})
+	bare := func(l *Letter) {
+		l.Platform, l.ServiceURL, l.Board, l.CheckPage, l.AccountPage, l.Unsubscribe = Platform{}, "", "", "", "", ""
+		for i := range l.Arrangements {
+			l.Arrangements[i].Page = ""
+		}
+	}
+	add("bare", tenancy.Expiring, first, mixed, bare)
+	add("bare", tenancy.Renewed, apart, bare)
+	add("bare", tenancy.Unready, mixed, bare)
+	add("bare", tenancy.NewAuthority, authority, mixed, bare)
 	differ := func(l *Letter) { l.Differences = "issuer and key type" }
 	add("held", tenancy.Differs, differ, mixed)
 	add("announced", tenancy.Differs, first, differ, mixed)
@@ -361,6 +371,27 @@ func TestTheSubjectClaimsNoAcceptanceThatTheMailTakesBack(t *testing.T) {
 				t.Errorf("%s, %s: %s", s.kind, language, l.Subject)
 			}
 		}
+	}
+}
+
+// The mails to the hosting team are in English, whatever the language of the installation.
+func TestTheMailsToTheHostingTeamStateWhatToDo(t *testing.T) {
+	ts := templates(t)
+	for kind, want := range map[tenancy.NoticeKind]string{
+		tenancy.AuditHead: "Keep this mail.", tenancy.TokensEnd: "create a successor", tenancy.AuthorityAwaited: "sign it",
+	} {
+		s := situation{string(kind), kind, func(l *Letter) {
+			l.New, l.Tenant, l.TenantTitle, l.Unsubscribe, l.Reason = nil, "", "", "", "1 March 2031"
+			l.Head = "42 " + l.Old.Fingerprint
+			l.Tokens = []string{"crm of acme, until 14 January 2027", "dmz, a gateway, until 15 January 2027"}
+		}}
+		text, html, err := ts.render(kind, s.in(tenancy.German, time.UTC))
+		check(t, err)
+		line := strings.Join(strings.Fields(text), " ")
+		if bad := broken.FindString(line); bad != "" || !strings.Contains(line, want) || inGerman.MatchString(line) {
+			t.Errorf("%s: %q in\n%s", kind, bad, text)
+		}
+		exhibit(t, string(kind)+"-operators-en", html, text)
 	}
 }
 
