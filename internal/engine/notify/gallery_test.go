@@ -378,7 +378,8 @@ func TestTheSubjectClaimsNoAcceptanceThatTheMailTakesBack(t *testing.T) {
 func TestTheMailsToTheHostingTeamStateWhatToDo(t *testing.T) {
 	ts := templates(t)
 	for kind, want := range map[tenancy.NoticeKind]string{
-		tenancy.AuditHead: "Keep this mail.", tenancy.TokensEnd: "create a successor", tenancy.AuthorityAwaited: "must sign the next issuing CA",
+		tenancy.AuditHead: "Keep this mail.", tenancy.TokensEnd: "create a successor",
+		tenancy.AuthorityAwaited: "must sign the next issuing CA",
 	} {
 		s := situation{string(kind), kind, func(l *Letter) {
 			l.New, l.Tenant, l.TenantTitle, l.Unsubscribe, l.Reason = nil, "", "", "", "1 March 2031"
