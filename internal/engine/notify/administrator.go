@@ -19,10 +19,18 @@ const mostAdministered = 8
 type Administered struct {
 	// Party is set in a mail to a counterparty, which is about several tenants.
 	Party *PartyFacts
-	// Contact is the person at the tenant to ask; empty if none is known.
-	Contact string
+	// ContactName and ContactEmail are of the person at the tenant to ask; empty if none is known.
+	ContactName, ContactEmail string
 	// Stop is the page that ends the mails, or passes them on.
 	Stop string
+}
+
+// Contact returns the person at the tenant to ask with the address; empty if none is known.
+func (a Administered) Contact() string {
+	if a.ContactEmail == "" {
+		return ""
+	}
+	return a.ContactName + ", " + a.ContactEmail
 }
 
 // PartyFacts describe the subject matter of a mail to a counterparty.
@@ -103,7 +111,7 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 		return nil
 	}
 	if contacts := all.contacts[m.TenantID]; len(contacts) > 0 {
-		l.Administered.Contact = contacts[0].Name + ", " + contacts[0].Email
+		l.Administered.ContactName, l.Administered.ContactEmail = contacts[0].Name, contacts[0].Email
 	}
 	l.Arrangements = slices.DeleteFunc(l.Arrangements, func(a Affected) bool {
 		return tenancy.MailKey(a.contactEmail) != to.Address

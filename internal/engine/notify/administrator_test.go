@@ -67,7 +67,7 @@ func TestTheMailToAnAdministratorHasTheCertificateAndTheLinksOfTheirSystemsOnly(
 	own := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[bank.ID][0].ID)
 	other := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[shop.ID][0].ID)
 	says(t, w.rendered(eve), "Acme hat ein neues Zertifikat. Bitte installieren Sie es bis 15. Januar 2027, 00:55 CET",
-		own, "crm-to-bank", "not crm-to-shop", "not "+other, "not /tenants/acme", "Ina, ina@acme.example.com",
+		own, "crm-to-bank", "not crm-to-shop", "not "+other, "not /tenants/acme", "Ina, ", "ina@acme.example.com",
 		"Nicht zuständig?")
 	m := composed(t, eve)
 	var raw bytes.Buffer

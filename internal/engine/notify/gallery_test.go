@@ -203,7 +203,7 @@ func administratorSituations() (all []situation) {
 	add := func(name string, kind tenancy.NoticeKind, letter func(l *Letter)) {
 		all = append(all, situation{name, kind, letter})
 	}
-	ina := Administered{Contact: "Ina Ivers, ina@acme.example.com"}
+	ina := Administered{ContactName: "Ina Ivers", ContactEmail: "ina@acme.example.com"}
 	urgent := func(l *Letter) { l.Now = date(2027, 1, 13).Add(time.Hour) }
 	first := func(l *Letter) { l.New = nil }
 	over := func(l *Letter) {
