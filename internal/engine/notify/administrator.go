@@ -250,8 +250,8 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 		return fmt.Sprintf(l.german("Probably nothing to do. It checks %s, which stays the same.",
 			"Wahrscheinlich nichts zu tun: Es prüft %s, und das bleibt gleich."), a.Checks)
 	case kind == tenancy.AdministratorExpiring && a.Immediate:
-		return l.german("It gets only the new certificate from that day on.",
-			"Es erhält von dem Tag an nur das neue Zertifikat.")
+		return l.german("It gets only the new certificate from that day on. Please plan to install it on that day.",
+			"Es erhält von dem Tag an nur das neue Zertifikat. Bitte planen Sie die Installation für diesen Tag.")
 	case kind == tenancy.AdministratorExpiring:
 		return l.german("It gets the present certificate until it accepts the new one.",
 			"Es erhält das jetzige Zertifikat, bis es das neue akzeptiert.")

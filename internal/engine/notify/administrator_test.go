@@ -132,6 +132,8 @@ func TestTheMailToAnAdministratorClaimsNoMoreThanIsKnown(t *testing.T) {
 		a      Affected
 		want   string
 	}{
+		{tenancy.AdministratorExpiring, "", Affected{Immediate: true}, "It gets only the new certificate from that day on. " +
+			"Please plan to install it on that day."},
 		{tenancy.AdministratorRenewed, "", Affected{Exposed: true}, "It gets only the new certificate, and is not known to " +
 			"accept it. Please test it today, and install the certificate if the test fails."},
 		{tenancy.AdministratorRenewed, "", Affected{Exposed: true, MustChange: true}, "It gets only the new certificate. " +

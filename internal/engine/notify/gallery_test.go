@@ -424,7 +424,7 @@ func TestTheLengthOfAMailDoesNotFollowTheNumberOfSystems(t *testing.T) {
 		}
 		text, _, err := templates(t).render(tenancy.Renewed, l)
 		check(t, err)
-		if n := strings.Count(text, "\n"); n > 130 {
+		if n := strings.Count(text, "\n"); n > 110 {
 			t.Errorf("apart %v: the mail has %d lines", apart, n)
 		}
 	}
