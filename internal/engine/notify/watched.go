@@ -129,7 +129,7 @@ var surpriseTexts = map[tenancy.WatchSurprise][2]string{
 // SurpriseText states why a certificate was not expected, to follow "it".
 func SurpriseText(s tenancy.WatchSurprise) string { return surpriseTexts[s][0] }
 
-// SurprisesIn states why a certificate was not expected, each as a sentence without its full stop in a language.
+// SurprisesIn states why a certificate was not expected, each as a sentence of a language, without its full stop.
 func (f WatchFacts) SurprisesIn(language string) (all []string) {
 	r := Reader{Language: language}
 	for _, s := range f.surprises {

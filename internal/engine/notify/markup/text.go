@@ -71,8 +71,8 @@ func together(before, b Block) bool {
 	return false
 }
 
-// text returns the block in one line. A link is followed by its address, unless its text is the
-// address or a telephone number.
+// text returns the block in one line. A link is followed by its address, unless its text is the address or a telephone
+// number.
 func (b Block) text() string {
 	var out strings.Builder
 	for _, s := range b.Spans {
