@@ -13,16 +13,24 @@ import (
 )
 
 // mostAdministered limits the systems with a link in a mail to their administrator.
-const mostAdministered = 10
+const mostAdministered = 8
 
 // Administered holds the facts that only mails to the administrators of receivers have.
 type Administered struct {
 	// Party is set in a mail to a counterparty, which is about several tenants.
 	Party *PartyFacts
-	// Contact is the person at the tenant to ask; empty if none is known.
-	Contact string
+	// ContactName and ContactEmail are of the person at the tenant to ask; empty if none is known.
+	ContactName, ContactEmail string
 	// Stop is the page that ends the mails, or passes them on.
 	Stop string
+}
+
+// Contact returns the person at the tenant to ask with the address; empty if none is known.
+func (a Administered) Contact() string {
+	if a.ContactEmail == "" {
+		return ""
+	}
+	return a.ContactName + ", " + a.ContactEmail
 }
 
 // PartyFacts describe the subject matter of a mail to a counterparty.
@@ -103,7 +111,7 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 		return nil
 	}
 	if contacts := all.contacts[m.TenantID]; len(contacts) > 0 {
-		l.Administered.Contact = contacts[0].Name + ", " + contacts[0].Email
+		l.Administered.ContactName, l.Administered.ContactEmail = contacts[0].Name, contacts[0].Email
 	}
 	l.Arrangements = slices.DeleteFunc(l.Arrangements, func(a Affected) bool {
 		return tenancy.MailKey(a.contactEmail) != to.Address
@@ -194,7 +202,8 @@ func (l Letter) MoreAdministrated() int { return len(l.Arrangements) - len(l.Adm
 
 // ToTest reports whether the administrator of a system is asked to test it.
 func (l Letter) ToTest(a Affected) bool {
-	asked := l.Kind == tenancy.AdministratorRenewed || l.Kind == tenancy.AdministratorUnready
+	asked := l.Kind == tenancy.AdministratorRenewed || l.Kind == tenancy.AdministratorUnready ||
+		l.Kind == tenancy.AdministratorDone
 	return asked && !a.Accepts && !a.Unasked
 }
 
@@ -204,15 +213,30 @@ func (l Letter) Reverted() bool {
 	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Accepts && !a.Unasked })
 }
 
+// AllRefuse reports whether every system of the reader has refused the new certificate, so that no test is needed.
+func (l Letter) AllRefuse() bool {
+	return len(l.Arrangements) > 0 &&
+		!slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Refuses || a.Accepts })
+}
+
 // Host returns the host of the endpoint, or the end of a long one.
 func (a Affected) Host() string { return a.host() }
 
 // administratorAdvice states what is known about a receiver, and the next step, for its administrator.
 func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string {
-	until := l.german("Please install the new certificate today.", "Bitte installieren Sie das neue noch heute.")
+	by := l.german("today", "noch heute")
+	until := l.german("Please test it, and install the new certificate today if the test fails.",
+		"Bitte testen Sie es, und installieren Sie das neue noch heute, wenn der Test nicht klappt.")
 	if !a.Deadline.IsZero() {
-		until = fmt.Sprintf(l.german("It gets the old certificate until it accepts the new one, at most until %s.",
-			"Es erhält das alte Zertifikat, bis es das neue akzeptiert, längstens bis zum %s."), l.Day(a.Deadline))
+		if !l.Revoked() {
+			by = l.german("by ", "bis ") + l.Local(a.Deadline)
+		}
+		older := l.german("the old certificate", "das alte Zertifikat")
+		if l.Revoked() {
+			older = l.german("an older certificate", "ein älteres Zertifikat")
+		}
+		until = fmt.Sprintf(l.german("It gets %s until it accepts the new one, at most until %s.",
+			"Es erhält %s, bis es das neue akzeptiert, längstens bis zum %s."), older, l.Local(a.Deadline))
 	}
 	answer := ""
 	if a.Answer != "" && !a.AnsweredAt.IsZero() {
@@ -226,25 +250,29 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 		return fmt.Sprintf(l.german("Probably nothing to do. It checks %s, which stays the same.",
 			"Wahrscheinlich nichts zu tun: Es prüft %s, und das bleibt gleich."), a.Checks)
 	case kind == tenancy.AdministratorExpiring && a.Immediate:
-		return l.german("It gets only the new certificate from that day on.",
-			"Es erhält von dem Tag an nur das neue Zertifikat.")
+		return l.german("It gets only the new certificate from that day on. Please plan to install it on that day.",
+			"Es erhält von dem Tag an nur das neue Zertifikat. Bitte planen Sie die Installation für diesen Tag.")
 	case kind == tenancy.AdministratorExpiring:
 		return l.german("It gets the present certificate until it accepts the new one.",
 			"Es erhält das jetzige Zertifikat, bis es das neue akzeptiert.")
 	case a.Accepts:
 		return l.german("It accepts the new certificate. Thank you.", "Es akzeptiert das neue Zertifikat, danke.")
 	case a.Refuses:
-		return fmt.Sprintf(l.german("It refuses the new certificate%s. %s", "Es lehnt das neue Zertifikat ab%s. %s"), answer,
-			until)
-	case a.Exposed:
+		return fmt.Sprintf(l.german("It refuses the new certificate%s. Please install it %s.",
+			"Es lehnt das neue Zertifikat ab%s. Bitte installieren Sie es %s."), answer, by)
+	case a.Exposed && a.MustChange:
 		return l.german("It gets only the new certificate. Messages are refused until it is installed.",
 			"Es erhält nur das neue Zertifikat. Nachrichten werden abgelehnt, bis es installiert ist.")
+	case a.Exposed:
+		return l.german("It gets only the new certificate, and is not known to accept it. Please test it today, and install "+
+			"the certificate if the test fails.", "Es erhält nur das neue Zertifikat, und es ist nicht bekannt, ob es das "+
+			"akzeptiert. Bitte testen Sie es heute, und installieren Sie das Zertifikat, wenn der Test nicht klappt.")
 	case a.Claimed:
 		return l.german("The new certificate was reported as installed, and nothing proves it yet. Please test it.",
-			"Das neue Zertifikat wurde als installiert gemeldet, aber noch nichts belegt es. Bitte testen Sie.")
+			"Das neue Zertifikat wurde als installiert gemeldet, aber noch nichts belegt es. Bitte testen Sie es.")
 	case a.Unaffected:
 		return fmt.Sprintf(l.german("Perhaps nothing to do. It checks %s, which stays the same. Please test it.",
-			"Vielleicht nichts zu tun: Es prüft %s, und das bleibt gleich. Bitte testen Sie."), a.Checks)
+			"Vielleicht nichts zu tun: Es prüft %s, und das bleibt gleich. Bitte testen Sie es."), a.Checks)
 	}
 	return until
 }
@@ -260,6 +288,10 @@ func (l Letter) administratorSubject(n tenancy.Notice) string {
 		return fmt.Sprintf(l.german("%s: the certificate for your system changes on %s",
 			"%s: Das Zertifikat für Ihr System ändert sich am %s"), l.TenantTitle, l.Day(l.RenewalOn))
 	case tenancy.AdministratorDone:
+		if l.Reverted() {
+			return fmt.Sprintf(l.german("Action needed: %s: please test the new certificate again",
+				"Handeln nötig: %s: bitte das neue Zertifikat noch einmal testen"), l.TenantTitle)
+		}
 		return l.TenantTitle + l.german(": the new certificate is accepted, thank you",
 			": Das neue Zertifikat wird akzeptiert, danke")
 	case tenancy.AdministratorRetired:

@@ -67,7 +67,7 @@ func TestTheMailToAnAdministratorHasTheCertificateAndTheLinksOfTheirSystemsOnly(
 	own := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[bank.ID][0].ID)
 	other := "https://p.example.com/rollover/" + w.LinkKey.Secret(links.Page, all[shop.ID][0].ID)
 	says(t, w.rendered(eve), "Acme hat ein neues Zertifikat. Bitte installieren Sie es bis 15. Januar 2027, 00:55 CET",
-		own, "crm-to-bank", "not crm-to-shop", "not "+other, "not /tenants/acme", "Ina, ina@acme.example.com",
+		own, "crm-to-bank", "not crm-to-shop", "not "+other, "not /tenants/acme", "Ina, ", "ina@acme.example.com",
 		"Nicht zuständig?")
 	m := composed(t, eve)
 	var raw bytes.Buffer
@@ -105,7 +105,8 @@ func TestALaterMailToAnAdministratorIsAboutWhatIsLeft(t *testing.T) {
 	w.sees(fund, 2, rollover.Refused, date(2026, 12, 2))
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	reminder := w.deliver(date(2026, 12, 16))["Eve: Acme: please install the new certificate by 14 January 2027"]
-	says(t, w.rendered(reminder), "It refuses the new certificate (the answer, 2 December 2026).", "not crm-to-bank",
+	says(t, w.rendered(reminder), "It refuses the new certificate (the answer, 2 December 2026). Please install it by "+
+		"14 January 2027, 23:55 UTC.", "Please do now: install it.", "not If the test passes", "not crm-to-bank",
 		"On 14 January 2027, 23:55 UTC, in 30 days, the old certificate of Acme expires")
 	if reminder.Thread == "" {
 		t.Error("the reminder is not in the thread of the first mail")
@@ -119,6 +120,38 @@ func TestALaterMailToAnAdministratorIsAboutWhatIsLeft(t *testing.T) {
 	says(t, w.rendered(retired), "Acme does not use the old certificate any more.", done.Old.Serial)
 	if len(done.attachments())+len(retired.attachments()) > 0 {
 		t.Error("a certificate is attached although nothing is to be installed")
+	}
+}
+
+// A system that may accept the new certificate is not said to refuse messages, and a revoked one is not in use.
+func TestTheMailToAnAdministratorClaimsNoMoreThanIsKnown(t *testing.T) {
+	deadline := date(2027, 1, 14)
+	for _, c := range []struct {
+		kind   tenancy.NoticeKind
+		reason string
+		a      Affected
+		want   string
+	}{
+		{tenancy.AdministratorExpiring, "", Affected{Immediate: true}, "It gets only the new certificate from that day on. " +
+			"Please plan to install it on that day."},
+		{tenancy.AdministratorRenewed, "", Affected{Exposed: true}, "It gets only the new certificate, and is not known to " +
+			"accept it. Please test it today, and install the certificate if the test fails."},
+		{tenancy.AdministratorRenewed, "", Affected{Exposed: true, MustChange: true}, "It gets only the new certificate. " +
+			"Messages are refused until it is installed."},
+		{tenancy.AdministratorUnready, "", Affected{}, "Please test it, and install the new certificate today if the test " +
+			"fails."},
+		{tenancy.AdministratorUnready, "", Affected{Refuses: true}, "It refuses the new certificate. Please install it " +
+			"today."},
+		{tenancy.AdministratorRenewed, "compromised", Affected{Refuses: true, Deadline: deadline}, "It refuses the new " +
+			"certificate. Please install it today."},
+		{tenancy.AdministratorUnready, "", Affected{Deadline: deadline}, "It gets the old certificate until it accepts the " +
+			"new one, at most until 14 January 2027, 00:00 UTC."},
+		{tenancy.AdministratorRenewed, "compromised", Affected{Deadline: deadline}, "It gets an older certificate until it " +
+			"accepts the new one, at most until 14 January 2027, 00:00 UTC."},
+	} {
+		if got := (Letter{Reason: c.reason}).administratorAdvice(c.kind, c.a); got != c.want {
+			t.Errorf("%s, %+v: %q, want %q", c.kind, c.a, got, c.want)
+		}
 	}
 }
 
@@ -151,7 +184,7 @@ func TestACounterpartyIsMailedTheAddressOfItsPage(t *testing.T) {
 	l := sender.letters[0]
 	page := w.LinkKey.Secret(links.Counterparty, mails[0].NoticeID, mails[0].AdministratorID)
 	says(t, w.rendered(l), "1 Zertifikat, das House Bank kennt, wurde ersetzt", "https://p.example.com/counterparty/"+page,
-		"Acme (acme): bis 14. Januar 2027, neu SHA-256", "Vergleichen Sie in Ihrem eigenen System",
+		"Acme (acme): bis 14. Januar 2027, 23:55 UTC, neu SHA-256", "Vergleichen Sie in Ihrem eigenen System",
 		"Das neue Zertifikat ist auch im Anhang.")
 	if got := l.Subject; got != "House Bank: bitte 1 Zertifikat installieren bis 14. Januar 2027" {
 		t.Errorf("the subject is %q", got)

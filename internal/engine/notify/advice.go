@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -108,7 +107,7 @@ func beforeNewCA(a Affected) advice {
 }
 
 // adviceTexts are the words for each advice, in English and in German. {checks} is what the receiver compares, {answer}
-// its answer in brackets, and {until} what becomes of messages until then.
+// its answer in brackets, {by} the deadline, and {because} why it is today.
 var adviceTexts = [...][2]string{
 	willSurvive: {"Nothing to do: it checks {checks}, which stays the same.",
 		"Nichts zu tun: Es prüft {checks}, und das bleibt gleich."},
@@ -133,9 +132,9 @@ var adviceTexts = [...][2]string{
 	accepts: {"Nothing to do: it accepts the new certificate{answer}.",
 		"Nichts zu tun: Es akzeptiert das neue Zertifikat{answer}."},
 	refusesThoughClaimed: {"You reported the new certificate as installed, but the receiver still refuses it{answer}. " +
-		"Call its administrator: {until}",
+		"Call its administrator: it must be installed {by}{because}.",
 		"Sie haben das neue Zertifikat als installiert gemeldet, aber das System lehnt es noch ab{answer}. Rufen Sie den " +
-			"Ansprechpartner an: {until}"},
+			"Ansprechpartner an: Es muss {by} installiert werden{because}."},
 	refusesOnly: {"It gets only the new certificate and refuses it{answer}: messages fail until it is installed.",
 		"Es erhält nur das neue Zertifikat und lehnt es ab{answer}: Nachrichten schlagen fehl, bis es installiert ist."},
 	onlySurvives: {"It gets only the new certificate. It checks {checks}, which stays the same. Test it to be sure.",
@@ -146,18 +145,19 @@ var adviceTexts = [...][2]string{
 		"installed today.",
 		"Es erhält nur das neue Zertifikat, und es ist nicht bekannt, ob es das akzeptiert. Testen Sie es, oder lassen Sie " +
 			"das Zertifikat heute installieren."},
-	refuses: {"It refuses the new certificate{answer}. Call its administrator: {until}",
-		"Es lehnt das neue Zertifikat ab{answer}. Rufen Sie den Ansprechpartner an: {until}"},
-	claimedOnly: {"You reported the new certificate as installed, but nothing proves it yet. Test it; {until}",
-		"Sie haben das neue Zertifikat als installiert gemeldet, aber noch nichts belegt es. Testen Sie es: {until}"},
+	refuses: {"It refuses the new certificate{answer}. Call its administrator: it must be installed {by}{because}.",
+		"Es lehnt das neue Zertifikat ab{answer}. Rufen Sie den Ansprechpartner an: Es muss {by} installiert " +
+			"werden{because}."},
+	claimedOnly: {"You reported the new certificate as installed, but nothing proves it yet. Test it {by}{because}.",
+		"Sie haben das neue Zertifikat als installiert gemeldet, aber noch nichts belegt es. Testen Sie es {by}{because}."},
 	survives: {"It checks {checks}, which stays the same, so nothing has to be installed. It has not been tested yet: " +
 		"test it to be sure.",
 		"Es prüft {checks}, und das bleibt gleich. Es muss nichts installiert werden. Getestet ist es noch nicht: Testen " +
 			"Sie es sicherheitshalber."},
-	needsChange: {"It checks {checks}, so the new one has to be installed: {until}",
-		"Es prüft {checks}, daher muss das neue installiert werden: {until}"},
-	isUnknown: {"It is not known whether it accepts the new certificate. Test it; {until}",
-		"Es ist nicht bekannt, ob es das neue Zertifikat akzeptiert. Testen Sie es: {until}"},
+	needsChange: {"It checks {checks}, so the new one must be installed {by}{because}.",
+		"Es prüft {checks}, daher muss das neue {by} installiert werden{because}."},
+	isUnknown: {"It is not known whether it accepts the new certificate. Test it {by}{because}.",
+		"Es ist nicht bekannt, ob es das neue Zertifikat akzeptiert. Testen Sie es {by}{because}."},
 	simplyConcerned: {"It gets this certificate.",
 		"Es erhält dieses Zertifikat."},
 }
@@ -173,12 +173,12 @@ func (r Reader) advice(said advice, a Affected) string {
 	default:
 		answer = " (" + a.Answer + ", " + r.Day(a.AnsweredAt) + ")"
 	}
-	until := fmt.Sprintf(r.german("messages are delivered with an older certificate until %s.",
-		"Nachrichten werden bis zum %s mit einem älteren Zertifikat zugestellt."), r.Day(a.Deadline))
+	by, because := r.german("by ", "bis ")+r.Local(a.Deadline), ""
 	if a.Exposed || a.Deadline.IsZero() {
-		until = r.german("messages depend on it now.", "Nachrichten hängen jetzt davon ab.")
+		by, because = r.german("today", "heute"), r.german(", because messages depend on it now",
+			", denn Nachrichten hängen jetzt davon ab")
 	}
-	return strings.NewReplacer("{checks}", a.Checks, "{answer}", answer, "{until}", until).Replace(
+	return strings.NewReplacer("{checks}", a.Checks, "{answer}", answer, "{by}", by, "{because}", because).Replace(
 		r.german(text[0], text[1]))
 }
 

@@ -27,6 +27,16 @@ type Platform struct {
 // defaultPlatform is the name of a platform that is not configured.
 const defaultPlatform = "Perennial"
 
+// Dial returns the telephone number for help without anything that only people need, for a link (RFC 3966).
+func (p Platform) Dial() string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '+' {
+			return r
+		}
+		return -1
+	}, p.HelpPhone)
+}
+
 // sender returns the name of the sender.
 func (p Platform) sender(language string) string {
 	if language == tenancy.German {

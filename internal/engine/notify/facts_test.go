@@ -93,11 +93,10 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	says(t, renewed, "4 of 5 systems are not known to accept it. The first deadline is 14 January 2027",
 		"Only the new certificate is used for crm-to-hasty (hasty.example.com).",
 		"It checks the subject, which stays the same, so nothing has to be installed.",
-		"It checks the whole certificate, so the new one has to be installed: messages are delivered with an "+
-			"older certificate until 14 January 2027",
+		"It checks the whole certificate, so the new one must be installed by 14 January 2027, 23:55 UTC.",
 		"It gets only the new certificate, and is not known to accept it.",
-		"It is not known whether it accepts the new certificate. Test it; messages are delivered with an older certificate "+
-			"until 14 January 2027", "not refuses", "not messages fail")
+		"It is not known whether it accepts the new certificate. Test it by 14 January 2027, 23:55 UTC.",
+		"not refuses", "not messages fail")
 	w.sees(refuses, 1, rollover.Accepted, date(2026, 12, 2))
 	w.sees(refuses, 2, rollover.Refused, date(2026, 12, 2))
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
@@ -106,7 +105,7 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	says(t, reminder, "On 14 January 2027, 23:55 UTC, in 30 days, the old certificate of Acme expires, and 5 systems are "+
 		"not known to accept the new one.",
 		"It refuses the new certificate (the answer, 2 December 2026). Call its administrator: "+
-			"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked",
+			"it must be installed by 14 January 2027, 23:55 UTC.", "crm-to-asked",
 		"https://p.example.com/tenants/acme")
 	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
 		Verdict: rollover.Accepted, By: rollover.Person, At: date(2026, 12, 20)}}
@@ -156,11 +155,11 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 2))[renewedSubject],
 		"Our team issued it before its time. The present one stays valid until",
-		"messages are delivered with an older certificate until")
+		"Test it by 14 January 2027, 23:55 UTC.")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
-		"Your systems still get an older certificate.", "messages are delivered with an older certificate until",
+		"Your systems still get an older certificate.", "Test it by 14 January 2027, 23:55 UTC.",
 		"not may be refused until")
 }
 
@@ -288,9 +287,10 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Answer: "401"},
 			"It gets only the new certificate and refuses it (401): messages fail until it is installed."},
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You reported the new certificate as " +
-			"installed, but the receiver still refuses it. Call its administrator: messages depend on it now."},
+			"installed, but the receiver still refuses it. Call its administrator: it must be installed today, " +
+			"because messages depend on it now."},
 		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You reported the new certificate as installed, but " +
-			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027."},
+			"nothing proves it yet. Test it by 14 January 2027, 00:00 UTC."},
 		{tenancy.Renewed, Affected{Exposed: true, Unaffected: true, Checks: "the subject"}, "It gets only the new " +
 			"certificate. It checks the subject, which stays the same. Test it to be sure."},
 		{tenancy.NewAuthority, Affected{Unaffected: true, Checks: "the public key"}, "Nothing to do: it checks the public " +
@@ -316,14 +316,13 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.Renewed, Affected{Exposed: true}, "It gets only the new certificate, and is not known to accept it. " +
 			"Test it, or have the certificate installed today."},
 		{tenancy.Renewed, Affected{Refuses: true, Answer: "401", Deadline: deadline}, "It refuses the new certificate " +
-			"(401). Call its administrator: messages are delivered with an older certificate until 14 January 2027."},
+			"(401). Call its administrator: it must be installed by 14 January 2027, 00:00 UTC."},
 		{tenancy.Renewed, Affected{Unaffected: true, Checks: "the subject"}, "It checks the subject, which stays the " +
 			"same, so nothing has to be installed. It has not been tested yet: test it to be sure."},
 		{tenancy.Renewed, Affected{MustChange: true, Checks: "the public key", Deadline: deadline}, "It checks the " +
-			"public key, so the new one has to be installed: messages are delivered with an older certificate until " +
-			"14 January 2027."},
+			"public key, so the new one must be installed by 14 January 2027, 00:00 UTC."},
 		{tenancy.Renewed, Affected{Deadline: deadline}, "It is not known whether it accepts the new certificate. Test " +
-			"it; messages are delivered with an older certificate until 14 January 2027."},
+			"it by 14 January 2027, 00:00 UTC."},
 	} {
 		if got := (Reader{}).advice(adviceOf(c.kind, c.a), c.a); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.a, got, c.want)

@@ -11,7 +11,7 @@ import (
 
 // A mail fits on a few screens of a phone, whatever the number of systems. These limit what it lists.
 const (
-	mostGroups  = 8
+	mostGroups  = 5
 	mostSystems = 5 // in one line
 )
 
@@ -41,11 +41,23 @@ type Handover struct{ Arrangement, Page string }
 func (g Group) Several() bool { return len(g.systems) > 1 }
 
 // Groups returns the systems that need something by their administrators, the most urgent first.
-func (l Letter) Groups() []Group { return l.groups()[:min(len(l.groups()), mostGroups)] }
+func (l Letter) Groups() []Group {
+	all := l.groups()
+	return all[:listed(all)]
+}
+
+// listed returns how many groups a mail lists. One more group takes hardly more space than a line that refers to it.
+func listed(all []Group) int {
+	if len(all) <= mostGroups+1 {
+		return len(all)
+	}
+	return mostGroups
+}
 
 // MoreSystems returns how many systems need something and are not in [Letter.Groups].
 func (l Letter) MoreSystems() (n int) {
-	for _, g := range l.groups()[min(len(l.groups()), mostGroups):] {
+	all := l.groups()
+	for _, g := range all[listed(all):] {
 		n += len(g.systems)
 	}
 	return n

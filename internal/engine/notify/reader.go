@@ -83,6 +83,10 @@ func (l Letter) subject(n tenancy.Notice) string {
 	case tenancy.Unready:
 		return l.reminderSubject(systems)
 	case tenancy.Done:
+		if n := l.unsettled(); n > 0 {
+			return fmt.Sprintf(l.german("Action needed: %s: %s not known to accept the new certificate any more",
+				"Handeln nötig: %s: %s ohne Beleg, dass das neue Zertifikat noch akzeptiert wird"), l.TenantTitle, l.Count(n))
+		}
 		if systems == 1 {
 			return l.TenantTitle + l.german(": the system accepts the new certificate", ": Das System akzeptiert das "+
 				"neue Zertifikat")
@@ -121,6 +125,14 @@ func (l Letter) subject(n tenancy.Notice) string {
 		return l.alarmSubject()
 	}
 	return n.Subject
+}
+
+// unsettled counts the systems that need something.
+func (l Letter) unsettled() (n int) {
+	for _, g := range l.groups() {
+		n += len(g.systems)
+	}
+	return n
 }
 
 func (l Letter) authoritySubject() string {

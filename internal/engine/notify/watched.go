@@ -34,6 +34,11 @@ type WatchFacts struct {
 // OwnerName names the owner inside an English sentence.
 func (f WatchFacts) OwnerName() string { return cmp.Or(f.Owner, "its owner") }
 
+// Unexpected reports whether the mail is about a new certificate that may be forged.
+func (l Letter) Unexpected() bool {
+	return l.Watched != nil && l.Watched.Alarm == tenancy.AlarmUnexpected
+}
+
 // SystemAdvice states what a system needs that knows a watched certificate.
 type SystemAdvice struct {
 	System   string
@@ -124,11 +129,11 @@ var surpriseTexts = map[tenancy.WatchSurprise][2]string{
 // SurpriseText states why a certificate was not expected, to follow "it".
 func SurpriseText(s tenancy.WatchSurprise) string { return surpriseTexts[s][0] }
 
-// SurprisesIn states why a certificate was not expected, each as a short sentence in a language.
+// SurprisesIn states why a certificate was not expected, each as a sentence of a language, without its full stop.
 func (f WatchFacts) SurprisesIn(language string) (all []string) {
 	r := Reader{Language: language}
 	for _, s := range f.surprises {
-		all = append(all, r.german("it ", "Es ")+r.german(surpriseTexts[s][0], surpriseTexts[s][1]))
+		all = append(all, r.german("It ", "Es ")+r.german(surpriseTexts[s][0], surpriseTexts[s][1]))
 	}
 	return all
 }

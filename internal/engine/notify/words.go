@@ -52,15 +52,21 @@ func (r Reader) Day(t time.Time) string {
 	return t.Format("2 January 2006")
 }
 
-// Time returns an instant in the reader's zone, and in UTC in brackets if that is another time.
-func (r Reader) Time(t time.Time) string {
-	local, utc := r.in(t), t.UTC()
-	zone, offset := local.Zone()
+// Local returns an instant in the reader's zone, such as 1 December 2026, 01:00 CET.
+func (r Reader) Local(t time.Time) string {
+	local := r.in(t)
+	zone, _ := local.Zone()
 	if strings.HasPrefix(zone, "+") || strings.HasPrefix(zone, "-") { // it has no abbreviation
 		zone = "UTC" + zone
 	}
-	text := r.Day(t) + local.Format(", 15:04 ") + zone
-	switch {
+	return r.Day(t) + local.Format(", 15:04 ") + zone
+}
+
+// Time returns an instant in the reader's zone, and in UTC in brackets if that is another time.
+func (r Reader) Time(t time.Time) string {
+	local, utc := r.in(t), t.UTC()
+	text := r.Local(t)
+	switch _, offset := local.Zone(); {
 	case offset == 0:
 		return text
 	case local.Day() != utc.Day():

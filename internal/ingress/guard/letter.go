@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -37,10 +38,10 @@ func (l letter) say(english, inGerman string) string {
 	return english
 }
 
-// held counts the sightings that need a decision.
-func (l letter) held() (n int) {
+// count returns how many sightings have a standing.
+func (l letter) count(s Standing) (n int) {
 	for _, v := range l.sightings {
-		if v.Standing == Held {
+		if v.Standing == s {
 			n++
 		}
 	}
@@ -48,7 +49,7 @@ func (l letter) held() (n int) {
 }
 
 func (l letter) subject() string {
-	all, held := len(l.sightings), l.held()
+	all, held, declined := len(l.sightings), l.count(Held), l.count(Declined)
 	first := l.sightings[0].Partner
 	switch {
 	case all == 1 && held == 1:
@@ -57,14 +58,20 @@ func (l letter) subject() string {
 	case held > 0:
 		return fmt.Sprintf(l.say("Action needed: decide about %d of %d new certificates of partners",
 			"Handeln nötig: Entscheidung über %d von %d neuen Zertifikaten von Partnern"), held, all)
-	case all == 1 && l.sightings[0].Standing == Declined:
+	case all == 1 && declined == 1:
 		return l.say("A certificate is refused: ", "Ein Zertifikat wird abgelehnt: ") + first
-	case all == 1:
+	case all == 1 && l.sightings[0].Code == acceptance.IsSuccessor:
 		return first + l.say(" has renewed its certificate: accepted, nothing to do",
 			" hat sein Zertifikat erneuert: angenommen, nichts zu tun")
+	case declined > 0:
+		return fmt.Sprintf(l.say("%d new certificates of partners: %d accepted, %d refused",
+			"%d neue Zertifikate von Partnern: %d angenommen, %d abgelehnt"), all, all-declined, declined)
+	case all == 1: // it may be announced only
+		return first + l.say(" has a new certificate: accepted, nothing to do",
+			" hat ein neues Zertifikat: angenommen, nichts zu tun")
 	}
-	return fmt.Sprintf(l.say("%d partners' certificates were renewed: accepted, nothing to do",
-		"%d Zertifikate von Partnern wurden erneuert: angenommen, nichts zu tun"), all)
+	return fmt.Sprintf(l.say("%d new certificates of partners: accepted, nothing to do",
+		"%d neue Zertifikate von Partnern: angenommen, nichts zu tun"), all)
 }
 
 // body states what has happened, what to do, how to check it, and the data last.
@@ -77,10 +84,10 @@ func (l letter) body() string {
 		}
 		fingerprint := certfile.Fingerprint(c.Raw)
 		fmt.Fprintf(&b, "%s.\n\n%s", l.sentence(v, c), l.next(v, fingerprint[:16]))
+		fmt.Fprintf(&b, "%s\n%s\n", l.say("The new certificate:", "Das neue Zertifikat:"), l.data(c))
 		if was, err := x509.ParseCertificate(v.Was); err == nil {
-			fmt.Fprintf(&b, "%s %s\n", l.say("Was:", "Alt:"), l.data(was))
+			fmt.Fprintf(&b, "%s\n%s\n", l.say("The known certificate:", "Das bekannte Zertifikat:"), l.data(was))
 		}
-		fmt.Fprintf(&b, "%s  %s\n     SHA-256 %s\n\n", l.say("Is:", "Neu:"), l.data(c), fingerprint)
 	}
 	b.WriteString(l.say("-- \nSent by the guard in front of your system. It never asks for passwords or keys.\n",
 		"-- \nGesendet vom Guard vor Ihrem System. Er fragt nie nach Passwörtern oder Schlüsseln.\n"))
@@ -93,17 +100,22 @@ func (l letter) next(v Sighting, short string) string {
 	refuse := fmt.Sprintf("    perennial guard refuse %s --config %s\n", short, l.config)
 	switch v.Standing {
 	case Held:
-		return fmt.Sprintf(l.say("Please ask %s, over a channel that you know, whether this certificate is theirs.\n"+
-			"Then run one of:\n\n", "Bitte fragen Sie %s auf einem Weg, den Sie kennen, ob dieses Zertifikat echt ist.\n"+
-			"Führen Sie dann einen dieser Befehle aus:\n\n"), v.Partner) + accept + refuse + "\n"
+		return fmt.Sprintf(l.say("Until you decide, calls with it are refused, or accepted for the time in on_hold.\n"+
+			"Please ask %s, over a channel that you know, whether this certificate is theirs.\nThen run one of:\n\n",
+			"Bis Sie entscheiden, werden Aufrufe damit abgelehnt oder für die Zeit in on_hold angenommen.\n"+
+				"Bitte fragen Sie %s auf einem Weg, den Sie kennen, ob dieses Zertifikat echt ist.\n"+
+				"Führen Sie dann einen dieser Befehle aus:\n\n"), v.Partner) + accept + refuse + "\n"
 	case Declined:
 		return l.say("Calls with it are refused. If that is a mistake, run:\n\n",
 			"Aufrufe damit werden abgelehnt. Wenn das ein Irrtum ist, führen Sie aus:\n\n") + accept + "\n"
 	}
-	return l.say("You have nothing to do: both certificates are accepted until the old one expires.\n"+
-		"If this is not a renewal that you expect, run:\n\n",
-		"Sie müssen nichts tun: Beide Zertifikate werden angenommen, bis das alte abläuft.\n"+
-			"Wenn Sie diese Erneuerung nicht erwarten, führen Sie aus:\n\n") + refuse + "\n"
+	first := l.say("You have nothing to do.\n", "Sie müssen nichts tun.\n")
+	if len(v.Was) > 0 {
+		first = l.say("You have nothing to do: both certificates are accepted until the old one expires.\n",
+			"Sie müssen nichts tun: Beide Zertifikate werden angenommen, bis das alte abläuft.\n")
+	}
+	return first + l.say("If you do not expect this certificate, run:\n\n",
+		"Wenn Sie dieses Zertifikat nicht erwarten, führen Sie aus:\n\n") + refuse + "\n"
 }
 
 // sentence states what has happened. The German one has the same cases as [Sighting.sentence].
@@ -160,11 +172,11 @@ func germanReason(v Sighting) string {
 	return v.Reason
 }
 
-// data describes a certificate in a line.
+// data describes a certificate in a list.
 func (l letter) data(c *x509.Certificate) string {
-	return fmt.Sprintf(l.say("serial %s, subject %s, issued by %s, valid until %s",
-		"Seriennummer %s, Subject %s, Aussteller %s, gültig bis %s"), certfile.Serial(c), shown(c.RawSubject),
-		shown(c.RawIssuer), l.moment(c.NotAfter))
+	return fmt.Sprintf(l.say("- serial number: %s\n- SHA-256: %s\n- subject: %s\n- issued by: %s\n- valid until: %s\n",
+		"- Seriennummer: %s\n- SHA-256: %s\n- Subject: %s\n- Aussteller: %s\n- gültig bis: %s\n"), certfile.Serial(c),
+		notify.Letter{}.Print(certfile.Fingerprint(c.Raw)), shown(c.RawSubject), shown(c.RawIssuer), l.moment(c.NotAfter))
 }
 
 var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",

@@ -32,6 +32,14 @@ func TestAGermanMailIsGermanThroughout(t *testing.T) {
 			t.Errorf("%s %s:\n%s", v.Standing, v.Code, text)
 		}
 	}
+	one := letter{sightings: []Sighting{{Partner: "acme-c4c", DER: der, By: byFeed}}}
+	if text := one.subject() + one.body(); strings.Contains(text, "renewed") || strings.Contains(text, "both") {
+		t.Errorf("the mail about an announced certificate claims that it has replaced another one:\n%s", text)
+	}
+	refused := letter{sightings: []Sighting{{Partner: "a", Standing: Declined}, {Partner: "b"}}}
+	if got := refused.subject(); got != "2 new certificates of partners: 1 accepted, 1 refused" {
+		t.Error(got)
+	}
 	two := letter{sightings: []Sighting{{Partner: "a", Standing: Held}, {Partner: "b"}}, language: german}
 	if got := two.subject(); got != "Handeln nötig: Entscheidung über 1 von 2 neuen Zertifikaten von Partnern" {
 		t.Error(got)

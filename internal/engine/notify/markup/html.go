@@ -159,7 +159,11 @@ func (b Block) html() string {
 		text := html.EscapeString(s.Text)
 		switch {
 		case s.Address != "":
-			fmt.Fprintf(&out, `<a class="link" href="%s" style="%s">%s</a>`, html.EscapeString(s.Address), anchored, text)
+			style := anchored
+			if strings.HasPrefix(s.Address, "tel:") { // a number in two lines is hard to read
+				style += "white-space:nowrap;"
+			}
+			fmt.Fprintf(&out, `<a class="link" href="%s" style="%s">%s</a>`, html.EscapeString(s.Address), style, text)
 		case s.Bold:
 			out.WriteString("<b>" + text + "</b>")
 		case s.Code:

@@ -1,7 +1,8 @@
 // Package markup renders the texts of mails. A template in a light markup yields a document, from which both the plain
 // text and the HTML of a mail are written, so that they always state the same.
 //
-// It promises that a value in a template is never read as markup, and that a link leads to http, https or mailto only.
+// It promises that a value in a template is never read as markup, and that a link leads to http, https, mailto or tel
+// only.
 // The HTML needs no script, no image and no style sheet of another site, and reads in Outlook (tables, inline styles),
 // on a phone, and in the dark. The forms of a line are listed at [Kind]. Inside a line, **text** is bold, `text` is
 // code, and [text](address) is a link.
@@ -276,10 +277,10 @@ func spans(s string) (all []Span) {
 	return all
 }
 
-// link returns a link, or its text if the address could do something else than open a page or write a mail.
+// link returns a link, or its text if the address could do something else than open a page, write a mail or call.
 func link(text, address string) Span {
-	for _, scheme := range []string{"https://", "http://", "mailto:"} {
-		if strings.HasPrefix(strings.ToLower(unescape(address)), scheme) {
+	for _, scheme := range []string{"https://", "http://", "mailto:", "tel:"} {
+		if target := strings.ToLower(unescape(address)); target != scheme && strings.HasPrefix(target, scheme) {
 			return Span{Text: text, Address: address}
 		}
 	}

@@ -126,10 +126,10 @@ func TestAValueIsNeverMarkup(t *testing.T) {
 	}
 }
 
-func TestALinkOpensAPageOrWritesAMailOnly(t *testing.T) {
+func TestALinkOpensAPageWritesAMailOrCallsOnly(t *testing.T) {
 	for address, linked := range map[string]bool{"https://p.example.com": true, "http://127.0.0.1:8080/x": true,
-		"mailto:help@example.com": true, "javascript:alert(1)": false, "JavaScript:x": false, "data:text/html,x": false,
-		"//evil.example": false, "": false} {
+		"mailto:help@example.com": true, "tel:+41311234567": true, "javascript:alert(1)": false, "JavaScript:x": false,
+		"data:text/html,x": false, "//evil.example": false, "tel:": false, "": false} {
 		d := document(t, "[the page]({{.}})", address)
 		if got := d.Blocks[0].Spans[0].Address != ""; got != linked {
 			t.Errorf("%q is a link: %v", address, got)

@@ -71,14 +71,15 @@ func together(before, b Block) bool {
 	return false
 }
 
-// text returns the block in one line. A link is followed by its address.
+// text returns the block in one line. A link is followed by its address, unless its text is the address or a telephone
+// number.
 func (b Block) text() string {
 	var out strings.Builder
 	for _, s := range b.Spans {
 		out.WriteString(s.Text)
 		address := strings.TrimPrefix(s.Address, "mailto:")
 		switch {
-		case address == "" || address == s.Text:
+		case address == "" || address == s.Text || strings.HasPrefix(address, "tel:"):
 		case b.Kind == Link || b.Kind == Button:
 			out.WriteString(":\n" + address)
 		default:
