@@ -179,7 +179,7 @@ func TestTheMailAboutARenewalThatTheCASuggestsDoesNotPromiseTheOldCertificate(t 
 	check(t, w.FollowHints(t.Context(), now.AddDate(0, 0, 1)))
 	says(t, w.mails(now.AddDate(0, 0, 1))["alice: Certificate bank has been renewed"],
 		`Acme has a new certificate "bank".`,
-		"Its CA suggested to renew it early, and may revoke the old one before it expires.",
+		"Its CA suggested renewing it early, and may revoke the old one before it expires.",
 		"not Our team", "not stays valid")
 }
 

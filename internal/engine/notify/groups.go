@@ -144,6 +144,11 @@ func (l Letter) HandsOver() bool {
 	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Handover != "" })
 }
 
+// SomeRefuse reports whether a system has refused the new certificate.
+func (l Letter) SomeRefuse() bool {
+	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Refuses && !a.Accepts })
+}
+
 // pointsOf joins the systems that need the same.
 func pointsOf(systems []Affected) (points []Point) {
 	var advices []string
