@@ -27,6 +27,7 @@ type Kind string
 // The kinds of links.
 const (
 	Page         Kind = "page"         // the page of an arrangement, by the ID of the link
+	PassedOn     Kind = "passed on"    // the same, by the ID of the arrangement and the generation
 	Counterparty Kind = "counterparty" // the page of a counterparty, by the IDs of the notice and of the administrator
 	Stop         Kind = "stop"         // ends the mails to an administrator, by the ID of the administrator
 )

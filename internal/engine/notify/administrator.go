@@ -96,7 +96,7 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 		return nil // it was deleted with its tenant or counterparty, and so is this mail soon
 	}
 	l.Administered = &Administered{}
-	if d.baseURL != "" && d.linkKey != nil {
+	if d.mailsLinks() {
 		l.Administered.Stop = d.baseURL + "/administrator/" + to.ID + "-" + d.linkKey.Secret(links.Stop, to.ID)
 		l.OneClick = l.Administered.Stop
 	}
@@ -120,8 +120,8 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 		a := &l.Arrangements[i]
 		a.Page = ""
 		for _, link := range all.links[a.id] {
-			if link.Address == to.Address && d.baseURL != "" && d.linkKey != nil {
-				a.Page = d.baseURL + "/rollover/" + d.linkKey.Secret(links.Page, link.ID)
+			if link.Address == to.Address && d.mailsLinks() {
+				a.Page = d.receiverPage(d.linkKey.Secret(links.Page, link.ID))
 			}
 		}
 		a.Advice = l.administratorAdvice(n.Kind, *a)
@@ -136,7 +136,7 @@ func (d *Deliverer) administered(l *Letter, all records, m tenancy.Mail, n tenan
 func (d *Deliverer) party(all records, r tenancy.CounterpartyReport, n tenancy.Notice,
 	to tenancy.Administrator) *PartyFacts {
 	facts := &PartyFacts{DisplayName: r.DisplayName, Lines: r.Lines, Total: r.Total, First: r.First}
-	if d.baseURL != "" && d.linkKey != nil {
+	if d.mailsLinks() {
 		facts.Page = d.baseURL + "/counterparty/" + d.linkKey.Secret(links.Counterparty, n.ID, to.ID)
 	}
 	if n.Kind != tenancy.AdministratorRenewed && n.Kind != tenancy.AdministratorUnready || facts.More() > 0 {
@@ -216,7 +216,7 @@ func (l Letter) Reverted() bool {
 // AllRefuse reports whether every system of the reader has refused the new certificate, so that no test is needed.
 func (l Letter) AllRefuse() bool {
 	return len(l.Arrangements) > 0 &&
-		!slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Refuses || a.Accepts })
+		!slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return !a.Refuses || a.Unasked })
 }
 
 // Host returns the host of the endpoint, or the end of a long one.
@@ -257,6 +257,9 @@ func (l Letter) administratorAdvice(kind tenancy.NoticeKind, a Affected) string 
 			"Es erhält das jetzige Zertifikat, bis es das neue akzeptiert.")
 	case a.Accepts:
 		return l.german("It accepts the new certificate. Thank you.", "Es akzeptiert das neue Zertifikat, danke.")
+	case a.Refuses && a.Exposed:
+		return fmt.Sprintf(l.german("It gets only the new certificate and refuses it%s: messages fail until it is installed.",
+			"Es erhält nur das neue Zertifikat und lehnt es ab%s: Nachrichten schlagen fehl, bis es installiert ist."), answer)
 	case a.Refuses:
 		return fmt.Sprintf(l.german("It refuses the new certificate%s. Please install it %s.",
 			"Es lehnt das neue Zertifikat ab%s. Bitte installieren Sie es %s."), answer, by)

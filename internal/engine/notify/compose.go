@@ -27,14 +27,18 @@ type Platform struct {
 // defaultPlatform is the name of a platform that is not configured.
 const defaultPlatform = "Perennial"
 
-// Dial returns the telephone number for help without anything that only people need, for a link (RFC 3966).
-func (p Platform) Dial() string {
+// DialString returns the telephone number for help in a "tel" URI (RFC 3966); empty if it is not a single number.
+func (p Platform) DialString() string {
+	phone := strings.ReplaceAll(p.HelpPhone, "(0)", "") // it is dialled inside the country only
+	if strings.Trim(phone, "+0123456789 -./()\u00a0") != "" || strings.LastIndex(phone, "+") > 0 {
+		return ""
+	}
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r == '+' {
 			return r
 		}
 		return -1
-	}, p.HelpPhone)
+	}, phone)
 }
 
 // sender returns the name of the sender.

@@ -197,7 +197,8 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	return r.end(context.WithoutCancel(ctx))
 }
 
-// letters collects the content of each mail, as of now. It also returns the names of the tenants by ID.
+// letters collects the content of each mail, as of now, and stores the links to pass on. It also returns the names of
+// the tenants by ID.
 func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.Time) ([]Addressed, map[string]string,
 	error) {
 	all, err := d.read(ctx, mails, now)
@@ -214,7 +215,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.
 		names[m.TenantID] = l.Tenant
 		letters[i] = Addressed{Kind: all.notices[m.NoticeID].Kind, Letter: l}
 	}
-	return letters, names, d.handOver(ctx, letters, all.links, now)
+	return letters, names, d.addPagesToPassOn(ctx, letters, all.links, now)
 }
 
 // read reads the data of the letters, with one query per table.

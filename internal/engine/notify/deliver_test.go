@@ -362,8 +362,8 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Refuses: true, Answer: "401",
 		contactName: "Eve", contactEmail: "eve@bank.example.com",
 		AnsweredAt: date(2026, 12, 2), Page: "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
-		Handover: got.Handover, Deadline: alice.Old.NotAfter, Advice: got.Advice, id: got.id, invited: true}
-	if got != want || got.Handover == "" {
+		PageToPassOn: got.PageToPassOn, Deadline: alice.Old.NotAfter, Advice: got.Advice, id: got.id, invited: true}
+	if got != want || got.PageToPassOn == "" {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -305,13 +305,19 @@ func (s situation) in(language string, zone *time.Location) Letter {
 	l.CheckPage = "https://p.example.com/tenants/acme/certificates"
 	l.AccountPage = "https://p.example.com/account"
 	s.letter(&l)
-	for i, a := range l.Arrangements {
-		if l.handsOver(a) {
-			l.Arrangements[i].Handover = "https://p.example.com/rollover/" + strings.Repeat("S", 26)
-		}
-	}
+	withPages(&l)
 	l.Subject = l.subject(tenancy.Notice{Kind: s.kind, Subject: "Subject"})
 	return l
+}
+
+// withPages gives the systems their pages to pass on.
+func withPages(l *Letter) {
+	for i := range l.Arrangements {
+		l.Arrangements[i].id = l.Arrangements[i].Arrangement
+	}
+	for a := range l.systemsToPassOn() {
+		a.PageToPassOn = "https://p.example.com/rollover/" + strings.Repeat("S", 26)
+	}
 }
 
 // english and german are words that occur in one of the languages only.
@@ -366,16 +372,21 @@ func TestMailsNameTheSameFactsInBothLanguages(t *testing.T) {
 
 // A system that accepted the new certificate may refuse it before the mail is written.
 func TestTheSubjectClaimsNoAcceptanceThatTheMailTakesBack(t *testing.T) {
+	mails := 0
 	for _, s := range situations() {
 		if s.name != "reverted" {
 			continue
 		}
 		actions := map[string]string{tenancy.English: "Action needed: ", tenancy.German: "Handeln nötig: "}
 		for language, action := range actions {
+			mails++
 			if l := s.in(language, time.UTC); !strings.HasPrefix(l.Subject, action) {
 				t.Errorf("%s, %s: %s", s.kind, language, l.Subject)
 			}
 		}
+	}
+	if mails != 4 {
+		t.Errorf("%d mails were looked at", mails)
 	}
 }
 
@@ -417,6 +428,7 @@ func TestTheLengthOfAMailDoesNotFollowTheNumberOfSystems(t *testing.T) {
 	l := letter("m1").Letter
 	for _, apart := range []bool{false, true} {
 		l.Arrangements = many(tenancy.Renewed, l.Reader, 40, apart)
+		withPages(&l)
 		groups := l.Groups()
 		listed := 0
 		for _, g := range groups {

@@ -17,12 +17,12 @@ const (
 
 // A Group is what one administrator has to do.
 type Group struct {
-	Name, Email string // of the administrator; empty if none is known
-	Points      []Point
-	Page        string // the address of its page in the console; may be empty
-	Handovers   []Handover
-	Mailed      bool // the service mails the administrator as well
-	// Opened states when the administrator opened a page of the group; empty if they have no link.
+	Name, Email   string // of the administrator; empty if none is known
+	Points        []Point
+	Page          string // the address of its page in the console; may be empty
+	PagesToPassOn []PageToPassOn
+	Mailed        bool // the service mails the administrator as well
+	// Opened states when a page of the group was opened; empty if there is no link to one.
 	Opened  string
 	systems []Affected
 }
@@ -34,8 +34,8 @@ type Point struct {
 	Advice  string
 }
 
-// A Handover is the page of one system that a key user passes on to its administrator.
-type Handover struct{ Arrangement, Page string }
+// A PageToPassOn is the page of one system that a key user passes on to its administrator.
+type PageToPassOn struct{ Arrangement, Page string }
 
 // Several reports whether the group has more than one system.
 func (g Group) Several() bool { return len(g.systems) > 1 }
@@ -83,7 +83,7 @@ func (l Letter) groups() (all []Group) {
 	for i := range all {
 		all[i].Points, all[i].Page = pointsOf(all[i].systems), l.pageOf(all[i])
 		all[i].Opened = l.openedBy(all[i])
-		all[i].Handovers = handoversOf(all[i].systems)
+		all[i].PagesToPassOn = pagesToPassOn(all[i].systems)
 	}
 	return all
 }
@@ -129,24 +129,22 @@ func (l Letter) openedBy(g Group) string {
 	return l.german("Page opened: ", "Seite geöffnet: ") + l.Day(opened)
 }
 
-// handoversOf returns the pages of the first systems that have one.
-func handoversOf(systems []Affected) (pages []Handover) {
+// pagesToPassOn returns those of some systems.
+func pagesToPassOn(systems []Affected) (pages []PageToPassOn) {
 	for _, a := range systems {
-		if a.Handover != "" && len(pages) < mostSystems {
-			pages = append(pages, Handover{a.Arrangement, a.Handover})
+		if a.PageToPassOn != "" {
+			pages = append(pages, PageToPassOn{a.Arrangement, a.PageToPassOn})
 		}
 	}
 	return pages
 }
 
-// HandsOver reports whether the mail has pages to pass on to administrators.
-func (l Letter) HandsOver() bool {
-	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Handover != "" })
-}
+// HasPagesToPassOn reports whether the mail has pages to pass on to administrators.
+func (l Letter) HasPagesToPassOn() bool { return len(pagesToPassOn(l.Arrangements)) > 0 }
 
 // SomeRefuse reports whether a system has refused the new certificate.
 func (l Letter) SomeRefuse() bool {
-	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Refuses && !a.Accepts })
+	return slices.ContainsFunc(l.Arrangements, func(a Affected) bool { return a.Refuses && !a.Unasked })
 }
 
 // pointsOf joins the systems that need the same.

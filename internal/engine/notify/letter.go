@@ -154,9 +154,9 @@ type Affected struct {
 	Switched bool
 	// Immediate is true if it presents the new certificate as soon as it exists, and no other.
 	Immediate bool
-	// Page is the address of its page; empty without an address of the service. Handover is that of the page which a key
-	// user passes on to the administrator; empty if none is needed.
-	Page, Handover string
+	// Page is the address of its page; empty without an address of the service. PageToPassOn is that of the page which a
+	// key user passes on to the administrator; empty if there is none.
+	Page, PageToPassOn string
 	// Checks names what the receiver compares; empty if that is not known.
 	Checks string
 	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that
@@ -184,8 +184,7 @@ type Affected struct {
 
 	id                        string
 	contactName, contactEmail string
-	// invited is true if the administrator has a link to the page of the arrangement, and opened is when it was opened
-	// last.
+	// invited is true if there is a link to the page for its administrator, and opened is when that was opened last.
 	invited bool
 	opened  time.Time
 }

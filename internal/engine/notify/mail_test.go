@@ -417,3 +417,12 @@ func TestAMailHasTheHeadersAndAttachmentsOfItsLetter(t *testing.T) {
 		t.Errorf("a mail without a link has the header %q", got)
 	}
 }
+
+func TestATelephoneNumberIsALinkOnlyIfItCanBeDialled(t *testing.T) {
+	for phone, want := range map[string]string{"+41 31 123 45 67": "+41311234567", "+41 (0)31 123 45 67": "+41311234567",
+		"031/123 45 67": "0311234567", "+41 31 123 45 67 ext. 12": "", "+41 31 1 or +41 31 2": "", "": ""} {
+		if got := (Platform{HelpPhone: phone}).DialString(); got != want {
+			t.Errorf("%q: %q, want %q", phone, got, want)
+		}
+	}
+}

@@ -83,9 +83,9 @@ func (l Letter) subject(n tenancy.Notice) string {
 	case tenancy.Unready:
 		return l.reminderSubject(systems)
 	case tenancy.Done:
-		if n := l.unsettled(); n > 0 {
+		if left := l.needing(); left > 0 {
 			return fmt.Sprintf(l.german("Action needed: %s: %s not known to accept the new certificate any more",
-				"Handeln nötig: %s: %s ohne Beleg, dass das neue Zertifikat noch akzeptiert wird"), l.TenantTitle, l.Count(n))
+				"Handeln nötig: %s: %s ohne Beleg, dass das neue Zertifikat noch akzeptiert wird"), l.TenantTitle, l.Count(left))
 		}
 		if systems == 1 {
 			return l.TenantTitle + l.german(": the system accepts the new certificate", ": Das System akzeptiert das "+
@@ -127,10 +127,12 @@ func (l Letter) subject(n tenancy.Notice) string {
 	return n.Subject
 }
 
-// unsettled counts the systems that need something.
-func (l Letter) unsettled() (n int) {
-	for _, g := range l.groups() {
-		n += len(g.systems)
+// needing counts the systems that need something.
+func (l Letter) needing() (n int) {
+	for _, a := range l.Arrangements {
+		if !a.Idle {
+			n++
+		}
 	}
 	return n
 }

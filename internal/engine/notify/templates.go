@@ -110,8 +110,9 @@ func (t *Templates) load(from, ours fs.FS, kind tenancy.NoticeKind, language str
 }
 
 // sampleLetter has at least one of everything that a template can list.
-var sampleLetter = Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}},
-	NewCAs: []Details{{}}, Watched: &WatchFacts{Systems: []SystemAdvice{{}}},
+var sampleLetter = Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{},
+	Arrangements: []Affected{{PageToPassOn: "https://p.example.com"}},
+	NewCAs:       []Details{{}}, Watched: &WatchFacts{Systems: []SystemAdvice{{}}},
 	Administered: &Administered{Party: &PartyFacts{Lines: []tenancy.ReportedCertificate{{}}}},
 	Stopped:      &tenancy.StopReport{}}
 

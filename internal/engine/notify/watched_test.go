@@ -132,7 +132,7 @@ func TestAWarningAboutAWatchedCertificateNamesTheDayTheSystemsAndWhatToDo(t *tes
 		"portal: It checks the subject and the issuer. It needs no change if the subject, the alternative names and the CA "+
 			"stay the same.",
 		"archive: It is not known how it checks certificates.",
-		"upload it as soon as you have it on", "the page of this certificate",
+		"As soon as you have it, upload it on", "the page of this certificate",
 		"https://p.example.com/tenants/acme/watched/acme-c4c",
 		"Subscribe to Task")
 	if strings.Contains(bodies[0], "perennial watch update") {

@@ -24,6 +24,16 @@ func (t *Tx) CreateLink(ctx context.Context, l tenancy.Link, hash string) error 
 	return err
 }
 
+// EnsureLink stores a link with the hash of its secret, unless there is one with that hash, valid or not, or the
+// arrangement is gone.
+func (t *Tx) EnsureLink(ctx context.Context, l tenancy.Link, hash string) (created bool, err error) {
+	n, err := t.exec(ctx, "INSERT INTO links (id, arrangement_id, generation, address, hash, created_by, created_at, "+
+		"expires_at, revoked_at, used_at) SELECT ?, id, CAST(? AS bigint), ?, ?, ?, CAST(? AS bigint), CAST(? AS bigint), "+
+		"0, 0 FROM arrangements WHERE id = ? ON CONFLICT (hash) DO NOTHING", l.ID, l.Generation, l.Address, hash, l.CreatedBy,
+		micros(l.CreatedAt), micros(l.ExpiresAt), l.ArrangementID)
+	return n > 0, err
+}
+
 // LinkByHash finds a link by the hash of its secret, whether or not it is still valid.
 func (r Reader) LinkByHash(ctx context.Context, hash string) (tenancy.Link, error) {
 	return one(ctx, r, "such link", scanLink, "SELECT "+linkColumns+" FROM links WHERE hash = ?", hash)

@@ -358,6 +358,16 @@ func TestEvidenceMessagesAndLinksReadBackAsWritten(t *testing.T) {
 			}
 			return tx.CreateLink(ctx, next, "hash of l2")
 		})
+		third, orphan := next, next
+		third.ID, orphan.ID, orphan.ArrangementID = "l3", "l4", "deleted meanwhile"
+		var again, without bool
+		r.write(func(ctx context.Context, tx *Tx) error {
+			var err1, err2 error
+			again, err1 = tx.EnsureLink(ctx, third, "hash of l2")
+			without, err2 = tx.EnsureLink(ctx, orphan, "hash of l4")
+			return errors.Join(err1, err2)
+		})
+		r.same("created again, created without its arrangement", nil, []bool{again, without}, []bool{false, false})
 		links, _, err := r.Links(ctx, "x", Page{After: Place{ID: "l1"}, Limit: 10})
 		r.same("links", err, links, []tenancy.Link{next})
 		opened := now.Add(time.Hour)
