@@ -191,7 +191,7 @@ func Error(language string, err error) string {
 //	subject of a certificate             Subject
 //	test a receiver, an endpoint         testen, Test
 var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses,
-	germanWebhooks, germanCounterparties, germanWatched, germanFiles, germanRoom)
+	germanWebhooks, germanCounterparties, germanWatched, germanFiles, germanRoom, germanMessages)
 
 // A translation is a format in English and in German.
 type translation struct{ english, german string }
