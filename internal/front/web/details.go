@@ -240,5 +240,11 @@ func (v *view) detailCode(e client.Event, key, text string) string {
 	case "credential":
 		return v.purpose(tenancy.Purpose(text))
 	}
-	return words.DetailCode(v.lang, key, text)
+	if meaning := words.DetailCode(v.lang, key, text); meaning != text || !slices.Contains(sentences, key) {
+		return meaning
+	}
+	return words.Read(v.lang, text)
 }
+
+// sentences are the details that may be a text in English.
+var sentences = []string{"detail", "error", "outcome", "why"}

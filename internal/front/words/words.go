@@ -6,6 +6,7 @@
 package words
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,10 +53,7 @@ func In(language string, t tenancy.Text) string {
 	if language != German {
 		return t.String()
 	}
-	format, found := german[t.Format]
-	if !found {
-		format = t.Format
-	}
+	format := cmp.Or(german[t.Format], germanMoves[t.Format], t.Format)
 	if t.Format == absent && len(t.Args) == 1 {
 		return germanAbsent(fmt.Sprint(t.Args[0]))
 	}
