@@ -45,7 +45,8 @@ func TestEveryTextWithOwnWordsIsRecognised(t *testing.T) {
 				args[i] = "X#Y"
 			}
 		}
-		if text := (tenancy.Text{Format: p.format, Args: args}); !slices.Contains(args, nil) { // others have verbs such as %.1f
+		// Others have verbs such as %.1f.
+		if text := (tenancy.Text{Format: p.format, Args: args}); !slices.Contains(args, nil) {
 			seen++
 			if got, want := Read(German, text.String()), In(German, text); got != want {
 				t.Errorf("%q: %q, want %q", p.format, got, want)
