@@ -83,7 +83,7 @@ func (f findings) conclude() Diagnosis {
 		failed := tenancy.Say("the latest message that failed: %s %s at %s, %d with generation %d", m.Method, m.Path,
 			m.At.UTC().Format("2006-01-02 15:04:05 MST"), m.Status, m.Generation)
 		if m.Outcome != "" {
-			failed = tenancy.Say("%s: %s", failed, m.Outcome)
+			failed = tenancy.Say("%s: %s", failed, tenancy.ReadText(m.Outcome))
 		}
 		d.Evidence = append(d.Evidence, failed)
 	}

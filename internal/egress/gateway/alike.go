@@ -9,6 +9,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // controlsFresh is the time for which a kind of answer is not compared with the one without a certificate again.
@@ -130,7 +131,8 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 		b.conclusion = outbound.Accepts
 	case asNone && (theirs != nil || !sameKind) && (trial != outbound.Proven || ofB == outbound.Proven):
 		a.meaning, a.conclusion, b.conclusion = outbound.Refused, outbound.Refuses, outbound.Accepts
-		a.detail += " as without a certificate, and another answer with the other generation"
+		a.detail = tenancy.Say("%s as without a certificate, and another answer with the other generation",
+			tenancy.ReadText(a.detail)).Stored()
 		a.discard()
 		return []attempt{a, b}
 	case trial == outbound.Unproven && ofB == outbound.Proven:

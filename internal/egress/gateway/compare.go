@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
@@ -87,7 +88,8 @@ func (m *message) compare(r *http.Request, to *route, a attempt, trial outbound.
 	}
 	switch {
 	case a.conclusion == outbound.Refuses:
-		a.meaning, a.detail = outbound.Refused, a.detail+" instead of "+b.detail
+		a.meaning = outbound.Refused
+		a.detail = tenancy.Say("%s instead of %s", tenancy.ReadText(a.detail), tenancy.ReadText(b.detail)).Stored()
 		fallthrough
 	case b.meaning == outbound.Answered && a.conclusion != outbound.Accepts && trial != outbound.Proven &&
 		trialOfB == outbound.Proven && a.reading.Kind != b.reading.Kind:
@@ -116,7 +118,8 @@ func (m *message) ask(r *http.Request, to *route, a attempt, trial outbound.Tria
 		a.conclusion = outbound.NoConclusion
 	case mine.Verdict == rollover.Refused && distinguishes && m.mayRepeat(a, mine.Kind):
 		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
-		a.detail += ", and a question shows that the generation is refused: " + mine.Why.String()
+		a.detail = tenancy.Say("%s, and a question shows that the generation is refused: %s", tenancy.ReadText(a.detail),
+			mine.Why).Stored()
 	}
 	return a
 }
@@ -152,7 +155,7 @@ func (m *message) askForHead(r *http.Request, to *route, a attempt) attempt {
 	default:
 		a.conclusion = outbound.Doubtful
 	}
-	a.detail += ", and " + f.detail
+	a.detail = tenancy.Say("%s, and %s", tenancy.ReadText(a.detail), tenancy.ReadText(f.detail)).Stored()
 	return a
 }
 

@@ -86,7 +86,8 @@ func TestADoubtfulAnswerBecomesARefusalOnlyIfAQuestionProvesIt(t *testing.T) {
 			t.Errorf("%s: meaning %d, conclusion %d of generation %d, want %d, %d", c.name, got.meaning, got.conclusion,
 				got.generation, c.meaning, c.want)
 		}
-		if isRefusal := strings.Contains(got.detail, "a question shows that the generation is refused: why"); isRefusal !=
+		const found = "a question shows that the generation is refused: why"
+		if isRefusal := strings.Contains(said(got.detail), found); isRefusal !=
 			(c.want == outbound.Refuses) {
 			t.Errorf("%s: %s", c.name, got.detail)
 		}

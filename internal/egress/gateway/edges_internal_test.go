@@ -348,7 +348,7 @@ func TestTheAnswerToAParkedMessageDecides(t *testing.T) {
 		}
 		p := control.updated[0]
 		if ended != c.ended || p.State != c.state || p.Status != status || p.Attempts != 3 ||
-			!strings.Contains(p.LastError, c.says) || (p.LastError == "") != (c.says == "") {
+			!strings.Contains(said(p.LastError), c.says) || (p.LastError == "") != (c.says == "") {
 			t.Errorf("%d: ended %v, stored %+v", status, ended, p)
 		}
 		if c.ended && !p.EndedAt.Equal(noon) || !c.ended && !p.NextAt.Equal(noon.Add(4*time.Second)) {
@@ -363,7 +363,7 @@ func TestAnAttemptThatCannotBeMadeIsNotAFault(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	m := &message{gateway: g, route: to}
 	if a, again := m.tryOne(r, to, 7); !again || a.generation != 7 || a.meaning != outbound.Refused || a.err == nil ||
-		a.detail != "its key is not available" {
+		said(a.detail) != "its key is not available" {
 		t.Errorf("without its key: %+v, again %v", a, again)
 	}
 	m.kept = &kept{lost: true}

@@ -50,7 +50,7 @@ func TestAReceiverThatHangsWithAGenerationRefusesIt(t *testing.T) {
 				to.reconnect(m.gateway.network, generation)
 			}
 			a, again := m.tryOne(toward(t, receiver.Server, c.method, nil), to, 1)
-			if refused := c.meaning == outbound.Refused; a.meaning != c.meaning || !strings.Contains(a.detail, c.detail) ||
+			if refused := c.meaning == outbound.Refused; a.meaning != c.meaning || !strings.Contains(said(a.detail), c.detail) ||
 				!again || (a.err == errHangs) != refused || (a.err == nil) == refused {
 				t.Errorf("meaning %d (%s), %v", a.meaning, a.detail, a.err)
 			}

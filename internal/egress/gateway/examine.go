@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -12,7 +11,11 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/tenancy"
 )
+
+// closedTwice is the stored form of the detail of a receiver that refuses by closing the connection.
+var closedTwice = tenancy.Say("the receiver closed the connection twice").Stored()
 
 // examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is
 // one whose body was withheld until "100 Continue", which did not come: the receiver has nothing to process. Any other
@@ -29,7 +32,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 		switch {
 		case again.meaning != outbound.Suspicious:
 		case m.kept == nil || m.kept.unread():
-			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
+			again.meaning, again.detail = outbound.Refused, closedTwice
 		default: // this time it got some of the body
 			again.meaning = outbound.Nothing
 		}
@@ -45,7 +48,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 		a.meaning, a.detail = outbound.Refused, head.detail
 		return
 	case head.meaning == outbound.Suspicious && m.isReachable(r, to, a.generation):
-		a.meaning, a.detail = outbound.Refused, "the receiver closed the connection twice"
+		a.meaning, a.detail = outbound.Refused, closedTwice
 		return
 	}
 	a.unexpected = head.refusesExpect(isWrite(a.err))
@@ -99,7 +102,7 @@ const (
 // A finding is the result of safe requests with two generations for one of them.
 type finding struct {
 	kind    outbound.Kind // of the answer to the generation
-	detail  string
+	detail  string        // as that of an attempt
 	hangs   bool
 	refused bool
 }
@@ -117,8 +120,8 @@ func (m *message) refusesSafely(r *http.Request, to *route, generation int) (f f
 		if a.meaning == outbound.Suspicious { // once is a network fault
 			a = m.safely(r, to, generation)
 		}
-		f.kind, f.detail = a.reading.Kind, fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s "+
-			"with generation %d", a.detail, compared.detail, other)
+		f.kind, f.detail = a.reading.Kind, tenancy.Say("a safe request shows that the generation is refused: %s, and %s "+
+			"with generation %d", tenancy.ReadText(a.detail), tenancy.ReadText(compared.detail), other).Stored()
 		f.hangs, f.refused = to.safelyRefused(a, compared)
 		return f
 	}
@@ -161,7 +164,7 @@ func (m *message) safely(r *http.Request, to *route, generation int) attempt {
 	a := attempt{generation: generation}
 	if egress := to.egress(); egress.Probe.Method != "" {
 		a.reading = outbound.Ask(ctx, m.networkOf(to), to.endpoint, egress, id).Reading
-		a.meaning, a.detail = a.reading.Meaning, a.reading.Detail
+		a.meaning, a.detail = a.reading.Meaning, a.reading.Stored()
 	} else {
 		a = a.with(outbound.Bounded(to.fresh(m.networkOf(to), id), head(ctx, r)))
 		a.judge(to.refusals)
@@ -215,7 +218,7 @@ func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) att
 	a.judge(refusals)
 	a.discard()
 	if errors.Is(context.Cause(ctx), errWithheld) { // the body was asked for
-		return attempt{detail: "the receiver continues, or ignores the expectation"}
+		return attempt{}
 	}
 	return a
 }

@@ -172,7 +172,7 @@ func TestAClosedConnectionIsARefusalOnlyIfTheCertificateIsTheCause(t *testing.T)
 		}
 		a := attempt{generation: 1, meaning: outbound.Suspicious, detail: "closed", err: c.err}
 		m.examine(r, to, &a)
-		if a.meaning != c.meaning || !strings.Contains(a.detail, c.detail) || a.unexpected != c.unexpected ||
+		if a.meaning != c.meaning || !strings.Contains(said(a.detail), c.detail) || a.unexpected != c.unexpected ||
 			receiver.all() != c.seen || a.generation != 1 || m.attempts != 1 {
 			t.Errorf("%s: meaning %d (%s), unexpected %v after %q", c.name, a.meaning, a.detail, a.unexpected, receiver.all())
 		}
@@ -184,8 +184,7 @@ func TestAClosedConnectionIsARefusalOnlyIfTheCertificateIsTheCause(t *testing.T)
 
 // The body is not asked for, so that the receiver cannot take the head for a whole message.
 func TestTheHeadIsSentWithoutTheBody(t *testing.T) {
-	for status, want := range map[int]string{0: "the receiver continues, or ignores the expectation",
-		204: "204 No Content"} {
+	for status, want := range map[int]string{0: "", 204: "204 No Content"} {
 		got := make(chan string, 1)
 		receiver := script(t, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if status > 0 {
@@ -242,7 +241,7 @@ func TestASafeRequestShowsARefusalByComparison(t *testing.T) {
 		}
 		r := toward(t, receiver.Server, "POST", strings.NewReader("<order/>"))
 		f := m.refusesSafely(r, to, 1)
-		if !strings.Contains(f.detail, c.detail) || f.hangs || f.refused != c.refused || receiver.all() != c.seen ||
+		if !strings.Contains(said(f.detail), c.detail) || f.hangs || f.refused != c.refused || receiver.all() != c.seen ||
 			(f.detail == "") != (c.detail == "") {
 			t.Errorf("%s: %+v after %q", c.name, f, receiver.all())
 		}

@@ -10,11 +10,11 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
@@ -157,7 +157,7 @@ func (a *attempt) judge(refusals outbound.Refusals) {
 	} else {
 		r = outbound.OfResponse(a.response, refusals)
 	}
-	a.reading, a.meaning, a.detail = r, r.Meaning, r.Detail
+	a.reading, a.meaning, a.detail = r, r.Meaning, r.Stored()
 }
 
 func (a *attempt) discard() {
@@ -292,13 +292,22 @@ func firstRefused(tries []attempt) (a attempt, any bool) {
 	return a, false
 }
 
+// describe returns the stored form of a text about all attempts.
 func describe(tries []attempt) string {
-	parts := make([]string, len(tries))
+	var all tenancy.Text
 	for i, a := range tries {
-		parts[i] = fmt.Sprintf("%s with generation %d", a.detail, a.generation)
+		one := tenancy.Say("%s with generation %d", tenancy.ReadText(a.detail), a.generation)
+		if i == 0 {
+			all = one
+			continue
+		}
+		all = tenancy.Say("%s, %s", all, one)
 	}
-	return strings.Join(parts, ", ")
+	return all.Stored()
 }
+
+// noKey is the stored form of the detail of a generation that cannot be presented.
+var noKey = tenancy.Say("its key is not available").Stored()
 
 // tryOne sends the message with one generation. again is false if the body cannot be sent again.
 func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt, again bool) {
@@ -306,7 +315,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 	id := to.identities[generation]
 	a.generation = generation
 	if id == nil {
-		a.meaning, a.detail = outbound.Refused, "its key is not available"
+		a.meaning, a.detail = outbound.Refused, noKey
 		a.err = fmt.Errorf("generation %d can no longer be presented", generation)
 		return a, true
 	}

@@ -277,7 +277,8 @@ func TestAnAnswerMovesTheRollOverAndIsRemembered(t *testing.T) {
 		log, err := f.engine.Store.Messages(t.Context(), a.ID, "", 10)
 		check(t, err)
 		return len(log) == 3 && log[1].Attempts == 2 && log[1].Generation == 2 &&
-			strings.HasPrefix(log[1].Outcome, "fell back: generation 1 was refused (401 Unauthorized)") &&
+			strings.HasPrefix(tenancy.ReadText(log[1].Outcome).String(),
+				"fell back: generation 1 was refused (401 Unauthorized)") &&
 			log[0].Path == "/order/1"
 	})
 	if f.presents("bank") != 1 {

@@ -136,7 +136,7 @@ func (g *Gateway) record(m *message, path string) {
 	entry := tenancy.Message{
 		ID: newID(), ArrangementID: m.route.standing.Arrangement.ID, At: now.UTC(), Method: shortened(m.method, 20),
 		Path: shortened(path, 500), Status: m.status, Generation: m.last, Attempts: m.attempts, Duration: took,
-		Outcome: shortened(m.outcome.String(), maxError), Count: 1,
+		Outcome: m.outcome.stored(), Count: 1,
 	}
 	j := &g.journal
 	j.mu.Lock()

@@ -31,7 +31,8 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 		case a.conclusion == outbound.Doubtful:
 			o.Verdict = rollover.Unclear
 			if rule := a.reading.Kind.Rule(); rule != nil {
-				o.Detail = tenancy.Say("%s; if that is a refusal, the rule is %s", a.detail, rule.String()).Stored()
+				o.Detail = tenancy.Say("%s; if that is a refusal, the rule is %s", tenancy.ReadText(a.detail),
+					rule.String()).Stored()
 			}
 		default:
 			continue

@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A message is one request on its way to a receiver. It is the transport of its own reverse proxy, and sends the
@@ -160,7 +161,7 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.response.Header.Del(ours)
 		m.keepUntyped(a.response)
 	case a.err != nil && m.outcome.kind == sentOnce:
-		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Detail}
+		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: outbound.OfError(a.err).Stored()}
 	}
 	return a.response, a.err
 }
@@ -193,16 +194,16 @@ func (m *message) deliver(r *http.Request) attempt {
 // failed answers a message that got no answer from the receiver, or none that can be forwarded.
 func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if m.outcome.kind == sentOnce {
-		m.outcome = outcome{kind: unanswered, detail: outbound.OfError(err).Detail}
+		m.outcome = outcome{kind: unanswered, detail: outbound.OfError(err).Stored()}
 	}
 	var text string
 	m.status, text = m.answerTo(err)
-	if status, text := m.cutOff(); status != 0 {
-		m.status, m.outcome = status, outcome{kind: unanswered, detail: text}
+	if status, why := m.cutOff(); status != 0 {
+		m.status, m.outcome = status, outcome{kind: unanswered, detail: why.Stored()}
 		if r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
-		problem(w, status, text)
+		problem(w, status, why.String())
 		if status == http.StatusBadRequest && r.Context().Err() != nil {
 			m.status = statusSenderGone
 		}
@@ -217,14 +218,14 @@ func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // cutOff returns the answer to a message whose sender did not deliver its body. The status is 0 for other messages.
-func (m *message) cutOff() (status int, text string) {
+func (m *message) cutOff() (status int, why tenancy.Text) {
 	switch {
 	case m.paced != nil && m.paced.tooLate():
 		return http.StatusRequestTimeout, slowText
 	case m.paced != nil && m.paced.isBroken():
 		return http.StatusBadRequest, brokenText
 	}
-	return 0, ""
+	return 0, why
 }
 
 // drainFor and drainBytes limit the time and the size for reading a sender's body before the gateway's own answer.
@@ -291,9 +292,9 @@ const (
 // An outcome is the result of the delivery of a message.
 type outcome struct {
 	kind       outcomeKind
-	generation int // of the answer; of fellBack, the one that was refused
-	accepted   int // the generation that was accepted, of fellBack
-	detail     string
+	generation int    // of the answer; of fellBack, the one that was refused
+	accepted   int    // the generation that was accepted, of fellBack
+	detail     string // the stored form of a text
 }
 
 // refused reports whether the receiver accepts no certificate.
@@ -301,21 +302,44 @@ func (o outcome) refused() bool {
 	return o.kind == refused || o.kind == refusedTooBig || o.kind == refusedAll
 }
 
-// String returns the text for the message log. It is empty for a message that arrived at once.
-func (o outcome) String() string {
+// stored returns the stored form of the text for the message log. It is empty for a message that arrived at once.
+func (o outcome) stored() string {
+	if o.kind == sentOnce {
+		return ""
+	}
+	return stored(o.text())
+}
+
+// stored returns the stored form of a text about a message. A text that is too long is stored in English.
+func stored(text tenancy.Text) string {
+	english := text.String()
+	if len(english) > maxError {
+		return shortened(english, maxError)
+	}
+	if form := text.Stored(); len(form) <= maxStored {
+		return form
+	}
+	return english
+}
+
+// String returns the text in English.
+func (o outcome) String() string { return o.text().String() }
+
+func (o outcome) text() tenancy.Text {
+	detail := tenancy.ReadText(o.detail)
 	switch o.kind {
-	case unanswered:
-		return o.detail
+	case sentOnce:
+		return tenancy.Text{}
 	case refused:
-		return fmt.Sprintf("refused with generation %d: %s", o.generation, o.detail)
+		return tenancy.Say("refused with generation %d: %s", o.generation, detail)
 	case refusedTooBig:
-		return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", o.generation,
-			o.detail)
+		return tenancy.Say("refused with generation %d (%s) after more of the body was taken than is kept", o.generation,
+			detail)
 	case refusedAll:
-		return "every generation was refused: " + o.detail
+		return tenancy.Say("every generation was refused: %s", detail)
 	case fellBack:
-		return fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", o.generation, o.detail,
+		return tenancy.Say("fell back: generation %d was refused (%s), generation %d accepted", o.generation, detail,
 			o.accepted)
 	}
-	return ""
+	return detail
 }

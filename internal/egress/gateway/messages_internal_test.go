@@ -115,9 +115,9 @@ func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
 		{"no answer in time", context.DeadlineExceeded, 1, nil, 504, "took too long", false, 504,
 			"context deadline exceeded"},
 		{"a sender that went away", context.Canceled, 1, nil, 502, "", false, 499, "context canceled"},
-		{"a slow sender", context.Canceled, 1, slow(), 408, "less than 500 bytes a second", true, 408, slowText},
-		{"a slow sender over HTTP/2", io.EOF, 2, slow(), 408, "less than 500 bytes a second", false, 408, slowText},
-		{"a broken body", context.Canceled, 1, broken, 400, brokenText, true, 400, brokenText},
+		{"a slow sender", context.Canceled, 1, slow(), 408, "less than 500 bytes a second", true, 408, slowText.String()},
+		{"a slow sender over HTTP/2", io.EOF, 2, slow(), 408, "less than 500 bytes a second", false, 408, slowText.String()},
+		{"a broken body", context.Canceled, 1, broken, 400, brokenText.String(), true, 400, brokenText.String()},
 	} {
 		m := newMessage(quietly(&failing{}, io.Discard), &route{address: bank}, "POST", "/orders")
 		m.paced = c.paced

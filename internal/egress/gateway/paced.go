@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A sender may take bodyGrace for the body of a message, and a second more for every bodyRate bytes that have arrived.
@@ -144,13 +144,13 @@ func (p *paced) abandon(flush func()) {
 }
 
 // slowText is the answer to a sender that is too slow.
-var slowText = fmt.Sprintf("the body arrived at less than %d bytes a second", bodyRate)
+var slowText = tenancy.Say("the body arrived at less than %d bytes a second", bodyRate)
 
 // brokenText is the answer to a sender whose body ends early, or is not what HTTP allows.
-const brokenText = "the body was truncated or is not valid"
+var brokenText = tenancy.Say("the body was truncated or is not valid")
 
 // errSlow is returned instead of an answer to a body that was aborted because its sender is too slow.
-var errSlow = errors.New(slowText)
+var errSlow = errors.New(slowText.String())
 
 // mayIdle reports whether the body of a message may pause for any time: a gRPC stream, or the data after an upgrade.
 func mayIdle(r *http.Request) bool {

@@ -84,7 +84,7 @@ func answerParked(w http.ResponseWriter, status int, p tenancy.Parked) {
 		v["receiver_status"] = p.Status
 	}
 	if p.LastError != "" {
-		v["last_error"] = p.LastError
+		v["last_error"] = tenancy.ReadText(p.LastError).String()
 	}
 	if p.State == tenancy.ParkedWaiting && p.Attempts > 0 {
 		v["next_attempt"] = p.NextAt
@@ -201,7 +201,7 @@ func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried
 	timeout = min(timeout, g.parkedTimeout)
 	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
-		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.now(), "the arrangement was deleted"
+		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.now(), arrangementDeleted
 		ended = g.control.UpdateParked(ctx, p) == nil
 		return ended, ended
 	} else if err != nil {
@@ -222,18 +222,18 @@ func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried
 	p.Status, p.LastError = status, ""
 	switch {
 	case ctx.Err() != nil:
-		p.NextAt, p.LastError = now, "the gateway ended before the receiver had answered"
+		p.NextAt, p.LastError = now, gatewayEnded
 	case how.refused():
-		p.LastError = "the receiver accepts no certificate: " + shortened(answerOf(status, err), maxError)
+		p.LastError = stored(tenancy.Say("the receiver accepts no certificate: %s", answerOf(status, err)))
 		p.NextAt = now.Add(pauseBefore(p.Attempts+1, longestRefused))
 	case err != nil || isTemporary(status):
-		p.LastError = shortened(answerOf(status, err), maxError)
+		p.LastError = stored(answerOf(status, err))
 		p.NextAt = now.Add(pauseBefore(p.Attempts+1, longestRetry))
 	case status < 400:
 		p.State, p.EndedAt = tenancy.ParkedDelivered, now
 	default:
 		p.State, p.EndedAt = tenancy.ParkedFailed, now
-		p.LastError = "the receiver's answer is final: " + answerOf(status, nil)
+		p.LastError = stored(tenancy.Say("the receiver's answer is final: %s", answerOf(status, nil)))
 	}
 	// The answer is stored even if the process is about to end.
 	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -250,16 +250,22 @@ func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried
 	return true, true
 }
 
-// maxError bounds the text of an error that is stored.
-const maxError = 500
+// maxError bounds the text of an error that is stored, and maxStored its stored form.
+const maxError, maxStored = 500, 1000
 
 // answerOf describes the answer to an attempt, or the reason why there is none.
-func answerOf(status int, err error) string {
+func answerOf(status int, err error) tenancy.Text {
 	if err != nil {
-		return outbound.OfError(err).Detail
+		return outbound.OfError(err).Text()
 	}
-	return fmt.Sprintf("%d %s", status, http.StatusText(status))
+	return tenancy.Say("%s", fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }
+
+// These are the stored forms of errors without data.
+var (
+	arrangementDeleted = tenancy.Say("the arrangement was deleted").Stored()
+	gatewayEnded       = tenancy.Say("the gateway ended before the receiver had answered").Stored()
+)
 
 // isTemporary reports whether a receiver may answer the same message differently later.
 func isTemporary(status int) bool {

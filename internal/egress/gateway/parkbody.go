@@ -82,7 +82,7 @@ func parkRefused(w http.ResponseWriter, to address, err error) (expected bool) {
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a parked message for %s may have at most %d bytes", to,
 			tooLarge.Limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		problem(w, http.StatusRequestTimeout, slowText+": nothing was stored")
+		problem(w, http.StatusRequestTimeout, slowText.String()+": nothing was stored")
 	case errors.As(err, &cut):
 		problem(w, http.StatusBadRequest, "the body was truncated: nothing was stored")
 	case errors.Is(err, tenancy.ErrQuota):

@@ -179,7 +179,7 @@ func TestRetriesOfParkedMessages(t *testing.T) {
 			t.Errorf("%d is temporary: %v", status, !want)
 		}
 	}
-	if a, b := answerOf(404, nil), answerOf(0, errors.New("EOF")); a != "404 Not Found" ||
+	if a, b := answerOf(404, nil).String(), answerOf(0, errors.New("EOF")).String(); a != "404 Not Found" ||
 		b != "the connection was closed: EOF" {
 		t.Errorf("%q, %q", a, b)
 	}
@@ -357,7 +357,7 @@ func TestAFailedMessageDoesNotShowTheDNSServer(t *testing.T) {
 	w := httptest.NewRecorder()
 	m.failed(w, nil, err)
 	for name, got := range map[string]string{"answer": w.Body.String(), "message log": m.outcome.String(),
-		"parked message": answerOf(0, err)} {
+		"parked message": answerOf(0, err).String()} {
 		if !strings.Contains(got, want) || strings.Contains(got, "10.0.0.53") {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

@@ -136,7 +136,7 @@ func ParseKind(text string) (k Kind, err error) {
 func (k Kind) describe() string {
 	text := strings.TrimSpace(strconv.Itoa(k.Status) + " " + http.StatusText(k.Status))
 	if k.Location != "" {
-		text += " to " + k.Location
+		text += redirect + k.Location
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,6 +32,9 @@ type Reading struct {
 const (
 	handshakeSucceeded = "the TLS handshake succeeded"
 	connectionClosed   = "the connection was closed: "
+	tlsAlert           = "TLS alert: "
+	redirect           = " to "
+	ofNginx            = " of nginx"
 )
 
 // Text returns the detail as a text, so that our own words in it can be shown in another language.
@@ -45,8 +49,23 @@ func (r Reading) Text() tenancy.Text {
 		return standing.NoSignature
 	case r.Detail == handshakeSucceeded:
 		return tenancy.Say("the TLS handshake succeeded")
+	case r.Reason == TLSAlert:
+		return tenancy.Say("TLS alert: %s", strings.TrimPrefix(r.Detail, tlsAlert))
+	case strings.HasSuffix(r.Detail, ofNginx):
+		return tenancy.Say("%s of nginx", strings.TrimSuffix(r.Detail, ofNginx))
+	}
+	if answer, to, redirects := strings.Cut(r.Detail, redirect); redirects && to == r.Kind.Location {
+		return tenancy.Say("%s to %s", answer, to)
 	}
 	return tenancy.Say("%s", r.Detail)
+}
+
+// Stored returns the stored form of the text. Most answers are data only, and cost nothing more.
+func (r Reading) Stored() string {
+	if r.Reason == NoReason && r.Kind.Status != 0 && r.Kind.Location == "" {
+		return r.Detail
+	}
+	return r.Text().Stored()
 }
 
 // Meaning classifies one answer by itself. Whether the generation is accepted follows from a comparison with other
@@ -138,7 +157,7 @@ func OfResponse(res *http.Response, refusals Refusals) Reading {
 	case len(rule.text) > 0:
 		r.Detail = fmt.Sprintf("%d %q", r.Kind.Status, rule.Text)
 	case rule.reason == CertificateError || rule.reason == CertificateMissing:
-		r.Detail = fmt.Sprintf("%d of nginx", r.Kind.Status)
+		r.Detail = strconv.Itoa(r.Kind.Status) + ofNginx
 	}
 	return r
 }
@@ -173,7 +192,7 @@ func OfError(err error) Reading {
 	case errors.Is(err, context.Canceled):
 	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(r.Detail, "remote error: tls: "):
 		_, text, _ := strings.Cut(r.Detail, "tls: ")
-		r.Reason, r.Detail = TLSAlert, "TLS alert: "+text
+		r.Reason, r.Detail = TLSAlert, tlsAlert+text
 		switch r.Alert = alertOf(text); r.Alert {
 		case 0, ProtocolVersion, InsufficientSecurity:
 		default:

@@ -98,7 +98,8 @@ func (s *server) listParked(ctx context.Context, in *Grown) (*List[client.Parked
 	return listed(rows, next, "", func(p tenancy.Parked) client.Parked {
 		return client.Parked{
 			ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,
-			Since: p.CreatedAt, Bytes: sizes[p.ID], Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
+			Since: p.CreatedAt, Bytes: sizes[p.ID], Attempts: p.Attempts, NextAt: p.NextAt,
+			LastError: said(ctx, p.LastError),
 		}
 	}), err
 }

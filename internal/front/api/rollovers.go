@@ -91,10 +91,10 @@ func viewAnswers(ctx context.Context, a outbound.Answers) (all []client.ProbeRes
 	return all
 }
 
-func viewMessage(m tenancy.Message) client.Message {
+func viewMessage(ctx context.Context, m tenancy.Message) client.Message {
 	return client.Message{
 		ID: m.ID, At: m.At, Method: m.Method, Path: m.Path, Status: m.Status, Generation: m.Generation,
-		Attempts: m.Attempts, Milliseconds: float64(m.Duration.Microseconds()) / 1000, Outcome: m.Outcome,
+		Attempts: m.Attempts, Milliseconds: float64(m.Duration.Microseconds()) / 1000, Outcome: said(ctx, m.Outcome),
 		Count: m.Count,
 	}
 }
@@ -255,13 +255,14 @@ func (s *server) listMessages(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	shown := func(m tenancy.Message) client.Message { return viewMessage(ctx, m) }
 	choice := store.MessageChoice{Failed: in.Failed, Text: strings.TrimSpace(in.Query)}
 	if choice == (store.MessageChoice{}) {
 		rows, err := s.store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, shown), err
 	}
 	rows, next, err := s.store.SearchMessages(ctx, a.ID, choice, in.Cursor, in.Limit)
-	return listed(rows, store.Place{ID: next}, "", viewMessage), err
+	return listed(rows, store.Place{ID: next}, "", shown), err
 }
 
 func (s *server) listAtRisk(ctx context.Context, in *struct {

@@ -1,10 +1,14 @@
 package web_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
+
+// rawTexts are IDs, times and keys of JSON between tags, in a form for programs.
+var rawTexts = regexp.MustCompile(`>[^<]*([0-9a-f]{8}-[0-9a-f]{4}-|[0-9]T[0-9]{2}:|[a-z]_[a-z_]+: )[^<]*<`)
 
 func TestActorsAndQuestionsAreInTheLanguageOfTheReader(t *testing.T) {
 	c := open(t)
@@ -33,6 +37,9 @@ func TestActorsAndQuestionsAreInTheLanguageOfTheReader(t *testing.T) {
 			}
 			if strings.Contains(content, ">operator olga") || strings.Contains(content, ">key user acme") {
 				t.Errorf("%s has an actor in English", path)
+			}
+			if found := rawTexts.FindString(content); found != "" {
+				t.Errorf("%s shows %q", path, found)
 			}
 		}
 	}

@@ -2,37 +2,20 @@ package web
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 )
 
-// An object is the thing that an entry of the audit log is about: a name that people know, and the page that shows it.
+// An object is what an entry of the audit log is about, or the value of a detail: a name that people know, and the page
+// that shows it.
 type object struct {
 	text string
 	path string // empty if no page shows it, or none that the reader may see
 	id   string // if it is not part of the text
 	own  bool   // the page is that of the object alone, and leads to its entries
-}
-
-// detailText returns the detail of an entry as names and values. The exports have it as JSON.
-func detailText(detail json.RawMessage) string {
-	var values map[string]json.RawMessage
-	if json.Unmarshal(detail, &values) != nil {
-		return string(detail)
-	}
-	parts := make([]string, 0, len(values))
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		value := string(values[name])
-		var text string
-		if json.Unmarshal(values[name], &text) == nil {
-			value = text
-		}
-		parts = append(parts, name+": "+value)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // shownID is the number of characters of an ID that tell the objects of a list apart.
@@ -119,6 +102,9 @@ func (v *view) object(e client.Event) object {
 	case "authority":
 		o = object{text: v.T("CA %s", e.Object[:min(len(e.Object), shownID)]), path: "/authorities", id: e.Object}
 	case "run":
+		if date, err := time.Parse(time.RFC3339, e.Object); err == nil {
+			o = object{text: v.When(date), id: UTC(date)}
+		}
 		o.path = "/runs"
 	case "guard":
 		o.path = guardPath

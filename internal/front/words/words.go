@@ -6,6 +6,7 @@
 package words
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,10 +53,7 @@ func In(language string, t tenancy.Text) string {
 	if language != German {
 		return t.String()
 	}
-	format, found := german[t.Format]
-	if !found {
-		format = t.Format
-	}
+	format := cmp.Or(german[t.Format], germanMoves[t.Format], t.Format)
 	if t.Format == absent && len(t.Args) == 1 {
 		return germanAbsent(fmt.Sprint(t.Args[0]))
 	}
@@ -191,7 +189,7 @@ func Error(language string, err error) string {
 //	subject of a certificate             Subject
 //	test a receiver, an endpoint         testen, Test
 var german = catalogue(germanDomain, germanEngine, germanAPI, germanAuthorities, germanDiagnoses,
-	germanWebhooks, germanCounterparties, germanWatched, germanFiles, germanRoom)
+	germanWebhooks, germanCounterparties, germanWatched, germanFiles, germanRoom, germanMessages)
 
 // A translation is a format in English and in German.
 type translation struct{ english, german string }

@@ -1,0 +1,33 @@
+package words
+
+// germanMessages holds the texts about messages: what the gateway found out, and how they ended.
+var germanMessages = []translation{
+	{"%s as without a certificate, and another answer with the other generation",
+		"%s wie ohne Zertifikat, und eine andere Antwort mit der anderen Generation"},
+	{"%s instead of %s", "%s statt %s"},
+	{"%s of nginx", "%s von nginx"},
+	{"%s to %s", "%s nach %s"},
+	{"%s with generation %d", "%s mit Generation %d"},
+	{"%s, %s", "%s, %s"},
+	{"%s, and %s", "%s, und %s"},
+	{"%s, and a question shows that the generation is refused: %s",
+		"%s, und eine Testanfrage zeigt, dass die Generation abgelehnt wird: %s"},
+	{"TLS alert: %s", "TLS-Alert: %s"},
+	{"a safe request shows that the generation is refused: %s, and %s with generation %d",
+		"eine gefahrlose Anfrage zeigt, dass die Generation abgelehnt wird: %s, und %s mit Generation %d"},
+	{"every generation was refused: %s", "jede Generation wurde abgelehnt: %s"},
+	{"fell back: generation %d was refused (%s), generation %d accepted",
+		"ausgewichen: Generation %d wurde abgelehnt (%s), Generation %d akzeptiert"},
+	{"its key is not available", "der Schlüssel ist nicht verfügbar"},
+	{"refused with generation %d (%s) after more of the body was taken than is kept",
+		"mit Generation %d abgelehnt (%s), nachdem mehr vom Body übertragen war, als aufbewahrt wird"},
+	{"refused with generation %d: %s", "mit Generation %d abgelehnt: %s"},
+	{"the arrangement was deleted", "die Vereinbarung wurde gelöscht"},
+	{"the body arrived at less than %d bytes a second", "der Body kam mit weniger als %d Bytes pro Sekunde an"},
+	{"the body was truncated or is not valid", "der Body wurde abgebrochen oder ist ungültig"},
+	{"the gateway ended before the receiver had answered",
+		"das Gateway endete, bevor der Empfänger geantwortet hatte"},
+	{"the receiver accepts no certificate: %s", "der Empfänger akzeptiert kein Zertifikat: %s"},
+	{"the receiver closed the connection twice", "der Empfänger hat die Verbindung zweimal geschlossen"},
+	{"the receiver's answer is final: %s", "die Antwort des Empfängers ist endgültig: %s"},
+}
