@@ -113,7 +113,8 @@ func TestASearchOfMessagesReadsAWindowForEachPage(t *testing.T) {
 			var all []tenancy.Message
 			for i, status := range []int{500, 200, 503, 200, 200, 499, 0} {
 				all = append(all, tenancy.Message{ID: fmt.Sprint("m", i), ArrangementID: "a", At: now, Method: "POST",
-					Path: "/in", Status: status, Attempts: 1, Count: 1})
+					Path: "/in", Status: status, Attempts: 1, Count: 1,
+					Outcome: tenancy.Say("refused with generation %d", 70+i).Stored()})
 			}
 			return tx.AddMessages(ctx, all)
 		}))
@@ -126,6 +127,11 @@ func TestASearchOfMessagesReadsAWindowForEachPage(t *testing.T) {
 			if got != "m6 m2 m0" {
 				t.Errorf("in pages of %d: %q", limit, got)
 			}
+		}
+		found, _, err := s.SearchMessages(t.Context(), "a", MessageChoice{Text: "refused with generation 72"}, "", 10)
+		must(t, err)
+		if len(found) != 1 || found[0].ID != "m2" {
+			t.Errorf("by its outcome: %+v", found)
 		}
 	})
 }

@@ -59,8 +59,10 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 
 // A MessageChoice selects entries of the message log. Its zero value selects all.
 type MessageChoice struct {
-	Failed bool   // only messages that failed, without those that their sender cancelled
-	Text   string // part of method, path, status or outcome, in upper or lower case
+	Failed bool // only messages that failed, without those that their sender cancelled
+	// Text has words that method, path, status or outcome contain, in upper or lower case. They are looked for one by one,
+	// because an outcome is stored as a format and its data.
+	Text string
 }
 
 // SearchMessages lists the chosen messages of an arrangement before the given ID ("": all), the latest first. It reads
@@ -83,8 +85,8 @@ func (r Reader) searchMessages(ctx context.Context, arrangementID string, c Mess
 	if c.Failed {
 		part.and(failedMessage)
 	}
-	if c.Text != "" {
-		contains, pattern := containing([]string{"method || ' ' || path || ' ' || status || ' ' || outcome"}, c.Text)
+	for _, word := range strings.Fields(c.Text) {
+		contains, pattern := containing([]string{"method || ' ' || path || ' ' || status || ' ' || outcome"}, word)
 		part.and(contains, pattern...)
 	}
 	found, err = list(ctx, r, scanMessage, "SELECT * FROM ("+selectMessages+") AS w WHERE "+part.condition+
