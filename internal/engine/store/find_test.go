@@ -23,7 +23,7 @@ func TestTenantsAreFoundByTheirNameAndByTheWordsOfTheirDisplayName(t *testing.T)
 	each(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		tenants := map[string]string{"acme": "Acme GmbH", "acme-at": "ACME Österreich GmbH", "house": "House Bank (17) plc",
-			"bank-18": "House Bank (18) plc", "x": "a b c d e f g h hidden"}
+			"bank-18": "House Bank (18) plc", "x": "a b c d e f g h hidden", "gross": "Groß हिन्दी U\u0308ber"}
 		must(t, s.InTx(ctx, func(tx *Tx) error {
 			for name, title := range tenants {
 				v := tenanttest.Tenant(name)
@@ -43,7 +43,8 @@ func TestTenantsAreFoundByTheirNameAndByTheWordsOfTheirDisplayName(t *testing.T)
 		for text, want := range map[string][]string{
 			"acm": {"acme", "acme-at"}, "ACME": {"acme", "acme-at"}, "österr": {"acme-at"}, "gmbh": {"acme", "acme-at"},
 			"bank": {"bank-18", "house"}, "house bank 17": {"house"}, "17 hou": {"house"}, "ank": nil, "bank acme": nil,
-			"hidden": nil, "": {"acme", "acme-at", "bank-18", "house", "x"}, "%": nil, "' OR 1=1": nil,
+			"hidden": nil, "": {"acme", "acme-at", "bank-18", "gross", "house", "x"}, "GROSS": {"gross"}, "हिन्": {"gross"},
+			"\u00fcb": {"gross"}, "न्द": nil, "%": nil, "' OR 1=1": nil,
 		} {
 			if got := find(text, 10); !slices.Equal(got, want) {
 				t.Errorf("%q finds %q, want %q", text, got, want)

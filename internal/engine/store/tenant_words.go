@@ -2,27 +2,9 @@ package store
 
 import (
 	"context"
-	"slices"
-	"strings"
-	"unicode"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
-
-// mostWords limits the words of a name and of a search.
-const mostWords = 8
-
-// wordsOf returns the first words of a text in lower case, each once.
-func wordsOf(text string) (words []string) {
-	for _, word := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}) {
-		if len(words) < mostWords && !slices.Contains(words, word) {
-			words = append(words, word)
-		}
-	}
-	return words
-}
 
 var insertTenantWords = bulkInsert("tenant_words", "word text", "tenant_id text").oncePer("word, tenant_id")
 
@@ -48,8 +30,9 @@ func (t *Tx) reindexTenant(ctx context.Context, v tenancy.Tenant) error {
 }
 
 const (
-	// indexedSetting holds the ID of the last tenant that [Store.IndexTenants] has indexed.
-	indexedSetting = "find/indexed"
+	// indexedSetting holds the ID of the last tenant that [Store.IndexTenants] has indexed. Its number is that of the
+	// rules of [wordsOf].
+	indexedSetting = "find/indexed/2"
 	indexPage      = 1000
 )
 
