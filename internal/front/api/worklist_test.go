@@ -3,6 +3,7 @@ package api
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,9 +119,9 @@ func TestPlacesBehindACursorAreInBothDirections(t *testing.T) {
 	}
 	var orders workOrders
 	for sort, want := range map[string]string{client.WorkByDeadline: "acbd", client.WorkByName: "abcd"} {
-		all, ids := orders.read(risk, now, now, sort)
-		if len(ids) != 4 {
-			t.Errorf("%d tenants", len(ids))
+		all, deadlines := orders.read(risk, now, now, sort)
+		if len(deadlines) != 4 {
+			t.Errorf("%d tenants", len(deadlines))
 		}
 		for _, descending := range []bool{false, true} {
 			expected, got := []byte(want), []byte{}
@@ -140,4 +141,25 @@ func TestPlacesBehindACursorAreInBothDirections(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A reader of one order looks up tenants while another one is sorted for the first time. The race detector, or the
+// runtime, reports a map that is still written.
+func TestWhatAReaderOfTheWorkListHasIsNotChanged(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	risk := []standing.Standing{late("a", "bank.example", 3, rollover.Refused, now)}
+	var orders workOrders
+	_, deadlines := orders.read(risk, now, now, client.WorkByAge)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for range 100 {
+			if _, late := deadlines[risk[0].Tenant.ID]; !late {
+				t.Error("a tenant at risk has no deadline")
+			}
+		}
+	})
+	for _, sort := range []string{client.WorkByName, client.WorkByDeadline} {
+		orders.read(risk, now, now, sort)
+	}
+	reading.Wait()
 }

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,13 +37,23 @@ func (p workPlace) compare(key, id string) int {
 	return cmp.Or(cmp.Compare(p.key, key), cmp.Compare(p.id, id))
 }
 
-// placed sorts tenants by a key.
+// placed sorts tenants by a key. It sorts their numbers, because a place is several times as large.
 func placed(tenants []tenancy.Tenant, key func(tenancy.Tenant) string) []workPlace {
-	all := make([]workPlace, len(tenants))
-	for i, t := range tenants {
-		all[i] = workPlace{t, key(t), t.ID}
+	type place struct {
+		key string
+		i   int
 	}
-	slices.SortFunc(all, func(a, b workPlace) int { return a.compare(b.key, b.id) })
+	order := make([]place, len(tenants))
+	for i, t := range tenants {
+		order[i] = place{key(t), i}
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(tenants[a.i].ID, tenants[b.i].ID))
+	})
+	all := make([]workPlace, len(tenants))
+	for at, p := range order {
+		all[at] = workPlace{tenants[p.i], p.key, tenants[p.i].ID}
+	}
 	return all
 }
 
@@ -67,51 +77,62 @@ func after(all []workPlace, c cursor, descending bool, limit int) []workPlace {
 
 // A workOrders keeps the orders of the tenants with a receiver at risk, which are those of one survey.
 type workOrders struct {
-	mu     sync.Mutex // guards the fields below
-	of     *standing.Standing
-	at     time.Time
-	sorted map[string][]workPlace
-	ids    map[string]bool
+	mu        sync.Mutex // guards the fields below
+	of        *standing.Standing
+	at        time.Time
+	tenants   []tenancy.Tenant
+	deadlines map[string]string // keys of the deadlines, by tenant ID; readers have it, so it is not changed
+	sorted    map[string][]workPlace
 }
 
 // deadlineKey sorts as the instant does.
-func deadlineKey(t time.Time) string { return fmt.Sprintf("%020d", max(0, t.UnixMicro())) }
+func deadlineKey(t time.Time) string {
+	const digits = "00000000000000000000"
+	micros := strconv.FormatInt(max(0, t.UnixMicro()), 10)
+	return digits[len(micros):] + micros
+}
 
-// read returns the tenants of a survey in an order, and their IDs.
-func (o *workOrders) read(risk []standing.Standing, at, now time.Time, sort string) ([]workPlace, map[string]bool) {
+// read returns the tenants of a survey in an order, and the keys of their deadlines by ID.
+func (o *workOrders) read(risk []standing.Standing, at, now time.Time, sort string) ([]workPlace, map[string]string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(risk) == 0 {
 		return nil, nil
 	}
 	if o.of != &risk[0] || !o.at.Equal(at) {
-		o.of, o.at, o.sorted, o.ids = &risk[0], at, map[string][]workPlace{}, map[string]bool{}
+		o.of, o.at, o.sorted = &risk[0], at, map[string][]workPlace{}
+		o.tenants, o.deadlines = tenantsOf(risk, now)
 	}
-	if all, known := o.sorted[sort]; known {
-		return all, o.ids
+	if _, known := o.sorted[sort]; !known {
+		o.sorted[sort] = placed(o.tenants, func(t tenancy.Tenant) string {
+			switch sort {
+			case client.WorkByName:
+				return t.Name
+			case client.WorkByDeadline:
+				return o.deadlines[t.ID]
+			}
+			return t.ID
+		})
 	}
-	deadlines := map[string]string{}
-	var tenants []tenancy.Tenant
-	for _, s := range risk {
+	return o.sorted[sort], o.deadlines
+}
+
+// tenantsOf returns the tenants with a receiver at risk, and the key of the earliest deadline of each by ID.
+func tenantsOf(risk []standing.Standing, now time.Time) (tenants []tenancy.Tenant, deadlines map[string]string) {
+	tenants, deadlines = make([]tenancy.Tenant, 0, len(risk)), make(map[string]string, len(risk))
+	for i := range risk {
+		s := &risk[i]
 		r, _ := s.Rollover.Risk(now)
 		key := deadlineKey(r.Deadline)
-		if before, known := deadlines[s.Tenant.ID]; !known {
+		before, known := deadlines[s.Tenant.ID]
+		if !known {
 			tenants = append(tenants, s.Tenant)
-		} else if before < key {
-			continue
 		}
-		deadlines[s.Tenant.ID], o.ids[s.Tenant.ID] = key, true
+		if !known || key < before {
+			deadlines[s.Tenant.ID] = key
+		}
 	}
-	o.sorted[sort] = placed(tenants, func(t tenancy.Tenant) string {
-		switch sort {
-		case client.WorkByName:
-			return t.Name
-		case client.WorkByDeadline:
-			return deadlines[t.ID]
-		}
-		return t.ID
-	})
-	return o.sorted[sort], o.ids
+	return tenants, deadlines
 }
 
 // A workPage is a page of tenants.
@@ -203,11 +224,11 @@ func (s *server) chosenTenants(ctx context.Context, in WorkChoice, limit int) (t
 	keep := func(tenancy.Tenant) bool { return true }
 	switch in.Filter {
 	case client.WorkFilterAtRisk:
-		_, ids, err := s.tenantsAtRisk(ctx, client.WorkByAge)
+		_, deadlines, err := s.tenantsAtRisk(ctx, client.WorkByAge)
 		if err != nil {
 			return nil, err
 		}
-		keep = func(t tenancy.Tenant) bool { return ids[t.ID] }
+		keep = func(t tenancy.Tenant) bool { return deadlines[t.ID] != "" }
 	case client.WorkFilterUnwarned:
 		ids := make([]string, len(tenants))
 		for i, t := range tenants {
@@ -222,14 +243,14 @@ func (s *server) chosenTenants(ctx context.Context, in WorkChoice, limit int) (t
 	return slices.DeleteFunc(tenants, func(t tenancy.Tenant) bool { return !keep(t) }), nil
 }
 
-// tenantsAtRisk returns the tenants with a receiver at risk in an order, and their IDs.
-func (s *server) tenantsAtRisk(ctx context.Context, sort string) ([]workPlace, map[string]bool, error) {
+// tenantsAtRisk returns the tenants with a receiver at risk in an order, and the keys of their deadlines by ID.
+func (s *server) tenantsAtRisk(ctx context.Context, sort string) ([]workPlace, map[string]string, error) {
 	risk, at, err := s.fleetRollovers.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, ids := s.workOrders.read(risk, at, s.clock(), sort)
-	return all, ids, nil
+	all, deadlines := s.workOrders.read(risk, at, s.clock(), sort)
+	return all, deadlines, nil
 }
 
 // indexed returns a page in an order that an index has. The tenants of a filter that fits few are kept in memory,
@@ -273,7 +294,7 @@ const mostRest = 5000
 
 // worstFirst returns tenants at risk by their deadline, and then the others by their creation.
 func (s *server) worstFirst(ctx context.Context, c cursor, limit int) (places []workPlace, err error) {
-	all, ids, err := s.tenantsAtRisk(ctx, client.WorkByDeadline)
+	all, deadlines, err := s.tenantsAtRisk(ctx, client.WorkByDeadline)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {
 		return nil, err
@@ -290,7 +311,7 @@ func (s *server) worstFirst(ctx context.Context, c cursor, limit int) (places []
 			return nil, err
 		}
 		for _, t := range rows {
-			if last = t.ID; !ids[t.ID] && len(places) < limit {
+			if last = t.ID; deadlines[t.ID] == "" && len(places) < limit {
 				places = append(places, workPlace{t, restKey, t.ID})
 			}
 		}
