@@ -186,7 +186,7 @@ const mostUnwarned = 20_000
 // A workSurvey holds what is counted of the whole fleet.
 type workSurvey struct {
 	client.WorkCounts
-	unwarned []store.PlacedTenant // without a key user, if they are few
+	unwarned map[store.TenantSort][]workPlace // without a key user, in each order, if they are few
 	few      bool
 }
 
@@ -196,7 +196,14 @@ func (s *server) surveyCounts(ctx context.Context) (out workSurvey, size int, er
 		return out, 0, err
 	}
 	if out.few = out.Unwarned <= mostUnwarned; out.few {
-		out.unwarned, err = s.store.UnwarnedTenants(ctx, mostUnwarned)
+		tenants, err := s.store.UnwarnedTenants(ctx, mostUnwarned)
+		if err != nil {
+			return out, 0, err
+		}
+		out.unwarned = map[store.TenantSort][]workPlace{}
+		for _, sort := range []store.TenantSort{store.TenantsByAge, store.TenantsByName, store.TenantsByExpiry} {
+			out.unwarned[sort] = unwarnedPlaces(tenants, sort)
+		}
 	}
-	return out, out.All, err
+	return out, out.All, nil
 }

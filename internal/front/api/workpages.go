@@ -262,7 +262,7 @@ func (s *server) indexed(ctx context.Context, c cursor, p store.TenantPage) (pla
 			return nil, err
 		}
 		if counts.few {
-			return after(unwarnedPlaces(counts.unwarned, p.Sort), c, p.Descending, p.Limit), nil
+			return after(counts.unwarned[p.Sort], c, p.Descending, p.Limit), nil
 		}
 	}
 	p.After = store.TenantPlace{Key: c.Key, ID: c.ID}
