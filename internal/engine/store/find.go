@@ -55,28 +55,30 @@ func (r Reader) FindTenants(ctx context.Context, s Search) ([]Found, error) {
 	if err != nil || len(words) == 0 {
 		return found, err
 	}
-	if words, err = r.rarestFirst(ctx, words); err != nil {
-		return nil, err
+	if words, err = r.rarestFirst(ctx, words); err != nil || len(words) == 0 {
+		return found, err
 	}
 	query := columns + "WHERE id IN (SELECT tenant_id FROM (SELECT tenant_id FROM tenant_words WHERE word >= ? AND " +
 		"word < ? LIMIT ?) AS c"
 	args := []any{words[0], words[0] + last, mostCandidates}
 	for i, word := range words[1:] {
 		query += []string{" WHERE ", " AND "}[min(i, 1)] +
-			"EXISTS (SELECT 1 FROM tenant_words AS o WHERE o.tenant_id = c.tenant_id AND o.word >= ? AND o.word < ?)"
+			"EXISTS (SELECT 1 FROM tenant_words AS o WHERE o.tenant_id = c.tenant_id AND o.word >= ? AND o.word < ? LIMIT 1 " +
+			"OFFSET 0)" // without the offset, PostgreSQL reads every tenant that has the word
 		args = append(args, word, word+last)
 	}
 	byWord, err := list(ctx, r, scanFound, query+") ORDER BY name LIMIT ?", append(args, s.Limit)...)
 	return merge(found, byWord, s.Limit), err
 }
 
-// rarestFirst sorts words by the number of tenants that have them, as far as that is counted.
+// rarestFirst sorts words by the number of tenants that have them, as far as that is counted. It returns none
+// if a word has no tenant.
 func (r Reader) rarestFirst(ctx context.Context, words []string) ([]string, error) {
 	counts := map[string]int{}
 	for _, word := range words {
 		n, err := one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM (SELECT 1 FROM tenant_words WHERE word >= ? AND "+
 			"word < ? LIMIT ?) AS c", word, word+last, mostCandidates)
-		if err != nil {
+		if err != nil || n == 0 {
 			return nil, err
 		}
 		counts[word] = n

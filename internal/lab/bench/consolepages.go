@@ -14,7 +14,7 @@ import (
 var watchPages = []string{"/", "/at-risk", "/at-risk?host=erp.example.com", "/rollovers", "/rollovers?by=receiver",
 	"/rollovers?by=days", "/rollovers?state=announced", "/runs", "/forecast", "/deliveries",
 	"/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log",
-	"/log?q=tenant-77", "/log?text=nothing+has+this"}
+	"/log?q=tenant-77", "/log?q=nothing+has+this"}
 
 // workPages are the work list with each filter and order.
 var workPages = []string{"/tenants", "/tenants?sort=-created", "/tenants?sort=name", "/tenants?sort=-name",
