@@ -319,6 +319,10 @@ func TestTheFeedOfAPartnerKeepsItsCertificates(t *testing.T) {
 	single := publish(t, first.Certificate[0])
 	g := f.start(frontConfig(upstream(t))+"    feed: "+single.url+"\n"+party.line(), inWindow)
 	g.reads("200 platform/evil", next)
+	testenv.Eventually(t, func() bool { // the guard itself must not read the feed at the same time
+		last, err := g.state.sequence(t.Context(), "acme-c4c")
+		return err == nil && last == 1
+	})
 	single.set(2, first.Certificate[0], next.Certificate[0])
 	known := map[string]*reading{}
 	g.fetchDue(t.Context(), known)
