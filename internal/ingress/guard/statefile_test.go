@@ -1,12 +1,16 @@
 package guard
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
@@ -45,8 +49,17 @@ func TestADeletedStateFileComesBackWithWhatTheGuardKnows(t *testing.T) {
 	}
 }
 
-// The connection to the new file does not know which changes were made before it was opened.
-func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T) {
+// idle is a guard whose state changes only when a test says so, with the successor that it has accepted.
+type idle struct {
+	*Service
+	f    *folder
+	log  *logged
+	next tls.Certificate
+	file string
+}
+
+func newIdle(t *testing.T) idle {
+	t.Helper()
 	f := newFolder(t)
 	f.tenant()
 	g := f.start(frontConfig(upstream(t)), inWindow)
@@ -54,21 +67,87 @@ func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T)
 	get(t, caller(t, next), g.url)
 	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
 	testenv.Check(t, g.stop())
-	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies, Log: g.Service.log,
-		Now: func() time.Time { return inWindow }})
+	log := &logged{}
+	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies,
+		Now: func() time.Time { return inWindow }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
 	testenv.Check(t, s.applyState(t.Context()))
-	before := s.decision
-	testenv.Check(t, os.Remove(filepath.Join(f.dir, "guard.db")))
-	s.keepState(t.Context())
-	c, err := Load(filepath.Join(f.dir, "guard.yaml"), policies)
+	return idle{s, f, log, next, filepath.Join(f.dir, "guard.db")}
+}
+
+// decline stores the decision of a person to refuse the successor, as the command does.
+func (g idle) decline(t *testing.T) error {
+	t.Helper()
+	c, err := Load(filepath.Join(g.f.dir, "guard.yaml"), policies)
 	testenv.Check(t, err)
-	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(next.Leaf.Raw), "olga", Declined, inWindow)
+	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(g.next.Leaf.Raw), "olga", Declined, inWindow)
+	return err
+}
+
+// obeys checks that the guard follows a decision.
+func (g idle) obeys(t *testing.T) {
+	t.Helper()
+	testenv.Check(t, g.decline(t))
+	testenv.Check(t, g.applyState(t.Context()))
+	if d, _ := g.guard.Decide([]*x509.Certificate{g.next.Leaf}); d.Code != acceptance.Declined {
+		t.Errorf("the guard does not obey the decision: %+v", d)
+	}
+}
+
+// The connection to the new file does not know which changes were made before it was opened.
+func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T) {
+	g := newIdle(t)
+	testenv.Check(t, os.Remove(g.file))
+	g.keepState(t.Context())
+	g.obeys(t)
+}
+
+// Another program, such as sqlite3, creates a log if it finds none.
+func TestADecisionIsObeyedAfterAnotherProcessHasReplacedTheLog(t *testing.T) {
+	g := newIdle(t)
+	for _, end := range []string{"-wal", "-shm"} {
+		testenv.Check(t, os.Remove(g.file+end))
+	}
+	testenv.Check(t, os.WriteFile(g.file+"-wal", nil, 0o600))
+	g.keepState(t.Context())
+	for _, want := range []string{"it was written again", "Repeat decisions"} {
+		if text := g.log.String(); !strings.Contains(text, want) {
+			t.Errorf("the log does not name the problem, %q: %s", want, text)
+		}
+	}
+	g.obeys(t)
+}
+
+// When database/sql closes the last connection, SQLite removes the log. The next connection creates another one.
+func TestAConnectionThatIsOpenedAgainIsNotTakenForADeletedFile(t *testing.T) {
+	g := newIdle(t)
+	before, err := os.Stat(g.file)
 	testenv.Check(t, err)
-	testenv.Check(t, s.applyState(t.Context()))
-	if s.decision == before {
-		t.Error("the guard does not obey the decision")
+	g.state.db().SetMaxIdleConns(-1)
+	g.state.db().SetMaxIdleConns(1)
+	if _, err := os.Stat(g.file + "-wal"); err == nil {
+		t.Fatal("the connection is still open")
+	}
+	g.keepState(t.Context())
+	if after, err := os.Stat(g.file); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was written again: %v", err)
+	}
+	if text := g.log.String(); strings.Contains(text, "state") {
+		t.Errorf("the guard warns: %s", text)
+	}
+	g.obeys(t)
+}
+
+func TestSQLiteDoesNotCreateAFileInThePlaceOfADeletedOne(t *testing.T) {
+	g := newIdle(t)
+	g.state.db().SetMaxIdleConns(-1) // each statement opens a connection
+	testenv.Check(t, os.Remove(g.file))
+	if _, err := g.state.version(t.Context()); err == nil {
+		t.Error("there is a state without a file")
+	}
+	if _, err := os.Stat(g.file); err == nil {
+		t.Error("an empty file was created")
 	}
 }
 
