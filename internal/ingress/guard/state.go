@@ -124,6 +124,9 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 
 // ReadSightings reads the file without creating or changing it. There are none if it does not exist.
 func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
+	if err := checkComplete(path); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
@@ -72,11 +73,47 @@ func lockState(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
+	for range 10 { // guardRuns holds it for an instant
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return f, nil
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return f, nil
+	f.Close()
+	return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
+}
+
+// guardRuns reports whether a guard uses a file.
+func guardRuns(path string) (bool, error) {
+	f, err := os.Open(path + ".lock")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("open the state of the guard: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+// checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log was deleted. The
+// guard does not see what another process would store now.
+func checkComplete(path string) error {
+	for _, file := range []string{path, path + "-wal"} {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		running, err := guardRuns(path)
+		if err != nil || !running {
+			return err
+		}
+		return fmt.Errorf("%s is missing while the guard runs: the guard writes it within a second. Repeat the command "+
+			"then. If it is still missing, the log of the guard states why", file)
+	}
+	return nil
 }
 
 // errReplaced is returned if another file is in the place of the one that is open. SQLite must not open it beside the

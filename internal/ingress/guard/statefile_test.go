@@ -103,6 +103,26 @@ func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T)
 	g.obeys(t)
 }
 
+// Otherwise, the command would create a file or a log that the guard does not use.
+func TestNoDecisionIsStoredWhileAFileOfARunningGuardIsMissing(t *testing.T) {
+	g := newIdle(t)
+	for _, ends := range [][]string{{""}, {"-wal", "-shm"}, {"", "-wal", "-shm"}} {
+		for _, end := range ends {
+			testenv.Check(t, os.Remove(g.file+end))
+		}
+		if err := g.decline(t); err == nil || !strings.Contains(err.Error(), "Repeat the command") {
+			t.Errorf("without %q: %v", ends, err)
+		}
+		for _, end := range ends {
+			if _, err := os.Stat(g.file + end); err == nil {
+				t.Errorf("without %q: the command has created %s", ends, g.file+end)
+			}
+		}
+		g.keepState(t.Context())
+	}
+	g.obeys(t)
+}
+
 // Another program, such as sqlite3, creates a log if it finds none.
 func TestADecisionIsObeyedAfterAnotherProcessHasReplacedTheLog(t *testing.T) {
 	g := newIdle(t)
