@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
-	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -176,7 +175,7 @@ func germanReason(v Sighting) string {
 func (l letter) data(c *x509.Certificate) string {
 	return fmt.Sprintf(l.say("- serial number: %s\n- SHA-256: %s\n- subject: %s\n- issued by: %s\n- valid until: %s\n",
 		"- Seriennummer: %s\n- SHA-256: %s\n- Subject: %s\n- Aussteller: %s\n- gültig bis: %s\n"), certfile.Serial(c),
-		notify.Letter{}.Print(certfile.Fingerprint(c.Raw)), shown(c.RawSubject), shown(c.RawIssuer), l.moment(c.NotAfter))
+		certfile.InGroups(certfile.Fingerprint(c.Raw)), shown(c.RawSubject), shown(c.RawIssuer), l.moment(c.NotAfter))
 }
 
 var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",

@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
-	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/acmetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -273,7 +272,7 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	for text, wants := range map[string][]string{
 		renewed.Text: {renewal + ".",
 			"You have nothing to do", "The known certificate:", "- SHA-256: " +
-				notify.Letter{}.Print(certfile.Fingerprint(second.Leaf.Raw)),
+				certfile.InGroups(certfile.Fingerprint(second.Leaf.Raw)),
 			"perennial guard refuse " + certfile.Fingerprint(second.Leaf.Raw)[:16]},
 		held.Text: {"acme-c4c presents a certificate that needs your decision", "Please ask acme-c4c",
 			"perennial guard accept " + certfile.Fingerprint(another.Leaf.Raw)[:16]},
