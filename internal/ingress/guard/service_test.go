@@ -239,7 +239,8 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	f.tenant()
 	mailpit := testenv.StartMailpit(t)
 	f.write("password", []byte("s3cret\n"))
-	g := f.start(frontConfig(upstream(t))+fmt.Sprintf("mail:\n  server: %s\n  password_file: password\n  ca: %s\n"+
+	g := f.start(frontConfig(upstream(t))+fmt.Sprintf("    on_hold: {accept: 24h}\n"+
+		"mail:\n  server: %s\n  password_file: password\n  ca: %s\n"+
 		"  from: Guard <guard@example.com>\n  to: [ada@example.com]\n",
 		strings.Replace(mailpit.URL, ":s3cret@", "@", 1), mailpit.CA), inWindow)
 	second := f.client("acme", inWindow)
@@ -275,6 +276,7 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 				certfile.InGroups(certfile.Fingerprint(second.Leaf.Raw)),
 			"perennial guard refuse " + certfile.Fingerprint(second.Leaf.Raw)[:16]},
 		held.Text: {"acme-c4c presents a certificate that needs your decision", "Please ask acme-c4c",
+			"calls with it are accepted, but not after " + moment(later.Add(24*time.Hour)) + ".",
 			"perennial guard accept " + certfile.Fingerprint(another.Leaf.Raw)[:16]},
 	} {
 		for _, want := range wants {
