@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"os"
@@ -54,7 +53,7 @@ type idle struct {
 	*Service
 	f    *folder
 	log  *logged
-	next tls.Certificate
+	next *x509.Certificate
 	file string
 }
 
@@ -62,42 +61,47 @@ func newIdle(t *testing.T) idle {
 	t.Helper()
 	f := newFolder(t)
 	f.tenant()
-	g := f.start(frontConfig(upstream(t)), inWindow)
-	next := f.client("acme", inWindow)
-	get(t, caller(t, next), g.url)
-	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
-	testenv.Check(t, g.stop())
+	f.write("guard.yaml", []byte(decideConfig("nginx")))
 	log := &logged{}
 	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies,
 		Now: func() time.Time { return inWindow }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
-	testenv.Check(t, s.applyState(t.Context()))
+	next := f.client("acme", inWindow).Leaf
+	s.queue(sighted(inWindow, next, acceptance.Decision{Outcome: acceptance.Accept, Partner: "acme-c4c",
+		Code: acceptance.IsSuccessor}))
+	s.store(t.Context())
+	testenv.Check(t, s.Reload(t.Context()))
 	return idle{s, f, log, next, filepath.Join(f.dir, "guard.db")}
 }
 
-// decline stores the decision of a person to refuse the successor, as the command does.
-func (g idle) decline(t *testing.T) error {
+// decide stores the decision of a person about the successor, as the command does.
+func (g idle) decide(t *testing.T, standing Standing) error {
 	t.Helper()
 	c, err := Load(filepath.Join(g.f.dir, "guard.yaml"), policies)
 	testenv.Check(t, err)
-	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(g.next.Leaf.Raw), "olga", Declined, inWindow)
+	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(g.next.Raw), "olga", standing, inWindow)
 	return err
 }
 
 // obeys checks that the guard follows a decision.
 func (g idle) obeys(t *testing.T) {
 	t.Helper()
-	testenv.Check(t, g.decline(t))
+	if d, _ := g.guard.Decide([]*x509.Certificate{g.next}); d.Outcome != acceptance.Accept {
+		t.Errorf("before: %+v", d)
+	}
+	testenv.Check(t, g.decide(t, Declined))
 	testenv.Check(t, g.applyState(t.Context()))
-	if d, _ := g.guard.Decide([]*x509.Certificate{g.next.Leaf}); d.Code != acceptance.Declined {
+	if d, _ := g.guard.Decide([]*x509.Certificate{g.next}); d.Code != acceptance.Declined {
 		t.Errorf("the guard does not obey the decision: %+v", d)
 	}
 }
 
-// The connection to the new file does not know which changes were made before it was opened.
+// The connection to the new file counts changes from the start, as the one to the deleted file has done.
 func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T) {
 	g := newIdle(t)
+	testenv.Check(t, g.decide(t, Accepted))
+	testenv.Check(t, g.applyState(t.Context()))
 	testenv.Check(t, os.Remove(g.file))
 	g.keepState(t.Context())
 	g.obeys(t)
@@ -110,7 +114,7 @@ func TestNoDecisionIsStoredWhileAFileOfARunningGuardIsMissing(t *testing.T) {
 		for _, end := range ends {
 			testenv.Check(t, os.Remove(g.file+end))
 		}
-		if err := g.decline(t); err == nil || !strings.Contains(err.Error(), "Repeat the command") {
+		if err := g.decide(t, Declined); err == nil || !strings.Contains(err.Error(), "Repeat the command") {
 			t.Errorf("without %q: %v", ends, err)
 		}
 		for _, end := range ends {
