@@ -167,10 +167,17 @@ func (s *State) migrate(ctx context.Context) error {
 // Close closes the file.
 func (s *State) Close() error { return s.db().Close() }
 
-// version changes when another process has changed the file.
-func (s *State) version(ctx context.Context) (n int64, err error) {
-	err = s.db().QueryRowContext(ctx, "PRAGMA data_version").Scan(&n)
-	return n, err
+// A version changes when another process has changed the file. Each connection counts the changes by itself.
+type version struct {
+	of      *connection
+	changes int64
+}
+
+func (s *State) version(ctx context.Context) (v version, err error) {
+	h := s.handle.Load()
+	v.of = h.connections.last.Load() // before the query, which may open another connection: that counts as a change
+	err = h.db.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.changes)
+	return v, err
 }
 
 // mostForeign limits the held certificates of a partner that are of another CA, beside [acceptance.MostHeld] for the

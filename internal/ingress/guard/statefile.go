@@ -23,8 +23,8 @@ const stateOptions = "&mode=rw&_pragma=journal_mode(WAL)&_pragma=user_version&_t
 
 // A handle is an open file of a state.
 type handle struct {
-	db   *sql.DB
-	logs *logRecorder
+	db          *sql.DB
+	connections *recorder
 }
 
 // openHandle opens a file, with one connection at a time.
@@ -34,36 +34,41 @@ func openHandle(path, options string) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{logs: &logRecorder{Connector: c, path: path + "-wal"}}
-	h.db = sql.OpenDB(h.logs)
+	h := &handle{connections: &recorder{Connector: c, log: path + "-wal"}}
+	h.db = sql.OpenDB(h.connections)
 	h.db.SetMaxOpenConns(1)
 	return h, nil
 }
 
-// A logRecorder records which write-ahead log its last connection uses. After some errors, database/sql opens another
-// connection. SQLite may then create another log, which must not be taken for that of another process.
-type logRecorder struct {
+// A recorder records the last connection. After some errors, database/sql opens another one. SQLite may then create
+// another write-ahead log, which must not be taken for that of another process.
+type recorder struct {
 	driver.Connector
-	path string
-	last atomic.Pointer[os.FileInfo]
+	log  string // path of the write-ahead log
+	last atomic.Pointer[connection]
 }
 
+// A connection to the file, with the write-ahead log that it uses; nil if there was none.
+type connection struct{ log os.FileInfo }
+
 // Connect opens a connection.
-func (r *logRecorder) Connect(ctx context.Context) (driver.Conn, error) {
-	c, err := r.Connector.Connect(ctx)
+func (r *recorder) Connect(ctx context.Context) (driver.Conn, error) {
+	opened, err := r.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if used, err := os.Stat(r.path); err == nil {
-		r.last.Store(&used)
+	c := &connection{}
+	if log, err := os.Stat(r.log); err == nil {
+		c.log = log
 	}
-	return c, nil
+	r.last.Store(c)
+	return opened, nil
 }
 
 // uses reports whether the last connection uses this log.
-func (r *logRecorder) uses(log os.FileInfo) bool {
+func (r *recorder) uses(log os.FileInfo) bool {
 	last := r.last.Load()
-	return last != nil && os.SameFile(*last, log)
+	return last != nil && os.SameFile(last.log, log)
 }
 
 // lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
@@ -134,8 +139,8 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	exists := err == nil
 	switch {
 	case exists && os.SameFile(found, s.opened):
-		log, err := os.Stat(old.logs.path)
-		if err == nil && old.logs.uses(log) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log, err := os.Stat(old.connections.log)
+		if err == nil && old.connections.uses(log) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 	case exists:
@@ -196,7 +201,6 @@ func (s *Service) keepState(ctx context.Context) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	restored, err := s.state.restore(ctx)
-	s.behind = s.behind || restored // the versions of two connections cannot be compared
 	s.metrics.failed("state", err)
 	switch {
 	case err != nil:

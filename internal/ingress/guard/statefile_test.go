@@ -146,6 +146,8 @@ func TestADecisionIsObeyedAfterAnotherProcessHasReplacedTheLog(t *testing.T) {
 // When database/sql closes the last connection, SQLite removes the log. The next connection creates another one.
 func TestAConnectionThatIsOpenedAgainIsNotTakenForADeletedFile(t *testing.T) {
 	g := newIdle(t)
+	testenv.Check(t, g.decide(t, Accepted))
+	testenv.Check(t, g.applyState(t.Context()))
 	before, err := os.Stat(g.file)
 	testenv.Check(t, err)
 	g.state.db().SetMaxIdleConns(-1)
