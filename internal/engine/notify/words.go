@@ -3,7 +3,6 @@ package notify
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -146,13 +146,7 @@ func (l Letter) RevokedBecause() string {
 }
 
 // Print returns a fingerprint in groups of four digits, which people can compare.
-func (Letter) Print(fingerprint string) string {
-	var groups []string
-	for group := range slices.Chunk([]byte(fingerprint), 4) {
-		groups = append(groups, string(group))
-	}
-	return strings.Join(groups, " ")
-}
+func (Letter) Print(fingerprint string) string { return certfile.InGroups(fingerprint) }
 
 // IssuerName returns the common name of the issuer of the old certificate, or its whole name without one.
 func (l Letter) IssuerName() string { return commonName(l.Old.Issuer) }

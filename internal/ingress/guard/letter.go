@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
-	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -28,6 +27,7 @@ type letter struct {
 	sightings []Sighting
 	config    string // path of the configuration, for commands
 	language  string
+	onHold    map[string]time.Duration // the time for which a partner's held certificates are accepted; 0 to refuse them
 }
 
 // say returns one of two texts, by the language.
@@ -63,6 +63,9 @@ func (l letter) subject() string {
 	case all == 1 && l.sightings[0].Code == acceptance.IsSuccessor:
 		return first + l.say(" has renewed its certificate: accepted, nothing to do",
 			" hat sein Zertifikat erneuert: angenommen, nichts zu tun")
+	case declined == all:
+		return fmt.Sprintf(l.say("%d certificates of partners are refused", "%d Zertifikate von Partnern werden abgelehnt"),
+			all)
 	case declined > 0:
 		return fmt.Sprintf(l.say("%d new certificates of partners: %d accepted, %d refused",
 			"%d neue Zertifikate von Partnern: %d angenommen, %d abgelehnt"), all, all-declined, declined)
@@ -100,22 +103,33 @@ func (l letter) next(v Sighting, short string) string {
 	refuse := fmt.Sprintf("    perennial guard refuse %s --config %s\n", short, l.config)
 	switch v.Standing {
 	case Held:
-		return fmt.Sprintf(l.say("Until you decide, calls with it are refused, or accepted for the time in on_hold.\n"+
-			"Please ask %s, over a channel that you know, whether this certificate is theirs.\nThen run one of:\n\n",
-			"Bis Sie entscheiden, werden Aufrufe damit abgelehnt oder für die Zeit in on_hold angenommen.\n"+
-				"Bitte fragen Sie %s auf einem Weg, den Sie kennen, ob dieses Zertifikat echt ist.\n"+
-				"Führen Sie dann einen dieser Befehle aus:\n\n"), v.Partner) + accept + refuse + "\n"
+		ask := fmt.Sprintf(l.say("Please ask %s, over a channel that you know, whether this certificate is theirs.\n"+
+			"Then run one of:\n\n", "Bitte fragen Sie %s auf einem Weg, den Sie kennen, ob dieses Zertifikat echt ist.\n"+
+			"Führen Sie dann einen dieser Befehle aus:\n\n"), v.Partner)
+		return l.meanwhile(v) + ask + accept + refuse + "\n"
 	case Declined:
 		return l.say("Calls with it are refused. If that is a mistake, run:\n\n",
 			"Aufrufe damit werden abgelehnt. Wenn das ein Irrtum ist, führen Sie aus:\n\n") + accept + "\n"
 	}
 	first := l.say("You have nothing to do.\n", "Sie müssen nichts tun.\n")
-	if len(v.Was) > 0 {
+	if len(v.Was) > 0 && v.By != byFeed { // a feed also ends a certificate before it expires
 		first = l.say("You have nothing to do: both certificates are accepted until the old one expires.\n",
 			"Sie müssen nichts tun: Beide Zertifikate werden angenommen, bis das alte abläuft.\n")
 	}
 	return first + l.say("If you do not expect this certificate, run:\n\n",
 		"Wenn Sie dieses Zertifikat nicht erwarten, führen Sie aus:\n\n") + refuse + "\n"
+}
+
+// meanwhile states what happens to calls with a held certificate until a person decides. The guard follows
+// [acceptance.Partner.OnHold].
+func (l letter) meanwhile(v Sighting) string {
+	d := l.onHold[v.Partner]
+	if d == 0 || v.Code == acceptance.OtherCA {
+		return l.say("Until you decide, calls with it are refused.\n",
+			"Bis Sie entscheiden, werden Aufrufe damit abgelehnt.\n")
+	}
+	return fmt.Sprintf(l.say("Until you decide, calls with it are accepted, but not after %s.\n",
+		"Bis Sie entscheiden, werden Aufrufe damit angenommen, aber nicht nach dem %s.\n"), l.moment(v.At.Add(d)))
 }
 
 // sentence states what has happened. The German one has the same cases as [Sighting.sentence].
@@ -176,7 +190,7 @@ func germanReason(v Sighting) string {
 func (l letter) data(c *x509.Certificate) string {
 	return fmt.Sprintf(l.say("- serial number: %s\n- SHA-256: %s\n- subject: %s\n- issued by: %s\n- valid until: %s\n",
 		"- Seriennummer: %s\n- SHA-256: %s\n- Subject: %s\n- Aussteller: %s\n- gültig bis: %s\n"), certfile.Serial(c),
-		notify.Letter{}.Print(certfile.Fingerprint(c.Raw)), shown(c.RawSubject), shown(c.RawIssuer), l.moment(c.NotAfter))
+		certfile.InGroups(certfile.Fingerprint(c.Raw)), shown(c.RawSubject), shown(c.RawIssuer), l.moment(c.NotAfter))
 }
 
 var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",

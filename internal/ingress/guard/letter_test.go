@@ -32,17 +32,76 @@ func TestAGermanMailIsGermanThroughout(t *testing.T) {
 			t.Errorf("%s %s:\n%s", v.Standing, v.Code, text)
 		}
 	}
-	one := letter{sightings: []Sighting{{Partner: "acme-c4c", DER: der, By: byFeed}}}
-	if text := one.subject() + one.body(); strings.Contains(text, "renewed") || strings.Contains(text, "both") {
-		t.Errorf("the mail about an announced certificate claims that it has replaced another one:\n%s", text)
+}
+
+func TestTheSubjectOfAMailCountsWhatHasHappened(t *testing.T) {
+	held, accepted := Sighting{Partner: "a", Standing: Held}, Sighting{Partner: "b", Standing: Accepted}
+	declined := Sighting{Partner: "c", Standing: Declined}
+	for _, c := range []struct {
+		sightings       []Sighting
+		english, german string
+	}{
+		{[]Sighting{held, accepted}, "Action needed: decide about 1 of 2 new certificates of partners",
+			"Handeln nötig: Entscheidung über 1 von 2 neuen Zertifikaten von Partnern"},
+		{[]Sighting{accepted, accepted}, "2 new certificates of partners: accepted, nothing to do",
+			"2 neue Zertifikate von Partnern: angenommen, nichts zu tun"},
+		{[]Sighting{declined, accepted}, "2 new certificates of partners: 1 accepted, 1 refused",
+			"2 neue Zertifikate von Partnern: 1 angenommen, 1 abgelehnt"},
+		{[]Sighting{declined, declined}, "2 certificates of partners are refused",
+			"2 Zertifikate von Partnern werden abgelehnt"},
+		{[]Sighting{declined}, "A certificate is refused: c", "Ein Zertifikat wird abgelehnt: c"},
+	} {
+		if got := (letter{sightings: c.sightings}).subject(); got != c.english {
+			t.Errorf("%q, and not %q", got, c.english)
+		}
+		if got := (letter{sightings: c.sightings, language: german}).subject(); got != c.german {
+			t.Errorf("%q, and not %q", got, c.german)
+		}
 	}
-	refused := letter{sightings: []Sighting{{Partner: "a", Standing: Declined}, {Partner: "b"}}}
-	if got := refused.subject(); got != "2 new certificates of partners: 1 accepted, 1 refused" {
-		t.Error(got)
+}
+
+// A certificate that a feed announces is accepted beside the one before it, which ends when it leaves the feed.
+func TestAMailAboutAnAnnouncedCertificateDoesNotClaimThatItHasReplacedAnotherOne(t *testing.T) {
+	der := testca.New(t, "Partner", time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)).Issuing.Raw
+	for _, was := range [][]byte{nil, der} {
+		l := letter{sightings: []Sighting{{Partner: "acme-c4c", DER: der, Was: was, By: byFeed}}}
+		text := l.subject() + "\n" + l.body()
+		for _, claim := range []string{"renewed", "both", "expires"} {
+			if strings.Contains(text, claim) {
+				t.Errorf("%q in\n%s", claim, text)
+			}
+		}
+		if !strings.Contains(text, "You have nothing to do.") {
+			t.Error(text)
+		}
 	}
-	two := letter{sightings: []Sighting{{Partner: "a", Standing: Held}, {Partner: "b"}}, language: german}
-	if got := two.subject(); got != "Handeln nötig: Entscheidung über 1 von 2 neuen Zertifikaten von Partnern" {
-		t.Error(got)
+}
+
+func TestAMailAboutAHeldCertificateStatesWhetherCallsAreAccepted(t *testing.T) {
+	now := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	der := testca.New(t, "Partner", now).Issuing.Raw
+	const refused = "Until you decide, calls with it are refused."
+	for name, c := range map[string]struct {
+		code            acceptance.Code
+		onHold          time.Duration
+		english, german string
+	}{
+		"refuse": {acceptance.OutsideWindow, 0, refused, "Bis Sie entscheiden, werden Aufrufe damit abgelehnt."},
+		"accept": {acceptance.OutsideWindow, 24 * time.Hour,
+			"Until you decide, calls with it are accepted, but not after 21 November 2026, 00:00 UTC.",
+			"Bis Sie entscheiden, werden Aufrufe damit angenommen, aber nicht nach dem 21. November 2026, 00:00 UTC."},
+		"another CA": {acceptance.OtherCA, 24 * time.Hour, refused,
+			"Bis Sie entscheiden, werden Aufrufe damit abgelehnt."},
+	} {
+		l := letter{onHold: map[string]time.Duration{"acme-c4c": c.onHold}, sightings: []Sighting{
+			{Partner: "acme-c4c", DER: der, Standing: Held, Code: c.code, At: now}}}
+		if text := l.body(); !strings.Contains(text, c.english+"\n") {
+			t.Errorf("%s: %s", name, text)
+		}
+		l.language = german
+		if text := l.body(); !strings.Contains(text, c.german+"\n") {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func (s *Service) mailTo(ctx context.Context, c Config, to string) error {
 		fmt.Fprintf(content, " %s %s %s", v.Partner, certfile.Fingerprint(v.DER), v.Standing)
 	}
 	id := hex.EncodeToString(content.Sum(nil))[:32] + "@" + c.Mail.domain()
-	l := letter{sightings: all, config: c.Path, language: c.Mail.Language}
+	l := letter{sightings: all, config: c.Path, language: c.Mail.Language, onHold: s.onHold(all)}
 	err = server.SendText(ctx, notify.Text{Address: to, Subject: l.subject(), Body: l.body(), MessageID: id,
 		Language: c.Mail.Language, Date: s.now()})
 	refusal := (*notify.Refusal)(nil)
@@ -140,6 +140,17 @@ func (s *Service) mailTo(ctx context.Context, c Config, to string) error {
 		return fmt.Errorf("to %s: %w", to, err)
 	}
 	return s.state.mailed(ctx, to, all, c.Mail.To)
+}
+
+// onHold returns the time for which the held certificates of partners are accepted.
+func (s *Service) onHold(all []Sighting) map[string]time.Duration {
+	partners, of := s.guard.Partners(), map[string]time.Duration{}
+	for _, v := range all {
+		if p, found := partners.Partner(v.Partner); found {
+			of[v.Partner] = p.OnHold
+		}
+	}
+	return of
 }
 
 func (m Mail) domain() string {

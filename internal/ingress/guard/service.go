@@ -68,7 +68,7 @@ type Service struct {
 
 	storing   sync.Mutex // held while what waits is stored
 	reloading sync.Mutex // held while the configuration is replaced
-	version   int64      // of the state that the partners contain; guarded by reloading
+	version   version    // of the state that the partners contain; guarded by reloading
 	decision  int64      // the latest one that was followed; guarded by reloading
 	behind    bool       // whether later ones were not followed because of an error; guarded by reloading
 

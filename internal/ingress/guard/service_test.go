@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
-	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/acmetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -240,7 +239,8 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	f.tenant()
 	mailpit := testenv.StartMailpit(t)
 	f.write("password", []byte("s3cret\n"))
-	g := f.start(frontConfig(upstream(t))+fmt.Sprintf("mail:\n  server: %s\n  password_file: password\n  ca: %s\n"+
+	g := f.start(frontConfig(upstream(t))+fmt.Sprintf("    on_hold: {accept: 24h}\n"+
+		"mail:\n  server: %s\n  password_file: password\n  ca: %s\n"+
 		"  from: Guard <guard@example.com>\n  to: [ada@example.com]\n",
 		strings.Replace(mailpit.URL, ":s3cret@", "@", 1), mailpit.CA), inWindow)
 	second := f.client("acme", inWindow)
@@ -273,9 +273,10 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	for text, wants := range map[string][]string{
 		renewed.Text: {renewal + ".",
 			"You have nothing to do", "The known certificate:", "- SHA-256: " +
-				notify.Letter{}.Print(certfile.Fingerprint(second.Leaf.Raw)),
+				certfile.InGroups(certfile.Fingerprint(second.Leaf.Raw)),
 			"perennial guard refuse " + certfile.Fingerprint(second.Leaf.Raw)[:16]},
 		held.Text: {"acme-c4c presents a certificate that needs your decision", "Please ask acme-c4c",
+			"calls with it are accepted, but not after " + moment(later.Add(24*time.Hour)) + ".",
 			"perennial guard accept " + certfile.Fingerprint(another.Leaf.Raw)[:16]},
 	} {
 		for _, want := range wants {

@@ -13,9 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -94,11 +91,11 @@ PRAGMA user_version = 1;
 // State stores what a guard remembers, in an SQLite file that the commands for people open too.
 type State struct {
 	path   string
-	handle atomic.Pointer[sql.DB] // replaced if the file is restored
-	opened os.FileInfo            // the file; used by [State.restore] only. It is nil for a file that is only read.
+	handle atomic.Pointer[handle] // replaced if the file is restored
+	opened os.FileInfo            // the file; used by [State.restore] only
 }
 
-func (s *State) db() *sql.DB { return s.handle.Load() }
+func (s *State) db() *sql.DB { return s.handle.Load().db }
 
 // OpenState opens the file, or creates it for its owner alone.
 func OpenState(ctx context.Context, path string) (*State, error) {
@@ -108,12 +105,14 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
-	s, err := connectState(path, stateOptions)
+	h, err := openHandle(path, stateOptions)
 	if err != nil {
 		return nil, err
 	}
+	s := &State{path: path}
+	s.handle.Store(h)
 	if err := s.migrate(ctx); err != nil {
-		s.db().Close()
+		s.Close()
 		return nil, fmt.Errorf("the state of the guard, %s: %w", path, err)
 	}
 	if s.opened, err = os.Stat(path); err != nil {
@@ -123,46 +122,20 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 	return s, nil
 }
 
-// stateOptions are those of a file that is written.
-const stateOptions = "&_pragma=journal_mode(WAL)&_txlock=immediate"
-
-func connectState(path, options string) (*State, error) {
-	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
-	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(5000)&_pragma=foreign_keys(ON)"+options)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	s := &State{path: path}
-	s.handle.Store(db)
-	return s, nil
-}
-
-// lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
-// process.
-func lockState(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the state of the guard: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
-	}
-	return f, nil
-}
-
 // ReadSightings reads the file without creating or changing it. There are none if it does not exist.
 func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
+	if err := checkComplete(path); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	s, err := connectState(path, "&mode=ro")
+	h, err := openHandle(path, "&mode=ro")
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
-	all, err := s.Sightings(ctx)
+	defer h.db.Close()
+	all, err := list(ctx, h.db, everySighting)
 	if err != nil {
 		return nil, fmt.Errorf("the state of the guard, %s: %w", path, err)
 	}
@@ -194,10 +167,17 @@ func (s *State) migrate(ctx context.Context) error {
 // Close closes the file.
 func (s *State) Close() error { return s.db().Close() }
 
-// version changes when another process has changed the file.
-func (s *State) version(ctx context.Context) (n int64, err error) {
-	err = s.db().QueryRowContext(ctx, "PRAGMA data_version").Scan(&n)
-	return n, err
+// A version changes when another process has changed the file. Each connection counts the changes by itself.
+type version struct {
+	of      *connection
+	changes int64
+}
+
+func (s *State) version(ctx context.Context) (v version, err error) {
+	h := s.handle.Load()
+	v.of = h.connections.last.Load() // before the query, which may open another connection: that counts as a change
+	err = h.db.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.changes)
+	return v, err
 }
 
 // mostForeign limits the held certificates of a partner that are of another CA, beside [acceptance.MostHeld] for the
@@ -284,9 +264,12 @@ func (s *State) held(ctx context.Context, now time.Time) (n int, err error) {
 	return n, err
 }
 
+// everySighting is the condition for all of them, the oldest first.
+const everySighting = "1 = 1 ORDER BY seen_at"
+
 // Sightings returns all of them, the oldest first.
 func (s *State) Sightings(ctx context.Context) ([]Sighting, error) {
-	return list(ctx, s.db(), "1 = 1 ORDER BY seen_at")
+	return list(ctx, s.db(), everySighting)
 }
 
 // due returns sightings that a mail to an address is due for.

@@ -2,11 +2,124 @@ package guard
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
 )
+
+// stateOptions are those of a file that is written. SQLite does not create the file: it would create an empty one, with
+// other permissions, in the place of one that was deleted. Reading the version makes it create the write-ahead log.
+const stateOptions = "&mode=rw&_pragma=journal_mode(WAL)&_pragma=user_version&_txlock=immediate"
+
+// A handle is an open file of a state.
+type handle struct {
+	db          *sql.DB
+	connections *recorder
+}
+
+// openHandle opens a file, with one connection at a time.
+func openHandle(path, options string) (*handle, error) {
+	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+	c, err := sqlite.NewConnector(name + "?_pragma=busy_timeout(5000)&_pragma=foreign_keys(ON)" + options)
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{connections: &recorder{Connector: c, log: path + "-wal"}}
+	h.db = sql.OpenDB(h.connections)
+	h.db.SetMaxOpenConns(1)
+	return h, nil
+}
+
+// A recorder records the last connection. After some errors, database/sql opens another one. SQLite may then create
+// another write-ahead log, which must not be taken for that of another process.
+type recorder struct {
+	driver.Connector
+	log  string // path of the write-ahead log
+	last atomic.Pointer[connection]
+}
+
+// A connection to the file, with the write-ahead log that it uses; nil if there was none.
+type connection struct{ log os.FileInfo }
+
+// Connect opens a connection.
+func (r *recorder) Connect(ctx context.Context) (driver.Conn, error) {
+	opened, err := r.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{}
+	if log, err := os.Stat(r.log); err == nil {
+		c.log = log
+	}
+	r.last.Store(c)
+	return opened, nil
+}
+
+// uses reports whether the last connection uses this log.
+func (r *recorder) uses(log os.FileInfo) bool {
+	last := r.last.Load()
+	return last != nil && os.SameFile(last.log, log)
+}
+
+// lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
+// process.
+func lockState(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of the guard: %w", err)
+	}
+	for range 10 { // guardRuns holds it for an instant
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return f, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.Close()
+	return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
+}
+
+// guardRuns reports whether a guard uses a file.
+func guardRuns(path string) (bool, error) {
+	f, err := os.Open(path + ".lock")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("open the state of the guard: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+// checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log was deleted. The
+// guard does not see what another process would store now.
+func checkComplete(path string) error {
+	for _, file := range []string{path, path + "-wal"} {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		running, err := guardRuns(path)
+		if err != nil || !running {
+			return err
+		}
+		return fmt.Errorf("%s is missing while the guard runs: the guard writes it within a second. Repeat the command "+
+			"then. If it is still missing, the log of the guard states why", file)
+	}
+	return nil
+}
 
 // errReplaced is returned if another file is in the place of the one that is open. SQLite must not open it beside the
 // other one, whose write-ahead log has the same name.
@@ -14,14 +127,20 @@ var errReplaced = errors.New("it was replaced while the guard runs: restart the 
 
 // restore writes the file again if it was deleted, from the one that is still open, and opens it. Otherwise, what the
 // guard learns would end with the process, and what people decide would go to another file. The same holds for its
-// write-ahead log, because "rm" deletes one after the other. restored is true if a file was deleted. The caller makes
-// sure that nothing is stored meanwhile. A mail that is recorded as sent at this moment can be sent again.
+// write-ahead log: "rm" deletes one after the other, and another process creates another log. restored is true if a
+// file was deleted. The caller makes sure that nothing is stored meanwhile. A mail that is recorded as sent at this
+// moment can be sent again.
 func (s *State) restore(ctx context.Context) (restored bool, err error) {
+	old := s.handle.Load()
+	if err := old.db.PingContext(ctx); err != nil { // so that there is a connection, with its log
+		return false, err
+	}
 	found, err := os.Stat(s.path)
 	exists := err == nil
 	switch {
 	case exists && os.SameFile(found, s.opened):
-		if _, err := os.Stat(s.path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		log, err := os.Stat(old.connections.log)
+		if err == nil && old.connections.uses(log) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 	case exists:
@@ -29,41 +148,50 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	copied, err := os.CreateTemp(filepath.Dir(s.path), ".guard-*")
+	if err := s.rewrite(ctx, exists); err != nil {
+		return true, err
+	}
+	again, err := openHandle(s.path, stateOptions)
 	if err != nil {
 		return true, err
 	}
+	// A connection holds the file, even if it is deleted again. Until there is one, the old file is the only safe one.
+	if err := again.db.PingContext(ctx); err != nil {
+		return true, errors.Join(err, again.db.Close())
+	}
+	s.handle.Store(again)
+	return true, old.db.Close() // SQLite leaves the logs in this place alone, because its file is not there any more
+}
+
+// rewrite puts a copy of what is open in the place of the file. exists is true if only its log was deleted.
+func (s *State) rewrite(ctx context.Context, exists bool) error {
+	copied, err := os.CreateTemp(filepath.Dir(s.path), ".guard-*")
+	if err != nil {
+		return err
+	}
 	defer os.Remove(copied.Name())
-	if err := copied.Close(); err != nil {
-		return true, err
+	info, err := copied.Stat()
+	if err := errors.Join(err, copied.Close()); err != nil {
+		return err
 	}
 	if _, err := s.db().ExecContext(ctx, "VACUUM INTO ?", copied.Name()); err != nil {
-		return true, err
+		return err
 	}
-	if exists { // without its log, it lacks what was written last
-		if err := os.Remove(s.path); err != nil {
-			return true, err
-		}
-	}
-	if err := os.Link(copied.Name(), s.path); err != nil { // it does not replace a file
-		return true, err
-	}
-	if s.opened, err = os.Stat(s.path); err != nil {
-		return true, err
-	}
-	// The old write-ahead log is not that of the new file. Closing removes it, if it was not deleted too.
-	err = s.Close()
+	// SQLite would apply the log in this place, which is that of another file, to the copy.
 	for _, end := range []string{"-wal", "-shm"} {
-		if gone := os.Remove(s.path + end); !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
+		if err := os.Remove(s.path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	again, connecting := connectState(s.path, stateOptions)
-	if connecting != nil {
-		return true, errors.Join(err, connecting)
+	place := os.Link // it does not replace a file
+	if exists {
+		place = os.Rename // there is a file at every instant
 	}
-	s.handle.Store(again.db())
-	return true, errors.Join(err, again.db().PingContext(ctx)) // a connection holds the file, even if it is deleted again
+	if err := place(copied.Name(), s.path); err != nil {
+		return err
+	}
+	s.opened = info
+	return nil
 }
 
 // keepState restores the file of the state if it was deleted.
@@ -73,12 +201,12 @@ func (s *Service) keepState(ctx context.Context) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	restored, err := s.state.restore(ctx)
-	s.behind = s.behind || restored // the versions of two connections cannot be compared
 	s.metrics.failed("state", err)
 	switch {
 	case err != nil:
-		s.warn("state file", "the file of the state is not the one that is open", "file", s.state.path, "error", err)
+		s.warn("state file", "cannot restore the file of the state", "file", s.state.path, "error", err)
 	case restored:
-		s.log.Warn("the file of the state was deleted: it was written again", "file", s.state.path)
+		s.log.Warn("the file of the state or its write-ahead log was deleted: it was written again. Repeat decisions of the "+
+			"last seconds that \"perennial guard status\" does not show", "file", s.state.path)
 	}
 }

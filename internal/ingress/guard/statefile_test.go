@@ -1,12 +1,15 @@
 package guard
 
 import (
+	"crypto/x509"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
@@ -45,30 +48,132 @@ func TestADeletedStateFileComesBackWithWhatTheGuardKnows(t *testing.T) {
 	}
 }
 
-// The connection to the new file does not know which changes were made before it was opened.
-func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T) {
+// idle is a guard whose state changes only when a test says so, with the successor that it has accepted.
+type idle struct {
+	*Service
+	f    *folder
+	log  *logged
+	next *x509.Certificate
+	file string
+}
+
+func newIdle(t *testing.T) idle {
+	t.Helper()
 	f := newFolder(t)
 	f.tenant()
-	g := f.start(frontConfig(upstream(t)), inWindow)
-	next := f.client("acme", inWindow)
-	get(t, caller(t, next), g.url)
-	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
-	testenv.Check(t, g.stop())
-	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies, Log: g.Service.log,
-		Now: func() time.Time { return inWindow }})
+	f.write("guard.yaml", []byte(decideConfig("nginx")))
+	log := &logged{}
+	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies,
+		Now: func() time.Time { return inWindow }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
-	testenv.Check(t, s.applyState(t.Context()))
-	before := s.decision
-	testenv.Check(t, os.Remove(filepath.Join(f.dir, "guard.db")))
-	s.keepState(t.Context())
-	c, err := Load(filepath.Join(f.dir, "guard.yaml"), policies)
+	next := f.client("acme", inWindow).Leaf
+	s.queue(sighted(inWindow, next, acceptance.Decision{Outcome: acceptance.Accept, Partner: "acme-c4c",
+		Code: acceptance.IsSuccessor}))
+	s.store(t.Context())
+	testenv.Check(t, s.Reload(t.Context()))
+	return idle{s, f, log, next, filepath.Join(f.dir, "guard.db")}
+}
+
+// decide stores the decision of a person about the successor, as the command does.
+func (g idle) decide(t *testing.T, standing Standing) error {
+	t.Helper()
+	c, err := Load(filepath.Join(g.f.dir, "guard.yaml"), policies)
 	testenv.Check(t, err)
-	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(next.Leaf.Raw), "olga", Declined, inWindow)
+	_, err = StoreDecision(t.Context(), c, "", certfile.Fingerprint(g.next.Raw), "olga", standing, inWindow)
+	return err
+}
+
+// obeys checks that the guard follows a decision.
+func (g idle) obeys(t *testing.T) {
+	t.Helper()
+	if d, _ := g.guard.Decide([]*x509.Certificate{g.next}); d.Outcome != acceptance.Accept {
+		t.Errorf("before: %+v", d)
+	}
+	testenv.Check(t, g.decide(t, Declined))
+	testenv.Check(t, g.applyState(t.Context()))
+	if d, _ := g.guard.Decide([]*x509.Certificate{g.next}); d.Code != acceptance.Declined {
+		t.Errorf("the guard does not obey the decision: %+v", d)
+	}
+}
+
+// The connection to the new file counts changes from the start, as the one to the deleted file has done.
+func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T) {
+	g := newIdle(t)
+	testenv.Check(t, g.decide(t, Accepted))
+	testenv.Check(t, g.applyState(t.Context()))
+	testenv.Check(t, os.Remove(g.file))
+	g.keepState(t.Context())
+	g.obeys(t)
+}
+
+// Otherwise, the command would create a file or a log that the guard does not use.
+func TestNoDecisionIsStoredWhileAFileOfARunningGuardIsMissing(t *testing.T) {
+	g := newIdle(t)
+	for _, ends := range [][]string{{""}, {"-wal", "-shm"}, {"", "-wal", "-shm"}} {
+		for _, end := range ends {
+			testenv.Check(t, os.Remove(g.file+end))
+		}
+		if err := g.decide(t, Declined); err == nil || !strings.Contains(err.Error(), "Repeat the command") {
+			t.Errorf("without %q: %v", ends, err)
+		}
+		for _, end := range ends {
+			if _, err := os.Stat(g.file + end); err == nil {
+				t.Errorf("without %q: the command has created %s", ends, g.file+end)
+			}
+		}
+		g.keepState(t.Context())
+	}
+	g.obeys(t)
+}
+
+// Another program, such as sqlite3, creates a log if it finds none.
+func TestADecisionIsObeyedAfterAnotherProcessHasReplacedTheLog(t *testing.T) {
+	g := newIdle(t)
+	for _, end := range []string{"-wal", "-shm"} {
+		testenv.Check(t, os.Remove(g.file+end))
+	}
+	testenv.Check(t, os.WriteFile(g.file+"-wal", nil, 0o600))
+	g.keepState(t.Context())
+	for _, want := range []string{"it was written again", "Repeat decisions"} {
+		if text := g.log.String(); !strings.Contains(text, want) {
+			t.Errorf("the log does not name the problem, %q: %s", want, text)
+		}
+	}
+	g.obeys(t)
+}
+
+// When database/sql closes the last connection, SQLite removes the log. The next connection creates another one.
+func TestAConnectionThatIsOpenedAgainIsNotTakenForADeletedFile(t *testing.T) {
+	g := newIdle(t)
+	testenv.Check(t, g.decide(t, Accepted))
+	testenv.Check(t, g.applyState(t.Context()))
+	before, err := os.Stat(g.file)
 	testenv.Check(t, err)
-	testenv.Check(t, s.applyState(t.Context()))
-	if s.decision == before {
-		t.Error("the guard does not obey the decision")
+	g.state.db().SetMaxIdleConns(-1)
+	g.state.db().SetMaxIdleConns(1)
+	if _, err := os.Stat(g.file + "-wal"); err == nil {
+		t.Fatal("the connection is still open")
+	}
+	g.keepState(t.Context())
+	if after, err := os.Stat(g.file); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was written again: %v", err)
+	}
+	if text := g.log.String(); strings.Contains(text, "state") {
+		t.Errorf("the guard warns: %s", text)
+	}
+	g.obeys(t)
+}
+
+func TestSQLiteDoesNotCreateAFileInThePlaceOfADeletedOne(t *testing.T) {
+	g := newIdle(t)
+	g.state.db().SetMaxIdleConns(-1) // each statement opens a connection
+	testenv.Check(t, os.Remove(g.file))
+	if _, err := g.state.version(t.Context()); err == nil {
+		t.Error("there is a state without a file")
+	}
+	if _, err := os.Stat(g.file); err == nil {
+		t.Error("an empty file was created")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/smallstep/pkcs7"
@@ -193,6 +194,15 @@ func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
+}
+
+// InGroups returns a fingerprint in groups of four digits, which people can compare.
+func InGroups(fingerprint string) string {
+	var groups []string
+	for group := range slices.Chunk([]byte(fingerprint), 4) {
+		groups = append(groups, string(group))
+	}
+	return strings.Join(groups, " ")
 }
 
 // SHA1 returns the SHA-1 of the whole certificate in lowercase hexadecimal, for servers that show no other fingerprint.

@@ -182,3 +182,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAFingerprintIsGroupedForPeople(t *testing.T) {
+	for fingerprint, want := range map[string]string{"": "", "0a1b": "0a1b", "0a1b2c3d4e": "0a1b 2c3d 4e"} {
+		if got := InGroups(fingerprint); got != want {
+			t.Errorf("%q: %q", fingerprint, got)
+		}
+	}
+}
