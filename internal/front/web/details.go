@@ -72,7 +72,7 @@ func (v *view) detailsOf(e client.Event, object json.RawMessage) (all []detail) 
 	return all
 }
 
-// isNamed reports whether the entry shows a detail as its object, see [view.object].
+// isNamed reports whether the entry shows a detail as its object, see [view.object], or as its actor.
 func isNamed(e client.Event, f member) bool {
 	kind, _, _ := strings.Cut(e.Action, ".")
 	switch kind + " " + f.key {
@@ -82,7 +82,7 @@ func isNamed(e client.Event, f member) bool {
 		return words.DetailCode(words.German, "code", codeOf(e)) != codeOf(e)
 	}
 	var text string
-	return json.Unmarshal(f.value, &text) == nil && text == e.Object
+	return json.Unmarshal(f.value, &text) == nil && (text == e.Object || f.key == "run" && e.Actor == "run "+text)
 }
 
 // codeOf returns the code of a decision of the guard.
@@ -177,7 +177,7 @@ func (v *view) detailText(e client.Event, key, text string) object {
 		if at.IsZero() {
 			return object{}
 		}
-		return object{text: v.When(at), id: UTC(at)}
+		return v.moment(at)
 	}
 	if idForm.MatchString(text) {
 		return v.byID(key, text)
@@ -186,6 +186,15 @@ func (v *view) detailText(e client.Event, key, text string) object {
 		return object{text: v.T("token %s", endOf(id)), id: id}
 	}
 	return object{text: v.detailCode(e, key, text)}
+}
+
+// moment returns an instant in the reader's zone, with UTC in the tooltip if that is another time.
+func (v *view) moment(at time.Time) object {
+	o := object{text: v.When(at)}
+	if v.zone != time.UTC {
+		o.id = UTC(at)
+	}
+	return o
 }
 
 // byID returns an object of which only the ID is known: the end of the ID, which differs between objects that were

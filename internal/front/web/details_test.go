@@ -72,8 +72,11 @@ func TestDetailsOfTheAuditLogAreInTheLanguageOfTheReader(t *testing.T) {
 		{"arrangement.created", "acme/shop", `{"strategy":"newer","scenario":""}`, "Strategy: newer", "Strategie: newer"},
 		{"thing.former", "x", `["a"]`, `Details: ["a"]`, `Details: ["a"]`},
 		{"run.finished", "x", `{}`, "", ""},
+		{"certificate.warned", "acme/tenant/1", `{"run":"2026-12-01T00:00:00Z","generation":2}`, "Generation: 2",
+			"Generation: 2"},
 	} {
-		e := client.Event{Action: c.action, Object: c.object, Detail: json.RawMessage(c.detail)}
+		e := client.Event{Actor: "run 2026-12-01T00:00:00Z", Action: c.action, Object: c.object,
+			Detail: json.RawMessage(c.detail)}
 		for language, want := range map[string]string{"en": c.english, "de": c.german} {
 			v := &view{lang: language, zone: berlin}
 			if got := shown(v, e); got != want {

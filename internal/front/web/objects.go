@@ -103,7 +103,7 @@ func (v *view) object(e client.Event) object {
 		o = object{text: v.T("CA %s", e.Object[:min(len(e.Object), shownID)]), path: "/authorities", id: e.Object}
 	case "run":
 		if date, err := time.Parse(time.RFC3339, e.Object); err == nil {
-			o = object{text: v.When(date), id: UTC(date)}
+			o = v.moment(date)
 		}
 		o.path = "/runs"
 	case "guard":
