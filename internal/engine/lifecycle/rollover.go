@@ -49,10 +49,17 @@ const rollPage = 200
 // Its cost is proportional to the number of open roll-overs.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
-	err := e.rolling(ctx, now, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
-		if _, _, err := e.rollTenant(ctx, t, arrangements, now); err != nil {
-			failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", t.Name, err))
+	err := e.rolling(ctx, now, func(p rollingPage) error {
+		warned, err := e.store.TenantsWithOpenTask(ctx, p.ids, tenancy.Expiring)
+		if err != nil {
+			return err
 		}
+		for _, id := range p.ids {
+			if _, _, err := e.rollTenant(ctx, p.tenants[id], p.arrangements[id], warned[id], now); err != nil {
+				failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", p.tenants[id].Name, err))
+			}
+		}
+		return nil
 	})
 	return errors.Join(append(failures, err)...)
 }
@@ -63,7 +70,7 @@ func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	all, retired, err := e.rollTenant(ctx, t, arrangements[t.ID], now)
+	all, retired, err := e.rollTenant(ctx, t, arrangements[t.ID], true, now)
 	if err != nil || !retired {
 		return all, err
 	}
@@ -110,8 +117,15 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	return next
 }
 
-// rolling calls each for every tenant with an open roll-over at now.
-func (e *Engine) rolling(ctx context.Context, now time.Time, each func(tenancy.Tenant, []tenancy.Arrangement)) error {
+// A rollingPage has some tenants with an open roll-over, by their IDs.
+type rollingPage struct {
+	ids          []string
+	tenants      map[string]tenancy.Tenant
+	arrangements map[string][]tenancy.Arrangement
+}
+
+// rolling calls each for every page of the tenants with an open roll-over at now. It stops at an error.
+func (e *Engine) rolling(ctx context.Context, now time.Time, each func(rollingPage) error) error {
 	for after := ""; ; {
 		ids, err := e.store.Rolling(ctx, now, after, rollPage)
 		if err != nil || len(ids) == 0 {
@@ -123,8 +137,8 @@ func (e *Engine) rolling(ctx context.Context, now time.Time, each func(tenancy.T
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			each(tenants[id], arrangements[id])
+		if err := each(rollingPage{ids, tenants, arrangements}); err != nil {
+			return err
 		}
 	}
 }
@@ -132,20 +146,24 @@ func (e *Engine) rolling(ctx context.Context, now time.Time, each func(tenancy.T
 // Open calls each with the state of every arrangement that has an open roll-over at now.
 func (e *Engine) Open(ctx context.Context, now time.Time, each func(standing.Standing)) error {
 	var failures []error
-	err := e.rolling(ctx, now, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
-		all, err := e.Standings(ctx, e.store.Reader, t, arrangements)
-		if err != nil {
-			failures = append(failures, err)
+	err := e.rolling(ctx, now, func(p rollingPage) error {
+		for _, id := range p.ids {
+			all, err := e.Standings(ctx, e.store.Reader, p.tenants[id], p.arrangements[id])
+			if err != nil {
+				failures = append(failures, err)
+			}
+			for _, s := range all {
+				each(s)
+			}
 		}
-		for _, s := range all {
-			each(s)
-		}
+		return nil
 	})
 	return errors.Join(append(failures, err)...)
 }
 
-// rollTenant updates the roll-overs of a tenant as of now. retired reports whether a generation was retired.
-func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement,
+// rollTenant updates the roll-overs of a tenant as of now. warned is false if it has no open task about a warning, so
+// that none is looked for. retired reports whether a generation was retired.
+func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, warned bool,
 	now time.Time) (all []standing.Standing, retired bool, err error) {
 	all, inReach, err := e.StandingsInReach(ctx, e.store.Reader, t, arrangements)
 	if err != nil {
@@ -172,7 +190,7 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 		return nil, false, err
 	}
 	for name, certs := range byCredential(inReach) {
-		if err := e.closeTasks(ctx, t, certs, all, now); err != nil {
+		if err := e.closeTasks(ctx, t, certs, all, warned, now); err != nil {
 			return all, retired, err
 		}
 		some, err := e.retire(ctx, t, certs, all, !unsettled[name], now)

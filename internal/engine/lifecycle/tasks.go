@@ -20,7 +20,7 @@ var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, ten
 // newest one. Without a receiver, nothing shows that a person has nothing to do. Until then, it closes only those about
 // a coming renewal, because that has happened, and the task about it states what is left to do.
 func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate,
-	all []standing.Standing, now time.Time) error {
+	all []standing.Standing, warned bool, now time.Time) error {
 	newest := certs[len(certs)-1]
 	present := slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool {
 		return s.Arrangement.Presents() != newest.Purpose
@@ -34,6 +34,9 @@ func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenan
 	}
 	topic, why := store.TaskTopic{TenantID: t.ID, Kinds: aboutRollovers}, tenancy.ClosedAccepted
 	if open || len(present) == 0 {
+		if !warned {
+			return nil
+		}
 		topic.Kinds, why = []tenancy.NoticeKind{tenancy.Expiring}, tenancy.ClosedRenewed
 	}
 	for _, c := range certs[:len(certs)-1] {

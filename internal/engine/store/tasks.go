@@ -84,6 +84,19 @@ func (q TaskTopic) open(r Reader) (string, []any) {
 		" AND kind " + of + ")", append(append([]any{q.TenantID}, args...), more...)
 }
 
+// TenantsWithOpenTask returns those of some tenants that have an open task of a kind of notice.
+func (r Reader) TenantsWithOpenTask(ctx context.Context, tenantIDs []string,
+	kind tenancy.NoticeKind) (map[string]bool, error) {
+	among, args := r.among(tenantIDs)
+	ids, err := list(ctx, r, scanOne[string], "SELECT DISTINCT t.tenant_id FROM tasks t JOIN notices n ON n.id = "+
+		"t.notice_id WHERE t.tenant_id "+among+" AND t.state <> 'completed' AND n.kind = ?", append(args, string(kind))...)
+	found := map[string]bool{}
+	for _, id := range ids {
+		found[id] = true
+	}
+	return found, err
+}
+
 // CountOpenTasks counts the open tasks of a topic.
 func (r Reader) CountOpenTasks(ctx context.Context, q TaskTopic) (int, error) {
 	if len(q.CertificateIDs) == 0 {
