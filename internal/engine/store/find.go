@@ -129,6 +129,19 @@ func (r Reader) FindReceiversOfContact(ctx context.Context, s Search) ([]Found, 
 		asciiLower(s.Text))
 }
 
+// FindContacts finds counterparties by the beginning of the e-mail address or of the name of a contact. Contacts are
+// few, and have no index.
+func (r Reader) FindContacts(ctx context.Context, text string, limit int) ([]Found, error) {
+	const columns = "'', (SELECT c.name FROM counterparties c WHERE c.id = counterparty_id), email, 0, ''"
+	s := Search{Text: asciiLower(text), Limit: limit}
+	byAddress, err := s.beginning(ctx, r, columns, "counterparty_contacts", "lower(email)", s.Text)
+	if err != nil {
+		return nil, err
+	}
+	byName, err := s.beginning(ctx, r, columns, "counterparty_contacts", "lower(name)", s.Text)
+	return merge(byAddress, byName, limit), err
+}
+
 const foundCertificate = "tenant_id, purpose, fingerprint, generation, serial"
 
 // FindCertificates finds certificates by one of the notations of a serial number, in lowercase hexadecimal, or by the

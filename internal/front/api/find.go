@@ -108,7 +108,7 @@ func (s *server) search(ctx context.Context, in Sought, only tenancy.Tenant) (*E
 	return &Entity[client.Findings]{Body: out}, nil
 }
 
-// findCounterparties adds the counterparties with a name or a host that fits.
+// findCounterparties adds the counterparties with a name, a host or a contact that fits.
 func (s *server) findCounterparties(ctx context.Context, text string, limit int, out *client.Findings) error {
 	page := store.Page{Limit: limit, Sort: "name", Text: text}
 	named, next, err := s.store.Counterparties(ctx, "", page)
@@ -125,7 +125,17 @@ func (s *server) findCounterparties(ctx context.Context, text string, limit int,
 	for _, c := range named {
 		out.Items = append(out.Items, client.Finding{Kind: "counterparty", Name: c.Name, Detail: c.DisplayName})
 	}
-	return nil
+	if len(named) > 0 {
+		return nil
+	}
+	contacts, err := s.store.FindContacts(ctx, text, limit+1)
+	if len(contacts) > limit {
+		contacts, out.More = contacts[:limit], true
+	}
+	for _, c := range contacts {
+		out.Items = append(out.Items, client.Finding{Kind: "counterparty", Name: c.Name, Detail: c.Detail})
+	}
+	return err
 }
 
 // searchers returns how to search for a text: by what it looks like, the most specific first.

@@ -16,7 +16,8 @@ func (f *fixture) found(who, path, text string) (all []string) {
 	}
 	for _, item := range a.body["items"].([]any) {
 		v := item.(map[string]any)
-		all = append(all, v["kind"].(string)+" "+v["tenant"].(string)+" "+v["name"].(string))
+		tenant, _ := v["tenant"].(string) // a counterparty has none
+		all = append(all, v["kind"].(string)+" "+tenant+" "+v["name"].(string))
 	}
 	return all
 }
@@ -74,6 +75,20 @@ func TestAnOperatorFindsEverythingAndAKeyUserOnlyTheirOwn(t *testing.T) {
 	for _, path := range []string{"/find", "/find?q=a", "/find?q=%20%20a", "/find?q=" + strings.Repeat("a", 201)} {
 		if a := f.call("operator", "GET", path, ""); a.status != 422 {
 			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+}
+
+func TestAnOperatorFindsACounterpartyByItsContact(t *testing.T) {
+	f := setUp(t)
+	f.ok("operator", "POST", "/counterparties", 201, `{"name":"bank","display_name":"House Bank"}`)
+	f.ok("operator", "POST", "/counterparties/bank/contacts", 201, `{"name":"Ada Adams","email":"ada@bank.example"}`)
+	for text, want := range map[string]bool{"ADA@bank": true, "ada ad": true, "house": true, "adams": false} {
+		if got := f.found("operator", "/find", text); slices.Contains(got, "counterparty  bank") != want {
+			t.Errorf("%q finds %q", text, got)
+		}
+		if got := f.found("acme/alice", "/tenants/acme/find", text); len(got) != 0 {
+			t.Errorf("a key user finds %q by %q", got, text)
 		}
 	}
 }
