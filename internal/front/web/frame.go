@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"html"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -257,6 +258,15 @@ func (v *view) purpose(p tenancy.Purpose) string {
 		return v.T("M-user Certificate")
 	}
 	return v.T("Certificate %s", string(p))
+}
+
+// breakable returns an address as HTML that may be broken between its parts.
+func breakable(address string) string {
+	parts := partsOf(address)
+	for i, part := range parts {
+		parts[i] = html.EscapeString(part)
+	}
+	return strings.Join(parts, "<wbr>")
 }
 
 // partsOf returns the parts of a URL between which it may be broken: the scheme, the host, and each part of the path.
