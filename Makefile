@@ -135,6 +135,7 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
 	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
+	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZ) -fuzzminimizetime 1x
 	$(GO) test ./acceptance -run '^$$' -fuzz FuzzDecide -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/follow -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/follow -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZ)

@@ -144,8 +144,7 @@ func (e *existing) problems(u *Unit) (problems []Problem) {
 	t, exists := e.tenants[u.Tenant]
 	switch {
 	case !exists && !u.New:
-		file, line := u.first()
-		wrong(file, line, "there is no tenant %q, either in this installation or in the table of tenants", u.Tenant)
+		wrong(u.file, u.line, "there is no tenant %q, either in this installation or in the table of tenants", u.Tenant)
 	case exists && u.New:
 		wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out; its people and arrangements can still be "+
 			"added", u.Tenant)
@@ -161,17 +160,6 @@ func (e *existing) problems(u *Unit) (problems []Problem) {
 		}
 	}
 	return problems
-}
-
-// first returns the file and line in which a unit occurs first.
-func (u *Unit) first() (file string, line int) {
-	switch {
-	case len(u.KeyUsers) > 0:
-		return peopleFile, u.KeyUsers[0].line
-	case len(u.Contacts) > 0:
-		return peopleFile, u.Contacts[0].line
-	}
-	return arrangementsFile, u.Arrangements[0].line
 }
 
 // Work continues an import that is being applied or undone. It may be called again after a crash. A tenant is created,

@@ -122,7 +122,7 @@ func TestAMissingTenantIsReportedAtItsFirstLine(t *testing.T) {
 		people, arrangements, want string
 	}{
 		{key, arrangement, `"people","line":3`}, {contact, arrangement, `"people","line":4`},
-		{contact + "x,key-user,k,k@example.com\n", "", `"people","line":5`}, {"", arrangement, `"arrangements","line":5`},
+		{contact + "x,key-user,k,k@example.com\n", "", `"people","line":4`}, {"", arrangement, `"arrangements","line":5`},
 	} {
 		i, err := m.Check(t.Context(), Files{People: c.people, Arrangements: c.arrangements}, "olga")
 		check(t, err)

@@ -477,21 +477,3 @@ func TestACertificateOfEveryKeyTypeIsImported(t *testing.T) {
 		}
 	}
 }
-
-func FuzzRead(f *testing.F) {
-	f.Add("name,display_name\nacme,x\n", "tenant,role,name,email\nacme,key-user,alice,a@example.com",
-		"tenant,name,receiver,endpoint\nacme,a,b,https://c.example", []byte("-----BEGIN CERTIFICATE-----"))
-	f.Add("\ufeffname;key_type\n\"a", "tenant\n\n", ";;;", []byte{0x30, 0x82})
-	f.Fuzz(func(t *testing.T, tenants, people, arrangements string, cert []byte) {
-		units, problems := Read(Files{Tenants: tenants, People: people, Arrangements: arrangements,
-			Certificates: []Certificate{{Name: "acme.pem", Data: cert}}}, now)
-		if len(problems) > 0 {
-			return
-		}
-		for _, u := range units { // what passes can be stored
-			if err := tenancy.CheckName("tenant", u.Tenant); err != nil {
-				t.Errorf("%q passes: %v", u.Tenant, err)
-			}
-		}
-	})
-}

@@ -77,6 +77,7 @@ type Unit struct {
 	// Issuer names the issuer of a new tenant's later certificates; empty for the default one.
 	Issuer string `json:",omitempty"`
 
+	file  string // the table in which the tenant occurs first, with the line
 	line  int
 	typed bool // the table states the key type
 }
@@ -130,13 +131,16 @@ func (r *reader) check(file string, line int, err error) {
 	}
 }
 
-// unit returns the unit of a tenant.
-func (r *reader) unit(name string) *Unit {
+// unit returns the unit of a tenant that occurs in a line of a table. A tenant with an invalid name gets a unit that is
+// not imported: the caller reports the name, and checks the rest of the line.
+func (r *reader) unit(name, file string, line int) *Unit {
 	u := r.units[name]
 	if u == nil {
-		u = &Unit{Tenant: name, Display: name, KeyType: tenancy.P256}
-		r.units[name] = u
-		r.order = append(r.order, name)
+		u = &Unit{Tenant: name, Display: name, KeyType: tenancy.P256, file: file, line: line}
+		if tenancy.CheckName("tenant", name) == nil {
+			r.units[name] = u
+			r.order = append(r.order, name)
+		}
 	}
 	return u
 }
@@ -263,8 +267,8 @@ func (r *reader) tenants(text string) {
 				r.wrong(tenantsFile, line, "%s is already in line %d", name, u.line)
 				return
 			}
-			u := r.unit(name)
-			u.New, u.line = true, line
+			u := r.unit(name, tenantsFile, line)
+			u.New = true
 			if d := cell("display_name"); d != "" {
 				u.Display = d
 			}
@@ -290,7 +294,7 @@ func (r *reader) people(text string) {
 			p := Person{Name: cell("name"), Email: cell("email"), DisplayName: cell("display_name"), line: line,
 				Preferences: tenancy.Preferences{Language: strings.ToLower(cell("language")), Zone: cell("zone")}}
 			r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))
-			u := r.unit(cell("tenant"))
+			u := r.unit(cell("tenant"), peopleFile, line)
 			switch yes := strings.ToLower(cell("subscribed")); yes {
 			case "yes":
 				p.Subscribed = true
@@ -344,7 +348,7 @@ func (r *reader) arrangements(text string) {
 			r.check(arrangementsFile, line, tenancy.CheckName("tenant", cell("tenant")))
 			r.check(arrangementsFile, line, a.Receiver.Check())
 			r.check(arrangementsFile, line, a.Arrangement.Check())
-			u := r.unit(cell("tenant"))
+			u := r.unit(cell("tenant"), arrangementsFile, line)
 			if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Name == a.Name }); i >= 0 {
 				r.wrong(arrangementsFile, line, "the arrangement %s of %s is already in line %d", a.Name, u.Tenant,
 					u.Arrangements[i].line)
