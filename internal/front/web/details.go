@@ -82,7 +82,7 @@ func isNamed(e client.Event, f member) bool {
 		return words.DetailCode(words.German, "code", codeOf(e)) != codeOf(e)
 	}
 	var text string
-	return json.Unmarshal(f.value, &text) == nil && (text == e.Object || f.key == "run" && e.Actor == "run "+text)
+	return json.Unmarshal(f.value, &text) == nil && !slices.Contains(entered, f.key) && (text == e.Object || f.key == "run" && e.Actor == "run "+text)
 }
 
 // codeOf returns the code of a decision of the guard.
@@ -170,8 +170,8 @@ func (v *view) detailText(e client.Event, key, text string) object {
 	if text == "" && e.Action == "account.rights" && key == "role" { // they were withdrawn
 		return object{text: v.T("none")}
 	}
-	if text == "" {
-		return object{}
+	if text == "" || slices.Contains(entered, key) {
+		return object{text: text}
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		if at.IsZero() {
@@ -254,6 +254,10 @@ func (v *view) detailCode(e client.Event, key, text string) string {
 	}
 	return words.Read(v.lang, text)
 }
+
+// entered are the details that hold what somebody has typed. They are shown to the letter, also if they look like a date,
+// an ID or the name of their object.
+var entered = []string{"contact_name", "contains", "display_name", "other", "passkey", "scenario", "system", "text"}
 
 // sentences are the details that may be a text in English.
 var sentences = []string{"detail", "error", "outcome", "why"}

@@ -72,6 +72,10 @@ func TestDetailsOfTheAuditLogAreInTheLanguageOfTheReader(t *testing.T) {
 		{"arrangement.created", "acme/shop", `{"strategy":"newer","scenario":""}`, "Strategy: newer", "Strategie: newer"},
 		{"thing.former", "x", `["a"]`, `Details: ["a"]`, `Details: ["a"]`},
 		{"run.finished", "x", `{}`, "", ""},
+		{"tenant.changed", "acme", `{"display_name":"acme"}`, "Display name: acme", "Anzeigename: acme"},
+		{"arrangement.changed", "acme/shop", `{"display_name":"2026-12-01T09:00:00Z","contact_name":"` + someID + `"}`,
+			"Display name: 2026-12-01T09:00:00Z; Administrator: " + someID,
+			"Anzeigename: 2026-12-01T09:00:00Z; Ansprechpartner: " + someID},
 		{"certificate.warned", "acme/tenant/1", `{"run":"2026-12-01T00:00:00Z","generation":2}`, "Generation: 2",
 			"Generation: 2"},
 	} {
