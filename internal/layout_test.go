@@ -25,6 +25,7 @@ var layout = []struct {
 	{"acceptance", nil},
 	{"webhook", nil},
 	{"internal/recent", nil},
+	{"internal/filelock", nil},
 	{"guard", []string{"internal/recent"}},
 	{"client", nil},
 	{"docs", nil},
@@ -36,7 +37,7 @@ var layout = []struct {
 	{"internal/keys/...", []string{"internal/keys/...", "internal/yamlfile"}},
 
 	{"internal/engine/standing", nil},
-	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
+	{"internal/engine/store", []string{"internal/engine/standing", "internal/filelock", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
 	{"internal/engine/parties", []string{"internal/engine/standing", "internal/engine/store", "internal/recent"}},
 	{"internal/engine/watching", []string{"internal/engine/store", "internal/keys/certfile"}},
@@ -70,9 +71,9 @@ var layout = []struct {
 		"internal/egress/calm", "internal/egress/control", "internal/egress/gateway", "internal/egress/outbound",
 		"internal/egress/workload", "internal/keys/certfile",
 	}},
-	{"internal/ingress/follow", []string{"internal/feed", "internal/keys/certfile"}},
+	{"internal/ingress/follow", []string{"internal/feed", "internal/filelock", "internal/keys/certfile"}},
 	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
-		"internal/engine/notify", "internal/keys/certfile", "internal/recent", "internal/yamlfile"}},
+		"internal/engine/notify", "internal/filelock", "internal/keys/certfile", "internal/recent", "internal/yamlfile"}},
 
 	{"internal/egress/poster", []string{"internal/egress/outbound", "internal/engine/webhooks", "internal/redact"}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",

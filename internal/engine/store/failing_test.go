@@ -325,22 +325,6 @@ func TestFilesOfADatabaseAreReadByTheirOwnerAlone(t *testing.T) {
 	if pid, err := os.ReadFile(path + ".lock"); err != nil || string(pid) != fmt.Sprintln(os.Getpid()) {
 		t.Errorf("the lock names the process %q, %v", pid, err)
 	}
-	fresh := filepath.Join(t.TempDir(), "p.lock")
-	lock, err := lockFile(fresh)
-	must(t, err)
-	if info, err := lock.Stat(); err != nil || info.Mode() != 0o600 {
-		t.Errorf("a new lock: %v, %v", info.Mode(), err)
-	}
-	if !locked(fresh) {
-		t.Error("a lock that is held is free")
-	}
-	must(t, lock.Close())
-	if locked(fresh) || locked(fresh+".none") {
-		t.Error("a lock that is free is held")
-	}
-	if lock, err := lockFile(t.TempDir()); err == nil || lock != nil {
-		t.Errorf("a folder is locked: %v", err)
-	}
 }
 
 // The first three protect against losing data in a crash, and against rows that outlive their tenant.

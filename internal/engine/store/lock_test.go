@@ -127,19 +127,6 @@ func TestADatabaseThatIsRefusedOrClosedLeavesNoFileOpen(t *testing.T) {
 	closed("a text")
 }
 
-// The device stands for a disk on which nothing can be written.
-func TestALockWhoseProcessCannotBeWrittenIsNotHeld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "p.lock")
-	must(t, os.Symlink("/dev/full", path))
-	before := openFiles(t, "/dev")
-	if lock, err := lockFile(path); err == nil || lock != nil {
-		t.Errorf("the lock is held: %v", err)
-	}
-	if after := openFiles(t, "/dev"); len(after) != len(before) {
-		t.Errorf("%q are open, and before %q", after, before)
-	}
-}
-
 // A command does not question the files of a database that a service holds: its log changes at any time.
 func TestADatabaseThatAServiceHoldsIsOpenedAsItIs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.db")

@@ -22,7 +22,7 @@ const MaxConnections = poolConnections + 2
 // Open opens the database of a URL ("sqlite:PATH" or "postgres://...") and migrates its schema. It refuses a schema of
 // a newer version.
 func Open(ctx context.Context, url string) (*Store, error) {
-	if path, ok := sqlitePath(url); ok && path != "" && !locked(path+".lock") {
+	if path, ok := sqlitePath(url); ok && path != "" && !inUse(path) {
 		path = realPath(path)
 		if pending, err := pendingRestore(path); err != nil {
 			return nil, err
@@ -56,7 +56,7 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	if !ok || path == "" { // which Open refuses
 		return Open(ctx, url)
 	}
-	held, err := lockFile(realPath(path) + ".lock")
+	held, err := lockDatabase(realPath(path))
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}

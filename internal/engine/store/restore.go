@@ -30,7 +30,7 @@ const (
 func Restore(ctx context.Context, backup, path string, now time.Time, check func(*Store) error) (replaced string,
 	err error) {
 	path = realPath(path) // a service locks the same file by whatever path
-	held, err := lockFile(path + ".lock")
+	held, err := lockDatabase(path)
 	if err != nil {
 		return "", fmt.Errorf("database %s: %w", path, err)
 	}

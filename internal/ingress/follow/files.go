@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
 // The modes of new files. Certificates are public, and the product may run as another user.
@@ -155,16 +157,12 @@ func (f *Follower) locked() []string {
 }
 
 func lockFile(lock, path string) (*os.File, error) {
-	l, err := os.OpenFile(lock, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, stateMode)
-	if err != nil {
+	l, err := filelock.Take(lock)
+	var held *filelock.HeldError
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("another follower writes %s: stop one of the two", path)
+	} else if err != nil {
 		return nil, fmt.Errorf("lock %s: %w: it is unchanged", path, err)
-	}
-	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		l.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another follower writes %s: stop one of the two", path)
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return l, nil
 }

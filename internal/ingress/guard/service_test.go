@@ -774,7 +774,7 @@ func TestTwoGuardsDoNotShareAState(t *testing.T) {
 	f.start(frontConfig(upstream(t)), inWindow)
 	_, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler)})
-	if err == nil || !strings.Contains(err.Error(), "another guard uses") {
+	if err == nil || !strings.Contains(err.Error(), "another guard (process ") {
 		t.Error(err)
 	}
 }

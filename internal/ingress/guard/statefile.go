@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
+
+	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
 // stateOptions are those of a file that is written. SQLite does not create the file: it would create an empty one, with
@@ -71,37 +71,16 @@ func (r *recorder) uses(log os.FileInfo) bool {
 	return last != nil && os.SameFile(last.log, log)
 }
 
-// lockState lets one guard use a file at a time: two would accept two successors in one window. The lock ends with the
-// process.
+// lockState lets one guard use a file at a time: two would accept two successors in one window.
 func lockState(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	lock, err := filelock.Take(path + ".lock")
+	var held *filelock.HeldError
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("another guard (process %s) uses %s: give each one its own state", held.Process, path)
+	} else if err != nil {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
-	for range 10 { // guardRuns holds it for an instant
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return f, nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	f.Close()
-	return nil, fmt.Errorf("another guard uses %s: give each one its own state", path)
-}
-
-// guardRuns reports whether a guard uses a file.
-func guardRuns(path string) (bool, error) {
-	f, err := os.Open(path + ".lock")
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, fmt.Errorf("open the state of the guard: %w", err)
-	}
-	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
+	return lock, nil
 }
 
 // checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log was deleted. The
@@ -111,9 +90,11 @@ func checkComplete(path string) error {
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		running, err := guardRuns(path)
-		if err != nil || !running {
-			return err
+		running, err := filelock.Held(path + ".lock")
+		if err != nil {
+			return fmt.Errorf("open the state of the guard: %w", err)
+		} else if !running {
+			return nil
 		}
 		return fmt.Errorf("%s is missing while the guard runs: the guard writes it within a second. Repeat the command "+
 			"then. If it is still missing, the log of the guard states why", file)

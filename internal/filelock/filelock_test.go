@@ -1,0 +1,61 @@
+package filelock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALockIsHeldUntilItIsClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.lock")
+	if held, err := Held(path); held || err != nil {
+		t.Errorf("before: %v, %v", held, err)
+	}
+	lock, err := Take(path)
+	check(t, err)
+	if info, err := lock.Stat(); err != nil || info.Mode() != 0o600 {
+		t.Errorf("a new lock: %v, %v", info.Mode(), err)
+	}
+	if held, err := Held(path); !held || err != nil {
+		t.Errorf("meanwhile: %v, %v", held, err)
+	}
+	var other *HeldError
+	if second, err := Take(path); second != nil || !errors.As(err, &other) || other.Process != fmt.Sprint(os.Getpid()) {
+		t.Errorf("a second one: %v, %v", second, err)
+	}
+	check(t, lock.Close())
+	if held, err := Held(path); held || err != nil {
+		t.Errorf("afterwards: %v, %v", held, err)
+	}
+	lock, err = Take(path)
+	check(t, err)
+	check(t, lock.Close())
+}
+
+func TestALockThatCannotBeTakenIsNotLeftOpen(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "p.lock")
+	check(t, os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), link))
+	before, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	// The device stands for a disk on which nothing can be written.
+	for _, path := range []string{t.TempDir(), link, "/dev/full"} {
+		var held *HeldError
+		if lock, err := Take(path); lock != nil || err == nil || errors.As(err, &held) {
+			t.Errorf("%s is locked: %v", path, err)
+		}
+	}
+	after, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	if len(after) != len(before) {
+		t.Errorf("%d files are open, and before %d", len(after), len(before))
+	}
+}
