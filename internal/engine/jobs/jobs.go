@@ -328,9 +328,10 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
 		Logger:  quiet(config.Log),
 		Workers: workers,
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2},
-			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1},
-			webhookQueue: {MaxWorkers: webhookWorkers, FetchPollInterval: webhookPoll}},
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: 2, FetchPollInterval: pollSeldom}, // ticks and imports
+			deliveryQueue:      {MaxWorkers: 4}, partQueue: {MaxWorkers: 1},
+			webhookQueue: {MaxWorkers: webhookWorkers, FetchPollInterval: pollSeldom}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one

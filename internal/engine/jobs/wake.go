@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// pollEvery is the interval at which a queue looks for jobs without a notification.
-	pollEvery = 5 * time.Second
+	// pollEvery is the interval at which a queue looks for jobs without a notification, which River omits in a burst and
+	// for jobs that were scheduled. Queues whose jobs are not urgent use pollSeldom, because each look makes an idle
+	// service allocate 80 times.
+	pollEvery  = 5 * time.Second
+	pollSeldom = 10 * time.Second
 	// lookEvery is the interval at which notifications on SQLite are read without a commit of ours: River also writes some
 	// by itself.
 	lookEvery = 5 * time.Second

@@ -20,9 +20,6 @@ const (
 	// webhookTries is the number of attempts at a job that fails, which take six minutes. After that, a tick resumes the
 	// work. If an endpoint fails, the job does not.
 	webhookTries = 5
-	// webhookPoll is the interval at which the queue looks for jobs without a notification, which River omits in a burst
-	// and for jobs that were scheduled. It is longer than pollEvery, because each look costs an idle service something.
-	webhookPoll = 10 * time.Second
 	// webhookTimeout exceeds the time that one job works on a webhook.
 	webhookTimeout = 45 * time.Second
 )
