@@ -108,7 +108,7 @@ func TestEveryProblemIsReportedWithItsLine(t *testing.T) {
 		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is already in line 2",
 		"arrangements 4: the receiver erp of acme differs from the one in line 2",
 		"arrangements 5: this line and the lines after it cannot be read",
-		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026",
+		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026, 09:00 UTC",
 		"hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`,
 		"globex.m-user.pem 0: is neither PEM nor",
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -49,7 +50,7 @@ func TestTheNameOfAnotherTenantInAnyFormIsNotCertified(t *testing.T) {
 		"the organization, no unit": {text(o, "p"), text(cn, "globex")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+			m, e := world(t, storetest.Migrated.SQLite(t))
 			check(t, e.Tick(t.Context(), now))
 			f := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
 			der, err := asn1.Marshal(rdns)

@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -27,6 +29,9 @@ import (
 
 // MaxLines is the maximum number of lines of each table.
 const MaxLines = 100_000
+
+// instant is the form of an instant in problems.
+const instant = "2 January 2006, 15:04 MST"
 
 // maxProblems is the maximum number of problems that are reported at once.
 const maxProblems = 1000
@@ -131,14 +136,14 @@ func (r *reader) check(file string, line int, err error) {
 	}
 }
 
-// unit returns the unit of a tenant that occurs in a line of a table. A tenant with an invalid name gets a unit that is
-// not imported: the caller reports the name, and checks the rest of the line.
+// unit returns the unit of a tenant that occurs in a line of a table. The unit of a tenant with an invalid name, which
+// the caller reports, is checked with the others and not returned by [Read].
 func (r *reader) unit(name, file string, line int) *Unit {
 	u := r.units[name]
 	if u == nil {
 		u = &Unit{Tenant: name, Display: name, KeyType: tenancy.P256, file: file, line: line}
+		r.units[name] = u
 		if tenancy.CheckName("tenant", name) == nil {
-			r.units[name] = u
 			r.order = append(r.order, name)
 		}
 	}
@@ -401,12 +406,15 @@ func (r *reader) certificate(c Certificate, password string) error {
 		return errors.New("is the certificate of a CA, not of a client")
 	case !r.now.Before(leaf.NotAfter):
 		return fmt.Errorf("expired on %s: leave the file out, and the tenant gets a new certificate",
-			leaf.NotAfter.UTC().Format("2 January 2006"))
+			leaf.NotAfter.UTC().Format(instant))
 	case r.now.Before(leaf.NotBefore):
-		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format("2 January 2006"))
+		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format(instant))
 	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) &&
 		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("is not for client authentication (extended key usage)")
+	}
+	if err := checkAlternatives(leaf.Raw); err != nil {
+		return err
 	}
 	k := Key{Purpose: purpose, Leaf: leaf.Raw, Chain: certfile.JoinChain(pair.Chain), File: c.Name}
 	if k.KeyType, err = keyType(pair.Key); err != nil {
@@ -419,6 +427,24 @@ func (r *reader) certificate(c Certificate, password string) error {
 		u.KeyType = k.KeyType // the receivers are known to accept it
 	}
 	u.Keys = append(u.Keys, k)
+	return nil
+}
+
+// checkAlternatives refuses subject alternative names that programs, and databases, read in different ways.
+func checkAlternatives(leaf []byte) error {
+	names, err := certfile.NamesOf(leaf)
+	if err != nil {
+		return errors.New("has names that cannot be read")
+	}
+	all, err := names.Alternatives()
+	if err != nil {
+		return errors.New("has subject alternative names that cannot be read")
+	}
+	for _, a := range all {
+		if !utf8.ValidString(a.Value) || strings.ContainsFunc(a.Value, unicode.IsControl) {
+			return errors.New("has a subject alternative name with a control character")
+		}
+	}
 	return nil
 }
 

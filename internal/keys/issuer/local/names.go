@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -91,6 +92,9 @@ func (ca *CA) maySAN(kept certfile.Names, r issuer.Request) bool {
 	domain := strings.ToLower(ca.config.TrustDomain)
 	return !slices.ContainsFunc(all, func(n certfile.GeneralName) bool {
 		value := strings.ToLower(n.Value)
+		if strings.ContainsFunc(value, unicode.IsControl) {
+			return true // programs would read it in different ways
+		}
 		switch n.Kind {
 		case certfile.DNSName:
 			return value != domain && !strings.HasSuffix(value, "."+domain)
