@@ -41,13 +41,33 @@ func TestALockIsHeldUntilItIsClosed(t *testing.T) {
 	check(t, lock.Close())
 }
 
+// The device stands for a full disk.
+func TestALockIsHeldAlthoughItsProcessCannotBeWritten(t *testing.T) {
+	lock, err := Take("/dev/full")
+	check(t, err)
+	if held, err := Held("/dev/full"); !held || err != nil {
+		t.Errorf("%v, %v", held, err)
+	}
+	check(t, lock.Close())
+}
+
+func TestTheErrorNamesTheProcessIfTheLockDoes(t *testing.T) {
+	for process, want := range map[string]string{"": "the lock is held", "7": "the lock is held (process 7)"} {
+		if got := (&HeldError{process}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestALockThatCannotBeTakenIsNotLeftOpen(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "p.lock")
 	check(t, os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), link))
+	if held, err := Held(link); held || err == nil {
+		t.Errorf("a symbolic link: %v, %v", held, err)
+	}
 	before, err := os.ReadDir("/proc/self/fd")
 	check(t, err)
-	// The device stands for a disk on which nothing can be written.
-	for _, path := range []string{t.TempDir(), link, "/dev/full"} {
+	for _, path := range []string{t.TempDir(), link} {
 		var held *HeldError
 		if lock, err := Take(path); lock != nil || err == nil || errors.As(err, &held) {
 			t.Errorf("%s is locked: %v", path, err)

@@ -56,7 +56,7 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	if !ok || path == "" { // which Open refuses
 		return Open(ctx, url)
 	}
-	held, err := lockDatabase(realPath(path))
+	held, err := lockDatabase(path)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}

@@ -160,7 +160,7 @@ func lockFile(lock, path string) (*os.File, error) {
 	l, err := filelock.Take(lock)
 	var held *filelock.HeldError
 	if errors.As(err, &held) {
-		return nil, fmt.Errorf("another follower writes %s: stop one of the two", path)
+		return nil, fmt.Errorf("another follower%s writes %s: stop one of the two", held.By(), path)
 	} else if err != nil {
 		return nil, fmt.Errorf("lock %s: %w: it is unchanged", path, err)
 	}

@@ -441,9 +441,10 @@ func TestTwoFollowersDoNotWriteOneFile(t *testing.T) {
 	r.works()
 	release, err := r.follower().lock()
 	testenv.Check(t, err)
-	r.refuses("another follower writes " + r.path)
+	want := fmt.Sprintf("another follower (process %d) writes %s", os.Getpid(), r.path)
+	r.refuses(want)
 	r.config.State = filepath.Join(r.dir, "another-state")
-	r.refuses("another follower writes " + r.path)
+	r.refuses(want)
 	release()
 	r.works()
 }

@@ -76,7 +76,7 @@ func lockState(path string) (*os.File, error) {
 	lock, err := filelock.Take(path + ".lock")
 	var held *filelock.HeldError
 	if errors.As(err, &held) {
-		return nil, fmt.Errorf("another guard (process %s) uses %s: give each one its own state", held.Process, path)
+		return nil, fmt.Errorf("another guard%s uses %s: give each one its own state", held.By(), path)
 	} else if err != nil {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
