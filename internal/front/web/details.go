@@ -82,7 +82,10 @@ func isNamed(e client.Event, f member) bool {
 		return words.DetailCode(words.German, "code", codeOf(e)) != codeOf(e)
 	}
 	var text string
-	return json.Unmarshal(f.value, &text) == nil && !slices.Contains(entered, f.key) && (text == e.Object || f.key == "run" && e.Actor == "run "+text)
+	if json.Unmarshal(f.value, &text) != nil || slices.Contains(freeText, f.key) {
+		return false
+	}
+	return text == e.Object || f.key == "run" && e.Actor == "run "+text
 }
 
 // codeOf returns the code of a decision of the guard.
@@ -139,7 +142,7 @@ func (v *view) detailNumber(key string, number int) string {
 func (v *view) detailList(e client.Event, key string, list []json.RawMessage) string {
 	var texts []string
 	for _, one := range list {
-		if idForm.MatchString(strings.Trim(string(one), `"`)) {
+		if !slices.Contains(nameDetails, key) && idForm.MatchString(strings.Trim(string(one), `"`)) {
 			return v.N(len(list))
 		}
 		texts = append(texts, v.detail(e, key, one).text)
@@ -170,7 +173,7 @@ func (v *view) detailText(e client.Event, key, text string) object {
 	if text == "" && e.Action == "account.rights" && key == "role" { // they were withdrawn
 		return object{text: v.T("none")}
 	}
-	if text == "" || slices.Contains(entered, key) {
+	if text == "" || slices.Contains(freeText, key) || slices.Contains(nameDetails, key) {
 		return object{text: text}
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
@@ -255,9 +258,13 @@ func (v *view) detailCode(e client.Event, key, text string) string {
 	return words.Read(v.lang, text)
 }
 
-// entered are the details that hold what somebody has typed. They are shown to the letter, also if they look like a date,
-// an ID or the name of their object.
-var entered = []string{"contact_name", "contains", "display_name", "other", "passkey", "scenario", "system", "text"}
+// freeText are the details that can hold any text. They are shown exactly as entered, also if they look like a date, an
+// ID or the name of their object.
+var freeText = []string{"backup", "contact_name", "contains", "content_type", "display_name", "fetched_by", "header",
+	"issuer", "other", "product", "program", "san", "scenario", "subject", "system", "text"}
+
+// nameDetails are the details that hold names, which can have the form of an ID.
+var nameDetails = []string{"arrangements", "counterparty", "key_user", "name", "of", "receiver", "refused", "user"}
 
 // sentences are the details that may be a text in English.
 var sentences = []string{"detail", "error", "outcome", "why"}
