@@ -208,3 +208,25 @@ func TestNoFolderIsListed(t *testing.T) {
 		}
 	}
 }
+
+// During an upgrade, another replica answers the request that belongs to a page of this version.
+func TestAFileIsCachedOnlyAsTheVersionThatThePageNames(t *testing.T) {
+	c := open(t)
+	_, page := c.get(c.signIn("olga"), "/")
+	parts := strings.Split(page, `"/assets/`)
+	if len(parts) < 3 {
+		t.Fatalf("the page has no files: %s", page)
+	}
+	for _, part := range parts[1:] {
+		named, _, _ := strings.Cut(part, `"`)
+		file, _, _ := strings.Cut(named, "?")
+		for path, want := range map[string]string{named: "public, max-age=31536000, immutable", file + "?0": "no-cache",
+			file: "no-cache"} {
+			res, err := http.Get(c.url + "/assets/" + path)
+			check(t, err)
+			if c.read(res); res.Header.Get("Cache-Control") != want {
+				t.Errorf("%s: Cache-Control: %s, want %s", path, res.Header.Get("Cache-Control"), want)
+			}
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -22,59 +23,60 @@ import (
 
 type instant = time.Time
 
-// hashes holds the hash of each asset by its name. It is part of the address, so that browsers can cache assets
-// forever.
-var hashes = func() map[string]string {
-	all := map[string]string{}
+// An assetFile is a file that pages load. Its hash is part of its address, so that browsers can cache it forever.
+type assetFile struct {
+	hash        string
+	raw, packed []byte // packed with gzip
+}
+
+// assetFiles are the assets by their names.
+var assetFiles = sync.OnceValue(func() map[string]assetFile {
+	all := map[string]assetFile{}
 	err := fs.WalkDir(assets, "assets", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		data, err := assets.ReadFile(path)
 		sum := sha256.Sum256(data)
-		all[strings.TrimPrefix(path, "assets/")] = hex.EncodeToString(sum[:6])
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write(data) // to memory
+		z.Close()
+		all[strings.TrimPrefix(path, "assets/")] = assetFile{hex.EncodeToString(sum[:6]), data, b.Bytes()}
 		return err
 	})
 	if err != nil {
 		panic(err) // they are embedded
 	}
 	return all
-}()
+})
 
-// files serves the assets. Browsers may cache them forever, and get them compressed if they accept that.
-func files(from fs.FS) http.Handler {
-	plain := http.FileServerFS(from)
-	packed := map[string][]byte{}
-	for name := range hashes {
-		data, err := fs.ReadFile(from, name)
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		z.Write(data) // to memory
-		z.Close()
-		packed[name] = b.Bytes()
+// serveAsset serves the assets, compressed if the browser accepts that. Browsers may cache a file forever under the
+// address with its hash.
+func serveAsset(w http.ResponseWriter, r *http.Request) {
+	file, ok := assetFiles()[r.URL.Path]
+	if !ok { // a folder would be listed
+		http.NotFound(w, r)
+		return
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hashes[r.URL.Path] == "" { // a folder would be listed
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-		if path.Ext(r.URL.Path) == ".svg" { // the icon has styles for light and dark tabs
-			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-		}
-		data, ok := packed[r.URL.Path]
-		if !ok || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			plain.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
+	cached := "no-cache" // during an upgrade, the page may be of a version that has another file of this name
+	if r.URL.RawQuery == file.hash {
+		cached = "public, max-age=31536000, immutable"
+	}
+	w.Header().Set("Cache-Control", cached)
+	kind := path.Ext(r.URL.Path)
+	if kind == ".svg" { // the icon has styles for light and dark tabs
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	}
+	w.Header().Set("Content-Type", mime.TypeByExtension(kind))
+	w.Header().Set("Vary", "Accept-Encoding")
+	content, tag := file.raw, file.hash
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
-		w.Header().Set("Vary", "Accept-Encoding")
-		w.Write(data)
-	})
+		content, tag = file.packed, file.hash+"-gzip"
+	}
+	w.Header().Set("ETag", `"`+tag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 // htmxConfig forbids htmx to evaluate text as script and to write styles, as the content security policy does, and to
@@ -106,7 +108,7 @@ func (v *view) here() string {
 var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main",
 	"hx-swap": "outerHTML show:window:top", "hx-sync": "this:drop"}
 
-func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
+func asset(name string) string { return "/assets/" + name + "?" + assetFiles()[name].hash }
 
 // zones lists the suggested time zones. All zones of the IANA database are accepted.
 var zones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York",

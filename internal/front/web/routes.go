@@ -1,7 +1,6 @@
 package web
 
 import (
-	"io/fs"
 	"net/http"
 	"strings"
 )
@@ -276,11 +275,7 @@ func webhookRoutes(below string, who audience) []route {
 }
 
 func (c *console) routes() {
-	static, err := fs.Sub(assets, "assets")
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
+	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.HandlerFunc(serveAsset)))
 	if c.platform.Logo.exists() {
 		c.mux.Handle("GET "+logoPath, c.platform.Logo)
 	}

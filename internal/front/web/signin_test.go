@@ -16,11 +16,12 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/webauthn"
-	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/perennial-pki/perennial/internal/front/identity"
 )
 
 // provider is a real OpenID provider. A test chooses its claims.
