@@ -58,7 +58,7 @@ func TestANewAuthorityIsAnnouncedOnceToEveryKeyUserWhoseReceiversItConcerns(t *t
 		replicas.Wait()
 		check(t, f.Announce(t.Context(), now.Add(time.Hour)))
 		for _, acme := range concerned {
-			subject := "A new CA will issue your certificates from 18 April 2026 on"
+			subject := "A new CA will issue your certificates from 18 April 2026, 00:00 UTC"
 			if got := f.announcements(acme); !slices.Equal(got,
 				[]string{"alice: " + subject, "bob: " + subject, "carol: " + subject}) {
 				t.Fatalf("%s: %v", acme.Name, got)
