@@ -23,9 +23,7 @@ import (
 func templates(t *testing.T) *Templates {
 	t.Helper()
 	ts, err := LoadTemplates("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return ts
 }
 

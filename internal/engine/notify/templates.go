@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"sync"
 	texttemplate "text/template"
 	"time"
 
@@ -52,6 +53,16 @@ const (
 // LoadTemplates reads the templates in a folder, and the built-in ones for the kinds and languages that it lacks. For
 // "" it returns the built-in ones. A folder without any template is an error.
 func LoadTemplates(dir string) (*Templates, error) {
+	if dir == "" {
+		return builtInTemplates()
+	}
+	return loadTemplates(dir)
+}
+
+// builtInTemplates are parsed once in a process. No template changes after it was loaded.
+var builtInTemplates = sync.OnceValues(func() (*Templates, error) { return loadTemplates("") })
+
+func loadTemplates(dir string) (*Templates, error) {
 	ours, err := fs.Sub(builtIn, "templates")
 	if err != nil {
 		return nil, err
