@@ -29,7 +29,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-var besieged = flag.Duration("besieged", 20*time.Second, "for how long the innocent are beside the hostile")
+var besieged = flag.Duration("besieged", 12*time.Second, "for how long the innocent are beside the hostile")
 
 // A siege drives hostile parties beside the innocent tenant: a tenant with a key user and a sender, its receiver, and
 // strangers without a token. Each acts in a loop with pauses, because taking a share of the cores proves nothing.
@@ -238,7 +238,7 @@ func (s *siege) guess(ctx context.Context, random *rand.Rand) {
 // short run exactly, so that its bound is loose.
 func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes 20 seconds")
+		t.Skipf("it takes %v", *besieged)
 	}
 	w := newWorldOn(t, 1, testenv.NewServer(t), false) // the log of the database alone outgrows a small disk in minutes
 	db, err := store.Open(t.Context(), w.databases())

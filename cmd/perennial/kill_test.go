@@ -25,7 +25,7 @@ import (
 )
 
 // kills sets how often the process is killed on each engine: go test ./cmd/perennial -run Killed -args -kills 50
-var kills = flag.Int("kills", 20, "how often the service is killed")
+var kills = flag.Int("kills", 12, "how often the service is killed")
 
 // sink is a mail server that accepts everything and counts each Message-ID.
 type sink struct {

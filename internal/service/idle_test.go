@@ -43,9 +43,9 @@ type idleCost struct {
 // idleFile names the environment variable with the file to which [TestIdleProcess] writes its costs.
 const idleFile = "PERENNIAL_IDLE_FILE"
 
-// It measures for a minute and wants no race detector, so only "make regression" runs it. CPU time and allocations are
-// those of a process, so each of the three is a process of its own, all at the same time: what disturbs one of them
-// disturbs the others.
+// It measures for a minute and must run without the race detector, so only "make regression" runs it. CPU time and
+// allocations are those of a process, so each of the three is a process of its own. They run at the same time, so what
+// disturbs one of them disturbs the others.
 func TestCostsOfAnIdleService(t *testing.T) {
 	if os.Getenv("PERENNIAL_REGRESSION") == "" {
 		t.Skip("measured by make regression")
@@ -82,8 +82,8 @@ func TestCostsOfAnIdleService(t *testing.T) {
 			t.Errorf("%s: an idle service makes %.0f allocations a second, want %.0f", name, cost.Allocations, want)
 		}
 		if cost.Share > mostOverWaking*waking {
-			t.Errorf("%s: an idle service uses %.2f %% of a core, want at most %.0f times the %.2f %% of a goroutine that wakes "+
-				"every %v", name, 100*cost.Share, mostOverWaking, 100*waking, queueWakes)
+			t.Errorf("%s: an idle service uses %.2f %% of a core, want at most %.0f times the %.2f %% of a goroutine that "+
+				"wakes every %v", name, 100*cost.Share, mostOverWaking, 100*waking, queueWakes)
 		}
 	}
 }
@@ -94,13 +94,13 @@ func TestIdleProcess(t *testing.T) {
 	if file == "" {
 		t.Skip("started by TestCostsOfAnIdleService")
 	}
-	measure := func() {
+	measure := func(t *testing.T) {
 		wait(15 * time.Second) // it settles
 		content, err := json.Marshal(idleFor(time.Minute))
 		testenv.Check(t, err)
 		testenv.Check(t, os.WriteFile(file, content, 0o600))
 	}
-	t.Run("waking", func(*testing.T) { // a goroutine that does nothing but wake as often as the job queue
+	t.Run("waking", func(t *testing.T) { // a goroutine that does nothing but wake as often as the job queue
 		tick := time.NewTicker(queueWakes)
 		defer tick.Stop()
 		done := make(chan struct{})
@@ -114,14 +114,14 @@ func TestIdleProcess(t *testing.T) {
 				}
 			}
 		}()
-		measure()
+		measure(t)
 	})
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	prepared.EachEngine(t, func(t *testing.T, url string) {
 		s, err := open(t, settings(t, "--database", url))
 		testenv.Check(t, err)
 		t.Cleanup(func() { testenv.Check(t, s.Close()) })
 		stop := run(t, s)
-		measure()
+		measure(t)
 		testenv.Check(t, stop())
 	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func TestReplicasThatDifferAreRefusedWithBothValues(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	testenv.EachEngine(t, func(t *testing.T, url string) { // new, so the service migrates it
 		key := filepath.Join(t.TempDir(), "key")
 		start := func(c Certificates) (Rules, error) {
 			s := Settings{Database: Database{URL: url, KeyFile: key}, Certificates: c, JobLease: time.Minute}

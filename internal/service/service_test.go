@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,13 +14,25 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// settings returns the defaults with a new database and free ports.
+// prepared is an empty database with the present schemas, because the migrations of a first start take longer than most
+// tests.
+var prepared = testenv.NewTemplate(func(url string) error {
+	s, err := store.Open(context.Background(), url)
+	if err != nil {
+		return err
+	}
+	return errors.Join(jobs.Migrate(context.Background(), s, slog.New(slog.DiscardHandler)), s.Close())
+})
+
+// settings returns the defaults with a new database and free ports. Few RSA keys are generated in advance, because each
+// takes long.
 func settings(t *testing.T, args ...string) Settings {
 	t.Helper()
 	var s Settings
@@ -27,7 +40,7 @@ func settings(t *testing.T, args ...string) Settings {
 	testenv.Check(t, err)
 	dir := t.TempDir()
 	_, err = parser.Parse(append([]string{
-		"--database", "sqlite:" + filepath.Join(dir, "perennial.db"), "--key-file", filepath.Join(dir, "key"),
+		"--database", prepared.SQLite(t), "--rsa-pool", "1", "--key-file", filepath.Join(dir, "key"),
 		"--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0",
 	}, args...))
 	testenv.Check(t, err)

@@ -144,9 +144,9 @@ func (c *crowd) send(method string, size int) (handshakes, attempts int) {
 
 func asIs(*rollover.Rollover) {}
 
-// A thousand arrangements of one receiver are cut over at the same instant, and each has a message every second.
+// Four hundred arrangements of one receiver are cut over at the same instant, and each has a message every second.
 func TestACutOverOfManyArrangementsOpensConnectionsAtABoundedRate(t *testing.T) {
-	const perSecond, arrangements = 250, 1000
+	const perSecond, arrangements = 100, 400
 	c := gather(t, perSecond, arrangements, false, "GET", 0)
 	c.cutOver(asIs)
 	spread := value(t, spreadTotal)

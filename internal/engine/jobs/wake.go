@@ -14,9 +14,9 @@ import (
 
 const (
 	// pollEvery is the interval at which a queue looks for jobs without a notification, which River omits in a burst and
-	// for jobs that were scheduled. Queues whose jobs are not urgent use pollSeldom, because each look makes an idle
-	// service allocate 80 times.
-	pollEvery  = 5 * time.Second
+	// for jobs that were scheduled.
+	pollEvery = 5 * time.Second
+	// pollSeldom is the interval of queues whose jobs are not urgent. Each poll costs about 80 allocations.
 	pollSeldom = 10 * time.Second
 	// lookEvery is the interval at which notifications on SQLite are read without a commit of ours: River also writes some
 	// by itself.

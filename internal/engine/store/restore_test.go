@@ -18,6 +18,7 @@ import (
 func crashed(t *testing.T, fill func(path string, s *Store)) string {
 	t.Helper()
 	running, path := filepath.Join(t.TempDir(), "running.db"), filepath.Join(t.TempDir(), "perennial.db")
+	migrated.Write(t, running)
 	s, err := OpenExclusive(t.Context(), "sqlite:"+running)
 	must(t, err)
 	defer s.Close()
