@@ -6,13 +6,12 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
+
 import (
-	"time"
-
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-
 	"github.com/perennial-pki/perennial/client"
+	"time"
 )
 
 func administratorsPage(v *view, t client.Tenant, etag string, list client.Page[client.Administrator]) templ.Component {

@@ -6,12 +6,10 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
-	"github.com/perennial-pki/perennial/client"
-)
+import "github.com/perennial-pki/perennial/client"
 
 // feedSection shows the feed of an arrangement and what its followers claim.
 func feedSection(v *view, r roll) templ.Component {

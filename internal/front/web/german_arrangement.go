@@ -441,7 +441,7 @@ var germanArrangement = []translation{
 		"Ihr System lehnt das neue Zertifikat ab (%s). Bitte installieren Sie es wie unten beschrieben.",
 	},
 	{
-		"until %s: expiry of the last certificate that your system is known to accept",
-		"bis %s: Ablauf des letzten Zertifikats, das Ihr System bekanntermaßen akzeptiert",
+		"until %s: your system must accept the new certificate before then",
+		"bis %s: Ihr System muss das neue Zertifikat vorher akzeptieren",
 	},
 }

@@ -133,8 +133,8 @@ var germanStory = []translation{
 	{"TLS handshake only", "nur TLS-Handshake"},
 	{"Choose another test", "Andere Testanfrage wählen"},
 	{
-		"until the deadline on %s: the last certificate expires that the receiver is known to accept.",
-		"bis zur Frist am %s: Dann läuft das letzte Zertifikat ab, das der Empfänger nachweislich akzeptiert.",
+		"until the deadline on %s: the receiver must accept the new certificate before then.",
+		"bis zur Frist am %s: Der Empfänger muss das neue Zertifikat vorher akzeptieren.",
 	},
 	{
 		"Generations over time: each bar is the validity of one generation, shaded areas are overlaps, and the line is " +

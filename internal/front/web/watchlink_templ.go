@@ -6,12 +6,10 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import (
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
 
-	"github.com/perennial-pki/perennial/client"
-)
+import "github.com/perennial-pki/perennial/client"
 
 // watchLinkPage is the page for the administrator of a system that knows a watched certificate, who has no account.
 func watchLinkPage(v *view, l client.WatchLinked, path, message string) templ.Component {
