@@ -48,7 +48,7 @@ func (c *importCheckCmd) Run(e env) error {
 		if name == "" {
 			continue
 		}
-		data, err := os.ReadFile(name)
+		data, err := readFull(name)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (c *importCheckCmd) Run(e env) error {
 		}
 	}
 	for _, name := range c.Certificates {
-		data, err := os.ReadFile(name)
+		data, err := readFull(name)
 		if err != nil {
 			return err
 		}
@@ -290,3 +290,12 @@ type importUndoCmd struct {
 }
 
 func (c *importUndoCmd) Run(e env) error { return c.carryOut(e, c.ID, "undo", nil) }
+
+// readFull reads a file that must not be empty.
+func readFull(name string) ([]byte, error) {
+	data, err := os.ReadFile(name)
+	if err == nil && len(data) == 0 {
+		err = fmt.Errorf("%s: the file is empty", name)
+	}
+	return data, err
+}

@@ -382,6 +382,9 @@ func (r *reader) certificate(c Certificate, password string) error {
 	if slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == purpose }) {
 		return fmt.Errorf("there is another file with the certificate of %s", tenant)
 	}
+	if len(c.Data) == 0 {
+		return errors.New("is empty")
+	}
 	if c.Password != "" {
 		password = c.Password
 	}

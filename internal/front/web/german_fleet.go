@@ -125,6 +125,7 @@ var germanFleet = []translation{
 	{"valid until %s, renewed on %s", "gültig bis %s, erneuert am %s"},
 	{"Root", "Root"},
 	{"Encoding of the tables", "Zeichensatz der Tabellen"},
+	{"The file %s is empty.", "Die Datei %s ist leer."},
 	{"There are more than %d files. Import them in parts.", "Es sind mehr als %d Dateien. Importieren Sie sie in Teilen."},
 	{"Issuer", "Aussteller"},
 	{"Alternative names", "Alternative Namen"},

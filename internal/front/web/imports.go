@@ -89,7 +89,9 @@ func (v *view) upload() (u upload, err error) {
 		switch {
 		case part.FileName() == "" && u.fields[part.FormName()] == "":
 			u.fields[part.FormName()] = string(data)
-		case part.FileName() == "" || len(data) == 0: // a browser sends an empty file if none was chosen
+		case part.FileName() == "": // a browser sends an empty file without a name if none was chosen
+		case len(data) == 0:
+			return u, &refusal{http.StatusBadRequest, v.T("The file %s is empty.", part.FileName())}
 		case len(u.files) == mostUploads:
 			return u, &refusal{http.StatusRequestEntityTooLarge, v.T("There are more than %d files. Import them in parts.",
 				mostUploads)}

@@ -189,6 +189,18 @@ func TestManyFilesAreUploadedInMemoryAndATableInAnotherEncodingIsNotChanged(t *t
 	}
 }
 
+// Without its file, a tenant would get another certificate than the operator meant.
+func TestAnEmptyFileOfAnImportIsRefused(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for _, field := range []string{"people", "certificates"} {
+		status, page, _ := c.hand(olga, "tenants", "name\nfilled\n", field, "")
+		if status != http.StatusBadRequest || !strings.Contains(page, "The file "+field+".csv is empty.") {
+			t.Errorf("%s: %d %s", field, status, page)
+		}
+	}
+}
+
 func TestTheFirstRenewalsOfAnImportAreShownAndAccepted(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
