@@ -34,7 +34,7 @@ func openHandle(path, options string) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{connections: &recorder{Connector: c, log: path + "-wal"}}
+	h := &handle{connections: &recorder{Connector: c, path: path}}
 	h.db = sql.OpenDB(h.connections)
 	h.db.SetMaxOpenConns(1)
 	return h, nil
@@ -44,12 +44,16 @@ func openHandle(path, options string) (*handle, error) {
 // another write-ahead log, which must not be taken for that of another process.
 type recorder struct {
 	driver.Connector
-	log  string // path of the write-ahead log
+	path string // of the database
 	last atomic.Pointer[connection]
 }
 
-// A connection to the file, with the write-ahead log that it uses; nil if there was none.
-type connection struct{ log os.FileInfo }
+// logEnds are the ends of the names of the write-ahead log and of its index, with which processes see what others have
+// written.
+var logEnds = [...]string{"-wal", "-shm"}
+
+// A connection to the file, with the log and the index that it uses; nil if there was none.
+type connection [len(logEnds)]os.FileInfo
 
 // Connect opens a connection.
 func (r *recorder) Connect(ctx context.Context) (driver.Conn, error) {
@@ -58,17 +62,28 @@ func (r *recorder) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	c := &connection{}
-	if log, err := os.Stat(r.log); err == nil {
-		c.log = log
+	for i, end := range logEnds {
+		if found, err := os.Stat(r.path + end); err == nil {
+			c[i] = found
+		}
 	}
 	r.last.Store(c)
 	return opened, nil
 }
 
-// uses reports whether the last connection uses this log.
-func (r *recorder) uses(log os.FileInfo) bool {
+// complete reports whether the log and its index are those that the last connection uses.
+func (r *recorder) complete() (bool, error) {
 	last := r.last.Load()
-	return last != nil && os.SameFile(last.log, log)
+	for i, end := range logEnds {
+		found, err := os.Stat(r.path + end)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil || last == nil || !os.SameFile(last[i], found) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // lockState lets one guard use a file at a time: two would accept two successors in one window.
@@ -83,10 +98,10 @@ func lockState(path string) (*os.File, error) {
 	return lock, nil
 }
 
-// checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log was deleted. The
-// guard does not see what another process would store now.
+// checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log or its index was
+// deleted. The guard does not see what another process would store now.
 func checkComplete(path string) error {
-	for _, file := range []string{path, path + "-wal"} {
+	for _, file := range []string{path, path + logEnds[0], path + logEnds[1]} {
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -120,8 +135,7 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	exists := err == nil
 	switch {
 	case exists && os.SameFile(found, s.opened):
-		log, err := os.Stat(old.connections.log)
-		if err == nil && old.connections.uses(log) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if complete, err := old.connections.complete(); err != nil || complete {
 			return false, err
 		}
 	case exists:
@@ -159,7 +173,7 @@ func (s *State) rewrite(ctx context.Context, exists bool) error {
 		return err
 	}
 	// SQLite would apply the log in this place, which is that of another file, to the copy.
-	for _, end := range []string{"-wal", "-shm"} {
+	for _, end := range logEnds {
 		if err := os.Remove(s.path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

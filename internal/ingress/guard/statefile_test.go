@@ -15,7 +15,8 @@ import (
 )
 
 func TestADeletedStateFileComesBackWithWhatTheGuardKnows(t *testing.T) {
-	for name, files := range map[string][]string{"the file alone": {""}, "the file with its log": {"", "-wal", "-shm"}} {
+	for name, files := range map[string][]string{"the file alone": {""}, "the file with its log": {"", "-wal", "-shm"},
+		"the index of the log alone": {"-shm"}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFolder(t)
 			f.tenant()
@@ -110,7 +111,7 @@ func TestADecisionThatFollowsTheRestorationOfTheFileAtOnceIsObeyed(t *testing.T)
 // Otherwise, the command would create a file or a log that the guard does not use.
 func TestNoDecisionIsStoredWhileAFileOfARunningGuardIsMissing(t *testing.T) {
 	g := newIdle(t)
-	for _, ends := range [][]string{{""}, {"-wal", "-shm"}, {"", "-wal", "-shm"}} {
+	for _, ends := range [][]string{{""}, {"-wal", "-shm"}, {"-shm"}, {"", "-wal", "-shm"}} {
 		for _, end := range ends {
 			testenv.Check(t, os.Remove(g.file+end))
 		}
