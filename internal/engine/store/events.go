@@ -102,7 +102,7 @@ func (c EventChoice) matches() (condition string, args []any) {
 	}
 	var texts []string
 	for _, text := range c.Texts {
-		contains, pattern := containing([]string{"actor || ' ' || action || ' ' || object || ' ' || detail"}, text)
+		contains, pattern := containingInJSON("actor || ' ' || action || ' ' || object || ' ' || detail", text)
 		texts, args = append(texts, contains), append(args, pattern...)
 	}
 	if len(texts) > 0 {

@@ -271,3 +271,20 @@ func TestALogThatGrowsWhileItIsVerifiedIsIntact(t *testing.T) {
 		t.Errorf("%+v, %v", after, err)
 	}
 }
+
+// Details are JSON, in which some characters are escaped.
+func TestASearchFindsTheTextThatADetailHas(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.Audit(ctx, tenancy.NewEvent(now, "olga", "receiver.created", "acme", "acme/erp",
+				map[string]any{"display_name": `Müller & Söhne "Nord" <EU> C:\x 100%`}))
+		}))
+		for text, want := range map[string]int{"Müller & söhne": 1, `"NORD" <eu>`: 1, `c:\x`: 1, "100%": 1, "& x": 0,
+			`\x 1_`: 0} {
+			found, _, err := s.SearchEvents(t.Context(), EventChoice{Texts: []string{text}}, 0, 10)
+			if err != nil || len(found) != want {
+				t.Errorf("%q: %d entries, want %d, %v", text, len(found), want, err)
+			}
+		}
+	})
+}

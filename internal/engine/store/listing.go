@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,6 +186,18 @@ func containing(columns []string, text string) (condition string, args []any) {
 		args = append(args, "%"+quoted+"%")
 	}
 	return "(" + strings.Join(matching, " OR ") + ")", args
+}
+
+// containingInJSON is [containing] for a column that may contain JSON, in which "&" and some other characters are
+// escaped.
+func containingInJSON(column, text string) (condition string, args []any) {
+	condition, args = containing([]string{column}, text)
+	encoded, _ := json.Marshal(text) // a string always has a form
+	if form := string(encoded[1 : len(encoded)-1]); form != text {
+		escaped, more := containing([]string{column}, form)
+		return "(" + condition + " OR " + escaped + ")", append(args, more...)
+	}
+	return condition, args
 }
 
 // The names by which lists are searched, as expressions. column holds the ID of the tenant or of the arrangement.

@@ -86,7 +86,7 @@ func (r Reader) searchMessages(ctx context.Context, arrangementID string, c Mess
 		part.and(failedMessage)
 	}
 	for _, word := range strings.Fields(c.Text) {
-		contains, pattern := containing([]string{"method || ' ' || path || ' ' || status || ' ' || outcome"}, word)
+		contains, pattern := containingInJSON("method || ' ' || path || ' ' || status || ' ' || outcome", word)
 		part.and(contains, pattern...)
 	}
 	found, err = list(ctx, r, scanMessage, "SELECT * FROM ("+selectMessages+") AS w WHERE "+part.condition+
