@@ -115,7 +115,7 @@ type certificateRenewCmd struct {
 	remote
 	Tenant  string `arg:""`
 	Purpose string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
-	Reason  string `enum:",lost,compromised,reissue" default:"" help:"For operators, at any time: lost, compromised (both revoke the old one) or reissue."`
+	Reason  string `enum:",lost,compromised,reissue" default:"" help:"For operators, at any time: lost, compromised (both revoke every earlier generation) or reissue."`
 }
 
 func (c *certificateRenewCmd) Run(e env) error {

@@ -342,8 +342,8 @@ const (
 )
 
 // RenewByHand renews a tenant's certificate now. Without a reason it is refused as long as the certificate is valid for
-// longer than the policy's warning period. A lost or compromised generation is revoked at once, and no arrangement
-// presents it any longer.
+// longer than the policy's warning period. If it is lost or compromised, each generation that can be presented is
+// revoked at once.
 func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string,
 	now time.Time) (tenancy.Certificate, error) {
 	var none tenancy.Certificate
@@ -374,7 +374,7 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	return e.renewNow(ctx, o, old, cause{actor: actor, reason: reason}, now)
 }
 
-// revokes reports whether a renewal for a reason revokes the old generation.
+// revokes reports whether a renewal for a reason revokes the generation that it renews.
 func revokes(reason string) bool {
 	return reason == Lost || reason == Compromised || reason == AuthorityRevoked
 }
@@ -395,37 +395,85 @@ func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate,
 	return e.put(ctx, t, old, next, why, now)
 }
 
-// revokeFirst revokes a generation whose successor is requested, if the reason of its renewal requires that.
+// revokeFirst revokes what the renewal of a certificate revokes, if its successor is only requested.
 func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certificate, why cause, now time.Time) error {
-	if !revokes(why.reason) || old.State == tenancy.Revoked {
-		return nil
-	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.Revoke(ctx, old.ID, why.reason, now); err != nil {
+	var revoked []tenancy.Certificate
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if revoked, err = revokedWith(ctx, tx, old, why); err != nil || len(revoked) == 0 {
 			return err
 		}
 		tx.Changed(t.ID)
-		return tx.Audit(ctx, revocationEvent(t.Tenant, old, why, now))
+		return e.revoke(ctx, tx, t.Tenant, revoked, why, now)
 	})
-	if err == nil {
-		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
+	if err == nil && len(revoked) > 0 {
+		e.revokedNow(ctx, t.Tenant, revoked, why, now)
 		e.destroySoon(ctx, now)
 	}
 	return err
 }
 
+// revokedWith returns the certificates that a renewal for a reason revokes. During a roll-over, two generations can be
+// presented. The person who reports that a key is lost or compromised rarely knows of which one, so neither stays valid.
+func revokedWith(ctx context.Context, tx *store.Tx, old tenancy.Certificate, why cause) ([]tenancy.Certificate, error) {
+	var revoked []tenancy.Certificate
+	if revokes(why.reason) && old.State != tenancy.Revoked {
+		revoked = append(revoked, old)
+	}
+	if why.reason != Lost && why.reason != Compromised {
+		return revoked, nil
+	}
+	inReach, err := tx.InReachOf(ctx, []string{old.TenantID})
+	for _, c := range inReach[old.TenantID] {
+		if c.Purpose == old.Purpose && c.Generation < old.Generation && c.State != tenancy.Revoked {
+			revoked = append(revoked, c)
+		}
+	}
+	return revoked, err
+}
+
+// revoke revokes certificates of a tenant, with their events.
+func (e *Engine) revoke(ctx context.Context, tx *store.Tx, t tenancy.Tenant, all []tenancy.Certificate, why cause,
+	now time.Time) error {
+	for _, c := range all {
+		if err := tx.Revoke(ctx, c.ID, why.reason, now); err != nil {
+			return err
+		}
+		if err := tx.Audit(ctx, revocationEvent(t, c, why, now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revokedNow notifies the issuers of certificates that were revoked.
+func (e *Engine) revokedNow(ctx context.Context, t tenancy.Tenant, all []tenancy.Certificate, why cause,
+	now time.Time) {
+	for _, c := range all {
+		e.revokeAtIssuer(ctx, t, c, why.reason, now)
+	}
+}
+
 // put stores the successor of a certificate, outside of a run, and ends its request.
 func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next store.SealedCertificate, why cause,
 	now time.Time) (tenancy.Certificate, error) {
-	revoked := revokes(why.reason) && old.State != tenancy.Revoked
+	var revoked []tenancy.Certificate
 	var b batch
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		b = batch{}
+		replaced := old
+		if revoked, err = revokedWith(ctx, tx, old, why); err != nil {
+			return err
+		}
+		if len(revoked) > 0 {
+			replaced.State = tenancy.Revoked
+			if err := e.revoke(ctx, tx, t.Tenant, revoked, why, now); err != nil {
+				return err
+			}
+		}
 		all, err := e.audiences(ctx, tx.Reader, []tenancy.Certificate{old})
 		if err != nil {
 			return err
 		}
-		b = batch{}
-		replaced := old
 		if why.request != "" {
 			if err := tx.EndRequest(ctx, why.request, now.Add(unusedFor)); err != nil {
 				return err
@@ -433,13 +481,6 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 			answered := store.TaskTopic{TenantID: t.ID, Kinds: []tenancy.NoticeKind{tenancy.ByHand},
 				CertificateIDs: []string{old.ID}}
 			if _, err := tx.CloseTasks(ctx, answered, tenancy.ClosedAnswered, now); err != nil {
-				return err
-			}
-		}
-		if revoked {
-			replaced.State = tenancy.Revoked
-			b.events = append(b.events, revocationEvent(t.Tenant, old, why, now))
-			if err := tx.Revoke(ctx, old.ID, why.reason, now); err != nil {
 				return err
 			}
 		}
@@ -457,9 +498,7 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 		return next.Certificate, err
 	}
 	b.log(ctx, e)
-	if revoked {
-		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
-	}
+	e.revokedNow(ctx, t.Tenant, revoked, why, now)
 	e.destroySoon(ctx, now)
 	return next.Certificate, nil
 }

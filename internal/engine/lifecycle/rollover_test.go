@@ -290,6 +290,42 @@ func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
 	}
 }
 
+// During a roll-over, two generations can be presented, and nobody knows whose key was stolen.
+func TestBothGenerationsOfARollOverAreRevokedIfTheCertificateIsCompromised(t *testing.T) {
+	for _, reason := range []string{Lost, Compromised} {
+		f := sqlite(t, "perennial", date("2026-01-15"))
+		acme := f.tenant("acme", date("2026-01-15"))
+		f.arrangement(acme, "erp", tenancy.Adaptive)
+		_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "alice", date("2026-06-01"))
+		check(t, err)
+		if got := f.standing(acme, "erp"); got.Rollover.Presents != 1 {
+			t.Fatalf("before: %+v", got.Rollover)
+		}
+		at := date("2026-06-02")
+		_, err = f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, reason, "alice", at)
+		check(t, err)
+		all, err := f.store.Certificates(t.Context(), acme.ID, "", 10)
+		check(t, err)
+		for _, c := range all {
+			if c.Purpose == tenancy.ForTenant && (c.State == tenancy.Revoked) != (c.Generation < 3) {
+				t.Errorf("%s: generation %d is %s", reason, c.Generation, c.State)
+			}
+		}
+		if got := f.standing(acme, "erp"); got.Rollover.Presents != 3 || !slices.Equal(got.Rollover.Order(at), []int{3}) {
+			t.Errorf("%s: %+v", reason, got.Rollover)
+		}
+		events, err := f.store.Events(t.Context(), "acme", 0, 1000)
+		check(t, err)
+		for _, object := range []string{"acme/tenant/1", "acme/tenant/2"} {
+			if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
+				return e.Action == "certificate.revoked" && e.Object == object
+			}) {
+				t.Errorf("%s: there is no event that %s was revoked", reason, object)
+			}
+		}
+	}
+}
+
 func TestAReissueIsNotPresentedBeforeTheKeyUsersHadTheirNotice(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))

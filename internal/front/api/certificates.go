@@ -127,7 +127,7 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 	InTenant
 	Purpose tenancy.Purpose `path:"purpose" maxLength:"63"`
 	Body    struct {
-		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators. Renews regardless of the validity left. lost and compromised revoke the old generation immediately."`
+		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators. Renews regardless of the validity left. lost and compromised immediately revoke every earlier generation that can be presented."`
 	}
 }) (*Created[client.Certificate], error) {
 	t, err := s.tenant(ctx, in.Tenant)

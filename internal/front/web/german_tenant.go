@@ -97,10 +97,10 @@ var germanTenant = []translation{
 	{"Nothing is planned at the moment.", "Zurzeit ist nichts geplant."},
 	{"Open tasks", "Offene Aufgaben"},
 	{
-		"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
-			"immediately, even if that interrupts delivery.",
+		"Operators can renew at any time if they give a reason. Lost and Compromised revoke every earlier " +
+			"generation immediately, even if that interrupts delivery.",
 		"Operatoren können jederzeit erneuern, wenn sie einen Grund angeben. „Verloren“ und „Kompromittiert“ " +
-			"widerrufen die alte Generation sofort, auch wenn das die Zustellung unterbricht.",
+			"widerrufen jede frühere Generation sofort, auch wenn das die Zustellung unterbricht.",
 	},
 	{"Planned", "Geplant"},
 	{"Reason", "Grund"},

@@ -205,8 +205,8 @@ func renewPath(tenant string, p tenancy.Purpose) string {
 // reasonInput returns the field for the reason of a renewal.
 func (v *view) reasonInput(p tenancy.Purpose) input {
 	return input{name: "reason", id: "reason-" + string(p), label: v.T("Reason"), kind: "select",
-		hint: v.T("Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
-			"immediately, even if that interrupts delivery."),
+		hint: v.T("Operators can renew at any time if they give a reason. Lost and Compromised revoke every earlier " +
+			"generation immediately, even if that interrupts delivery."),
 		options: []option{{"", v.T("None (the normal rules apply)")}, {"reissue", v.T("Reissue")}, {"lost", v.T("Lost")},
 			{"compromised", v.T("Compromised")}}}
 }
