@@ -123,8 +123,11 @@ func (n *Network) AddTarget(text string) error {
 	prefix, err := netip.ParsePrefix(where)
 	if err != nil {
 		one, err := netip.ParseAddr(where)
-		if err != nil || one.Zone() != "" || t.tenant == "" && t.port == 0 { // it may lack its bits
+		if err != nil || one.Zone() != "" {
 			return fmt.Errorf("%q is not a valid address range: %w", text, errTarget)
+		}
+		if t.tenant == "" && t.port == 0 { // it may lack its bits
+			return fmt.Errorf("%q is a single address: write %s/%d if no range is meant", text, one, one.BitLen())
 		}
 		prefix = netip.PrefixFrom(one, one.BitLen())
 	}

@@ -128,7 +128,7 @@ func (p Plan) create(c *Created, files []file) (err error) {
 	for _, f := range files {
 		w, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s exists already: remove it, or choose another file with --config", f.path)
+			return fmt.Errorf("%s exists already: remove it, or choose a file in another folder with --config", f.path)
 		}
 		if err != nil {
 			return err
