@@ -413,7 +413,7 @@ func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certifica
 }
 
 // revokedWith returns the certificates that a renewal for a reason revokes. During a roll-over, two generations can be
-// presented. The person who reports that a key is lost or compromised rarely knows of which one, so neither stays valid.
+// presented, and it is rarely known which key is lost or compromised, so neither stays valid.
 func revokedWith(ctx context.Context, tx *store.Tx, old tenancy.Certificate, why cause) ([]tenancy.Certificate, error) {
 	var revoked []tenancy.Certificate
 	if revokes(why.reason) && old.State != tenancy.Revoked {

@@ -290,7 +290,7 @@ func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
 	}
 }
 
-// During a roll-over, two generations can be presented, and nobody knows whose key was stolen.
+// During a roll-over, two generations can be presented, and the key of either may be stolen.
 func TestBothGenerationsOfARollOverAreRevokedIfTheCertificateIsCompromised(t *testing.T) {
 	for _, reason := range []string{Lost, Compromised} {
 		f := sqlite(t, "perennial", date("2026-01-15"))
