@@ -127,7 +127,8 @@ func (n *Network) AddTarget(text string) error {
 			return fmt.Errorf("%q is not a valid address range: %w", text, errTarget)
 		}
 		if t.tenant == "" && t.port == 0 { // it may lack its bits
-			return fmt.Errorf("%q is a single address: write %s/%d if no range is meant", text, one, one.BitLen())
+			return fmt.Errorf("%q is not a valid address range, but a single address (%s/%d): %w", text, one, one.BitLen(),
+				errTarget)
 		}
 		prefix = netip.PrefixFrom(one, one.BitLen())
 	}

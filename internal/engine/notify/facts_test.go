@@ -159,8 +159,8 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
-		"Your systems still get an older certificate.", "Test it by 14 January 2027, 23:55 UTC.",
-		"not may be refused until")
+		"Messages to 1 system may be refused until the new one is installed there.", "not older certificate",
+		"not stays valid")
 }
 
 // suggesting is a CA that wants every certificate to be renewed.

@@ -64,6 +64,7 @@ func (v *view) importInputs() []input {
 type upload struct {
 	fields map[string]string
 	files  []uploaded
+	empty  string // name of a file without content, which is not among the files
 }
 
 // An uploaded file is one file of a field.
@@ -91,7 +92,7 @@ func (v *view) upload() (u upload, err error) {
 			u.fields[part.FormName()] = string(data)
 		case part.FileName() == "": // a browser sends an empty file without a name if none was chosen
 		case len(data) == 0:
-			return u, &refusal{http.StatusBadRequest, v.T("The file %s is empty.", part.FileName())}
+			u.empty = part.FileName()
 		case len(u.files) == mostUploads:
 			return u, &refusal{http.StatusRequestEntityTooLarge, v.T("There are more than %d files. Import them in parts.",
 				mostUploads)}
@@ -115,6 +116,9 @@ func (c *console) checkImport(v *view) error {
 	u, err := v.upload()
 	if err != nil {
 		return err
+	}
+	if u.empty != "" {
+		return &refusal{http.StatusUnprocessableEntity, v.T("The file %s is empty.", u.empty)}
 	}
 	files := client.ImportFiles{Password: u.fields["password"]}
 	tables := map[string]*string{"tenants": &files.Tenants, "people": &files.People, "arrangements": &files.Arrangements}

@@ -195,7 +195,7 @@ func TestAnEmptyFileOfAnImportIsRefused(t *testing.T) {
 	olga := c.signIn("olga")
 	for _, field := range []string{"people", "certificates"} {
 		status, page, _ := c.hand(olga, "tenants", "name\nfilled\n", field, "")
-		if status != http.StatusBadRequest || !strings.Contains(page, "The file "+field+".csv is empty.") {
+		if status != http.StatusUnprocessableEntity || !strings.Contains(page, "The file "+field+".csv is empty.") {
 			t.Errorf("%s: %d %s", field, status, page)
 		}
 	}
