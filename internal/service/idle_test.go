@@ -34,7 +34,7 @@ func used() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// An idleCost is what a process uses that waits for work.
+// An idleCost is the cost of a process that waits for work.
 type idleCost struct {
 	Allocations float64 // a second
 	Share       float64 // of a core

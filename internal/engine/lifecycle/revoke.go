@@ -162,11 +162,8 @@ func (e *Engine) renewRevoked(ctx context.Context, t owner, c tenancy.Certificat
 		return err
 	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.Revoke(ctx, c.ID, AuthorityRevoked, now); err != nil {
-			return err
-		}
 		tx.Changed(t.ID)
-		return tx.Audit(ctx, revocationEvent(t.Tenant, c, cause{actor: "issuer", reason: AuthorityRevoked}, now))
+		return e.revoke(ctx, tx, t.Tenant, []tenancy.Certificate{c}, cause{actor: "issuer", reason: AuthorityRevoked}, now)
 	})
 	if errors.Is(err, tenancy.ErrStale) {
 		return nil
