@@ -230,6 +230,50 @@ func TestTheHelpOfACommandShowsTheFlagsThatItTakes(t *testing.T) {
 	}
 }
 
+func TestACommandThatIsBuiltAloneIsTheSame(t *testing.T) {
+	var out bytes.Buffer
+	build := func(commands any) *kong.Kong {
+		parser, err := kong.New(commands, append(options(env{out: &out, err: &out}), kong.Exit(func(int) {}))...)
+		testenv.Check(t, err)
+		return parser
+	}
+	parse := func(parser *kong.Kong, args []string) string {
+		out.Reset()
+		if _, err := parser.Parse(args); err != nil {
+			out.WriteString(err.Error())
+		}
+		return out.String()
+	}
+	whole, alone := build(&cli{}), 0
+	for _, top := range whole.Model.Children {
+		commands := onlyCommand(top.Name)
+		if _, all := commands.(*cli); all {
+			continue
+		}
+		alone++
+		one := build(commands)
+		testenv.Check(t, kong.Visit(top, func(node kong.Visitable, next kong.Next) error {
+			if command, ok := node.(*kong.Node); ok && command.Type == kong.CommandNode {
+				for _, last := range []string{"--help", "--no-such-flag", "--version"} {
+					args := append(strings.Fields(command.FullPath())[1:], last)
+					if got, want := parse(one, args), parse(whole, args); got != want || got == "" {
+						t.Errorf("%v alone:\n%s\namong all:\n%s", args, got, want)
+					}
+				}
+			}
+			return next(nil)
+		}))
+	}
+	if all := len(whole.Model.Children); alone != all-2 { // completion and the manual page need all commands
+		t.Errorf("%d of %d commands are built alone", alone, all)
+	}
+	for _, other := range []string{"", "--help", "ShowVersion", "no-such-command"} {
+		if _, all := onlyCommand(other).(*cli); !all {
+			t.Errorf("%q is a command", other)
+		}
+	}
+}
+
 // TestEveryCommandLineInTheDocumentsIsValid must notice what is wrong.
 func TestInvalidCommandLinesAreNoticed(t *testing.T) {
 	parse := reader(t)
