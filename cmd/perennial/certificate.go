@@ -15,6 +15,7 @@ type certificateCmd struct {
 	Show     certificateShowCmd     `cmd:"" help:"Show a certificate and when it will be renewed."`
 	Download certificateDownloadCmd `cmd:"" help:"Download a certificate; never its key."`
 	Renew    certificateRenewCmd    `cmd:"" help:"Renew now. Refused, with the reason, if much validity is left."`
+	Revoke   certificateRevokeCmd   `cmd:"" help:"For operators: revoke one generation. The newest is renewed."`
 }
 
 type certificateListCmd struct {
@@ -127,10 +128,35 @@ func (c *certificateRenewCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	return showIssued(&c.remote, e, v)
+}
+
+// showIssued prints a generation that its CA may issue later.
+func showIssued(c *remote, e env, v client.Certificate) error {
 	if v.State == tenancy.Requested {
 		return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State)
 	}
-	return showCertificate(&c.remote, e, v)
+	return showCertificate(c, e, v)
+}
+
+type certificateRevokeCmd struct {
+	remote
+	Tenant     string `arg:""`
+	Generation int    `arg:""`
+	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
+	Reason     string `enum:"lost,compromised" required:"" help:"lost or compromised."`
+}
+
+func (c *certificateRevokeCmd) Run(e env) error {
+	v, err := post[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation),
+		"revoke"), map[string]string{"reason": c.Reason})
+	if err != nil {
+		return err
+	}
+	if c.Output != "json" {
+		fmt.Fprintf(e.out, "Generation %d is revoked. The newest generation:\n\n", c.Generation)
+	}
+	return showIssued(&c.remote, e, v)
 }
 
 type outlookCmd struct{ remote }

@@ -43,7 +43,7 @@ type kind struct {
 
 // quiet steps keep the service and the CA up.
 var quiet = []string{"hours", "hours", "hours", "days", "days", "clock back", "subscribe", "unsubscribe", "scope",
-	"renew"}
+	"renew", "revoke"}
 
 var (
 	// anything may happen.
@@ -116,6 +116,19 @@ func (h *history) step(r *rapid.T) {
 		}
 		if err == nil {
 			h.renewedBy[old.ID] = true
+		}
+	case "revoke":
+		if h.fixture.down["acme"] {
+			return
+		}
+		newest := h.newest(h.tenant, tenancy.ForTenant)
+		generation := rapid.IntRange(max(1, newest.Generation-2), newest.Generation).Draw(r, "generation")
+		_, err := h.RevokeGeneration(ctx, "acme", tenancy.ForTenant, generation, Lost, "test", h.now)
+		if err != nil && !errors.Is(err, tenancy.ErrRefused) {
+			h.t.Fatal(err)
+		}
+		if err == nil && generation == newest.Generation {
+			h.renewedBy[newest.ID] = true
 		}
 	}
 }

@@ -132,6 +132,7 @@ type cause struct {
 	runDate time.Time // zero for a user
 	reason  string    // of a user; may be empty
 	request string    // ID of the request that is answered; empty if the CA answered at once
+	single  bool      // the reason is about the generation that is renewed only, not about earlier ones
 }
 
 // warn announces the renewal of a certificate. With monthly runs, the next run renews it; with more frequent runs, a
@@ -374,11 +375,6 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	return e.renewNow(ctx, o, old, cause{actor: actor, reason: reason}, now)
 }
 
-// revokes reports whether a renewal for a reason revokes the generation that it renews.
-func revokes(reason string) bool {
-	return reason == Lost || reason == Compromised || reason == AuthorityRevoked
-}
-
 // renewNow renews a certificate outside of a run. If the CA answers later, the result is in the state
 // [tenancy.Requested]. A generation to be revoked is revoked in any case.
 func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate, why cause,
@@ -393,64 +389,6 @@ func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate,
 		return tenancy.Certificate{}, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
 	return e.put(ctx, t, old, next, why, now)
-}
-
-// revokeFirst revokes what the renewal of a certificate revokes, if its successor is only requested.
-func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certificate, why cause, now time.Time) error {
-	var revoked []tenancy.Certificate
-	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		if revoked, err = revokedWith(ctx, tx, old, why); err != nil || len(revoked) == 0 {
-			return err
-		}
-		tx.Changed(t.ID)
-		return e.revoke(ctx, tx, t.Tenant, revoked, why, now)
-	})
-	if err == nil && len(revoked) > 0 {
-		e.revokedNow(ctx, t.Tenant, revoked, why, now)
-		e.destroySoon(ctx, now)
-	}
-	return err
-}
-
-// revokedWith returns the certificates that a renewal for a reason revokes. During a roll-over, two generations can be
-// presented, and it is rarely known which key is lost or compromised, so neither stays valid.
-func revokedWith(ctx context.Context, tx *store.Tx, old tenancy.Certificate, why cause) ([]tenancy.Certificate, error) {
-	var revoked []tenancy.Certificate
-	if revokes(why.reason) && old.State != tenancy.Revoked {
-		revoked = append(revoked, old)
-	}
-	if why.reason != Lost && why.reason != Compromised {
-		return revoked, nil
-	}
-	inReach, err := tx.InReachOf(ctx, []string{old.TenantID})
-	for _, c := range inReach[old.TenantID] {
-		if c.Purpose == old.Purpose && c.Generation < old.Generation && c.State != tenancy.Revoked {
-			revoked = append(revoked, c)
-		}
-	}
-	return revoked, err
-}
-
-// revoke revokes certificates of a tenant, with their events.
-func (e *Engine) revoke(ctx context.Context, tx *store.Tx, t tenancy.Tenant, all []tenancy.Certificate, why cause,
-	now time.Time) error {
-	for _, c := range all {
-		if err := tx.Revoke(ctx, c.ID, why.reason, now); err != nil {
-			return err
-		}
-		if err := tx.Audit(ctx, revocationEvent(t, c, why, now)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// revokedNow notifies the issuers of certificates that were revoked.
-func (e *Engine) revokedNow(ctx context.Context, t tenancy.Tenant, all []tenancy.Certificate, why cause,
-	now time.Time) {
-	for _, c := range all {
-		e.revokeAtIssuer(ctx, t, c, why.reason, now)
-	}
 }
 
 // put stores the successor of a certificate, outside of a run, and ends its request.
@@ -501,25 +439,4 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 	e.revokedNow(ctx, t.Tenant, revoked, why, now)
 	e.destroySoon(ctx, now)
 	return next.Certificate, nil
-}
-
-// revokeAtIssuer notifies an issuer that keeps its own record of revoked certificates. The certificate is revoked and
-// replaced here in any case, so a failure is logged for the operator.
-func (e *Engine) revokeAtIssuer(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, reason string,
-	now time.Time) {
-	from, err := e.issuers.Of(c.Issuer)
-	if err != nil {
-		e.log.ErrorContext(ctx, "a certificate could not be revoked at its CA: revoke it there by its serial number",
-			"certificate", object(t, c), "serial", c.Serial, "error", err)
-		return
-	}
-	revoker, ok := issuer.As[issuer.Revoker](from)
-	if !ok {
-		return
-	}
-	c.State, c.RevokedAt, c.RevokedFor = tenancy.Revoked, now, reason
-	if err := revoker.Revoke(ctx, c); err != nil {
-		e.log.ErrorContext(ctx, "the CA did not revoke a certificate: revoke it there by its serial number",
-			"certificate", object(t, c), "serial", c.Serial, "error", err)
-	}
 }

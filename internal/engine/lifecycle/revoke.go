@@ -1,174 +1,149 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// The reasons for which an operator may revoke an authority.
-const (
-	Superseded = "superseded"
-	// AuthorityRevoked is the reason for which the certificates of a revoked authority are revoked. No one can choose it.
-	AuthorityRevoked = "authority-revoked"
-)
-
-// A tickQueue is a [PartQueue] that can also queue a tick for any replica.
-type tickQueue interface {
-	EnqueueTick(ctx context.Context, tx *sql.Tx) error
+// RevokeGeneration revokes one generation of a tenant's certificate, and no other one, because its key is lost or
+// compromised. It renews the newest one. Arrangements that present the revoked one present the newest at once. It
+// returns the newest generation, which is in the state [tenancy.Requested] if its CA answers later. The error is a
+// [tenancy.ErrRefused] if the generation is revoked or has expired.
+func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpose tenancy.Purpose, generation int,
+	reason, actor string, now time.Time) (tenancy.Certificate, error) {
+	var none tenancy.Certificate
+	if reason != Lost && reason != Compromised {
+		return none, tenancy.Invalid("reason", "%q is not allowed: use lost or compromised", reason)
+	}
+	t, err := e.store.Tenant(ctx, tenantName)
+	if err != nil {
+		return none, err
+	}
+	c, err := e.store.Certificate(ctx, t.ID, purpose, generation)
+	if err != nil {
+		return none, err
+	}
+	why := cause{actor: actor, reason: reason, single: true}
+	switch {
+	case c.State == tenancy.Revoked:
+		return none, tenancy.Errorf(tenancy.ErrRefused, "generation %d of the %s of %s was already revoked on %s",
+			generation, purpose.Noun(), t.Name, c.RevokedAt.Format("2006-01-02 15:04 MST"))
+	case !now.Before(c.NotAfter):
+		return none, tenancy.Errorf(tenancy.ErrRefused, "generation %d of the %s of %s expired on %s: an expired "+
+			"certificate need not be revoked", generation, purpose.Noun(), t.Name, c.NotAfter.Format("2006-01-02 15:04 MST"))
+	case c.SuccessorID == "":
+		o, err := e.owner(ctx, t.ID)
+		if err != nil {
+			return none, err
+		}
+		return e.renewNow(ctx, o, c, why, now)
+	}
+	if err := e.revokeReplaced(ctx, t, c, why, now); err != nil {
+		return none, err
+	}
+	e.revokedNow(ctx, t, []tenancy.Certificate{c}, why, now)
+	e.destroySoon(ctx, now)
+	if _, err := e.RollTenant(ctx, t, now); err != nil {
+		return none, err
+	}
+	return e.store.Newest(ctx, t.ID, purpose)
 }
 
-// RevokeAuthority revokes an issuing CA of the local CA. Before that, it lets another one sign from now on: the
-// announced one, or a new one below the same root. The next tick, which is queued in the same transaction, renews the
-// certificates of the revoked one. For an authority that is revoked already, it only queues the tick.
-func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, now time.Time) error {
-	if e.authorities == nil {
-		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: revoke %s there", id)
-	}
-	if reason != Compromised && reason != Superseded {
-		return tenancy.Invalid("reason", "%q is not allowed: use compromised or superseded", reason)
-	}
-	if err := issuer.Refreshed(ctx, e.authorities, now); err != nil {
-		return err
-	}
-	plan, found := e.plan(id, now)
-	switch {
-	case !found:
-		return tenancy.Errorf(tenancy.ErrNotFound, "there is no authority %s", id)
-	case plan.Kind == tenancy.RootAuthority:
-		return tenancy.Errorf(tenancy.ErrRefused, "%s is a root, and no list can revoke a root: announce an authority "+
-			"below a new one (perennial authority announce --new-root), and ask the receivers to remove the old root",
-			plan.Subject)
-	case plan.Stage == issuer.Signs && reason == Compromised && plan.KeyURI != "" && !e.otherKey(plan, now):
-		return tenancy.Errorf(tenancy.ErrRefused, "%s signs with the key %s, and its successor would too: announce one with "+
-			"another key first (perennial authority announce --key URI, or --key sealed)", plan.Subject, plan.KeyURI)
-	case plan.Stage == issuer.Signs:
-		if err := e.signInstead(ctx, actor, now); err != nil {
-			return fmt.Errorf("let another authority sign instead of %s: %w", plan.Subject, err)
-		}
-	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if q, ok := e.parts.(tickQueue); ok {
-			if err := q.EnqueueTick(ctx, tx.SQL()); err != nil {
-				return err
-			}
-		}
-		if plan.Stage == issuer.Revoked {
-			return nil
-		}
-		if err := tx.RevokeAuthority(ctx, id, reason, now); err != nil {
+// revokeReplaced revokes a certificate that has a successor.
+func (e *Engine) revokeReplaced(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, why cause,
+	now time.Time) error {
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		tx.Changed(t.ID)
+		return e.revoke(ctx, tx, t, []tenancy.Certificate{c}, why, now)
+	})
+}
+
+// revokes reports whether a renewal for a reason revokes the generation that it renews.
+func revokes(reason string) bool {
+	return reason == Lost || reason == Compromised || reason == AuthorityRevoked
+}
+
+// revokeFirst revokes what the renewal of a certificate revokes, if its successor is only requested.
+func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certificate, why cause, now time.Time) error {
+	var revoked []tenancy.Certificate
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if revoked, err = revokedWith(ctx, tx, old, why); err != nil || len(revoked) == 0 {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority.revoked", "", id, map[string]any{"reason": reason}))
-	})
-	if err != nil {
-		return err
-	}
-	return issuer.Refreshed(ctx, e.authorities, now)
-}
-
-// otherKey reports whether an announced authority has another key than the present one.
-func (e *Engine) otherKey(present issuer.Plan, now time.Time) bool {
-	a, announced := e.authorities.Announced(now)
-	if !announced {
-		return false
-	}
-	next, err1 := certfile.ParseCertificate(a.DER)
-	this, err2 := certfile.ParseCertificate(present.DER)
-	return err1 == nil && err2 == nil && !bytes.Equal(next.RawSubjectPublicKeyInfo, this.RawSubjectPublicKeyInfo)
-}
-
-func (e *Engine) plan(id string, now time.Time) (p issuer.Plan, found bool) {
-	for _, p := range e.authorities.Plans(now) {
-		if p.ID == id {
-			return p, true
-		}
-	}
-	return p, false
-}
-
-// signInstead lets another authority than the present one sign from now on.
-func (e *Engine) signInstead(ctx context.Context, actor string, now time.Time) error {
-	if a, announced := e.authorities.Announced(now); announced {
-		return e.SignFrom(ctx, a.ID, actor, now)
-	}
-	announcer, ok := issuer.As[issuer.Announcer](e.issuer)
-	if !ok {
-		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: create one there")
-	}
-	_, err := announcer.Announce(ctx, now, issuer.Succession{SignsFrom: now})
-	return err
-}
-
-// RenewRevoked renews the certificates of revoked authorities under another one, and revokes them, as if their keys
-// were compromised: a receiver that checks the whole chain refuses them already. A certificate that cannot be renewed
-// does not delay the others, and the next tick retries it.
-func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
-	if e.authorities == nil {
-		return nil
-	}
-	var failures []error
-	for _, p := range e.authorities.Plans(now) {
-		if p.Stage != issuer.Revoked || now.After(p.NotAfter) {
-			continue
-		}
-		for after := ""; ; {
-			certs, err := e.store.UnderRevoked(ctx, p.ID, now, after, pageSize)
-			if err != nil {
-				return errors.Join(append(failures, err)...)
-			}
-			tenants, err1 := e.store.TenantsByID(ctx, owners(certs))
-			credentials, err2 := e.store.CredentialsOf(ctx, owners(certs))
-			if err := errors.Join(err1, err2); err != nil {
-				return errors.Join(append(failures, err)...)
-			}
-			for _, c := range certs {
-				if err := e.renewRevoked(ctx, owner{tenants[c.TenantID], credentials[c.TenantID]}, c, now); err != nil {
-					failures = append(failures, err)
-				}
-				if ctx.Err() != nil {
-					return errors.Join(failures...)
-				}
-			}
-			if len(certs) < pageSize {
-				break
-			}
-			after = certs[len(certs)-1].ID
-		}
-	}
-	return errors.Join(failures...)
-}
-
-// renewRevoked revokes one certificate of a revoked authority, and renews it if it has no successor.
-func (e *Engine) renewRevoked(ctx context.Context, t owner, c tenancy.Certificate, now time.Time) error {
-	if c.SuccessorID == "" {
-		if e.pace != nil {
-			if err := e.pace(ctx, 1); err != nil {
-				return err
-			}
-		}
-		_, err := e.renewNow(ctx, t, c, cause{actor: "issuer", reason: AuthorityRevoked}, now)
-		if errors.Is(err, tenancy.ErrConflict) || errors.Is(err, tenancy.ErrStale) { // another replica was faster
-			return nil
-		}
-		return err
-	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		tx.Changed(t.ID)
-		return e.revoke(ctx, tx, t.Tenant, []tenancy.Certificate{c}, cause{actor: "issuer", reason: AuthorityRevoked}, now)
+		return e.revoke(ctx, tx, t.Tenant, revoked, why, now)
 	})
-	if errors.Is(err, tenancy.ErrStale) {
-		return nil
+	if err == nil && len(revoked) > 0 {
+		e.revokedNow(ctx, t.Tenant, revoked, why, now)
+		e.destroySoon(ctx, now)
 	}
 	return err
+}
+
+// revokedWith returns the certificates that a renewal for a reason revokes. During a roll-over, two generations can be
+// presented, and it is rarely known which key is lost or compromised, so neither stays valid.
+func revokedWith(ctx context.Context, tx *store.Tx, old tenancy.Certificate, why cause) ([]tenancy.Certificate, error) {
+	var revoked []tenancy.Certificate
+	if revokes(why.reason) && old.State != tenancy.Revoked {
+		revoked = append(revoked, old)
+	}
+	if why.reason != Lost && why.reason != Compromised || why.single || why.request != "" {
+		return revoked, nil // a requested renewal has revoked the earlier ones when it was requested
+	}
+	inReach, err := tx.InReachOf(ctx, []string{old.TenantID})
+	for _, c := range inReach[old.TenantID] {
+		if c.Purpose == old.Purpose && c.Generation < old.Generation && c.State != tenancy.Revoked {
+			revoked = append(revoked, c)
+		}
+	}
+	return revoked, err
+}
+
+// revoke revokes certificates of a tenant, with their events.
+func (e *Engine) revoke(ctx context.Context, tx *store.Tx, t tenancy.Tenant, all []tenancy.Certificate, why cause,
+	now time.Time) error {
+	for _, c := range all {
+		if err := tx.Revoke(ctx, c.ID, why.reason, now); err != nil {
+			return err
+		}
+		if err := tx.Audit(ctx, revocationEvent(t, c, why, now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revokedNow notifies the issuers of certificates that were revoked.
+func (e *Engine) revokedNow(ctx context.Context, t tenancy.Tenant, all []tenancy.Certificate, why cause,
+	now time.Time) {
+	for _, c := range all {
+		e.revokeAtIssuer(ctx, t, c, why.reason, now)
+	}
+}
+
+// revokeAtIssuer notifies an issuer that keeps its own record of revoked certificates. The certificate is revoked and
+// replaced here in any case, so a failure is logged for the operator.
+func (e *Engine) revokeAtIssuer(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, reason string,
+	now time.Time) {
+	from, err := e.issuers.Of(c.Issuer)
+	if err != nil {
+		e.log.ErrorContext(ctx, "a certificate could not be revoked at its CA: revoke it there by its serial number",
+			"certificate", object(t, c), "serial", c.Serial, "error", err)
+		return
+	}
+	revoker, ok := issuer.As[issuer.Revoker](from)
+	if !ok {
+		return
+	}
+	c.State, c.RevokedAt, c.RevokedFor = tenancy.Revoked, now, reason
+	if err := revoker.Revoke(ctx, c); err != nil {
+		e.log.ErrorContext(ctx, "the CA did not revoke a certificate: revoke it there by its serial number",
+			"certificate", object(t, c), "serial", c.Serial, "error", err)
+	}
 }
 
 func revocationEvent(t tenancy.Tenant, c tenancy.Certificate, why cause, now time.Time) tenancy.Event {

@@ -1,180 +1,176 @@
 package lifecycle
 
 import (
-	"crypto/x509"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/internal/testing/storetest"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// certificates returns all generations of a tenant.
-func (f *fixture) certificates(tenant tenancy.Tenant) []tenancy.Certificate {
-	f.t.Helper()
-	all, err := f.store.Certificates(f.t.Context(), tenant.ID, "", 100)
-	check(f.t, err)
-	return all
+// A revoking is a tenant whose arrangement with erp rolls over to a second generation.
+type revoking struct {
+	*fixture
+	acme tenancy.Tenant
+	erp  tenancy.Arrangement
 }
 
-// A receiver that checks the whole chain refuses every certificate of a revoked authority. So all of them are replaced
-// at once, under another authority, and none of them is presented any more.
-func TestARevokedAuthoritysCertificatesAreRenewedAtOnceUnderAnotherOne(t *testing.T) {
-	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
-		f := setUp(t, url, "perennial", date("2026-01-15"))
-		now := date("2026-12-02")
-		acme, globex := f.tenant("acme", date("2026-01-15")), f.tenant("globex", date("2026-01-15"))
-		f.arrangement(acme, "bank", tenancy.Adaptive)
-		f.renews() // the old generation of acme is still presented
-		revoked, _ := f.Signing(now)
-		before := len(f.mailed(acme))
-		check(t, f.RevokeAuthority(t.Context(), revoked.ID, Compromised, "alice", now))
-		signs, ok := f.Signing(now)
-		if !ok || signs.ID == revoked.ID || signs.ParentID != revoked.ParentID {
-			t.Fatalf("%s signs below %s", signs.ID, signs.ParentID)
+func revokingWith(t *testing.T, s tenancy.Strategy) *revoking {
+	w := &revoking{fixture: sqlite(t, "perennial", date("2026-01-15"))}
+	w.acme = w.tenant("acme", date("2026-01-15"))
+	w.erp = w.arrangement(w.acme, "erp", s)
+	w.sees(w.erp, 1, rollover.Accepted, rollover.Traffic, date("2026-02-01"))
+	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "alice", date("2026-06-01"))
+	check(t, err)
+	return w
+}
+
+// revoked fails unless exactly these generations are revoked, with an event each.
+func (w *revoking) revoked(want ...int) {
+	w.t.Helper()
+	all, err := w.store.Certificates(w.t.Context(), w.acme.ID, "", 10)
+	check(w.t, err)
+	var got []int
+	for _, c := range all {
+		if c.Purpose == tenancy.ForTenant && c.State == tenancy.Revoked {
+			got = append(got, c.Generation)
 		}
-		check(t, f.Tick(t.Context(), now))
-		for _, tenant := range []tenancy.Tenant{acme, globex} {
-			renewed := map[tenancy.Purpose]bool{}
-			for _, c := range f.certificates(tenant) {
-				switch {
-				case c.State == tenancy.Retired: // not presented since before
-				case c.IssuerID == revoked.ID && (c.State != tenancy.Revoked || c.RevokedFor != AuthorityRevoked):
-					t.Errorf("%s: generation %d of %s is %s (%s)", tenant.Name, c.Generation, c.Purpose, c.State, c.RevokedFor)
-				case c.IssuerID == signs.ID:
-					renewed[c.Purpose] = c.SuccessorID == "" && c.State == tenancy.Active
-				}
-			}
-			if !renewed[tenancy.ForTenant] || !renewed[tenancy.ForMUser] {
-				t.Errorf("%s: renewed and active: %v", tenant.Name, renewed)
-			}
-		}
-		newest := f.newest(acme, tenancy.ForTenant)
-		if got := f.standing(acme, "bank").Rollover.Order(now); !slices.Equal(got, []int{newest.Generation}) {
-			t.Errorf("the bank is tried with the generations %v, want %d alone", got, newest.Generation)
-		}
-		if got := len(f.mailed(acme)); got <= before {
-			t.Errorf("%d mails after the revocation, %d before", got, before)
-		}
-		generations := len(f.certificates(acme))
-		check(t, f.RevokeAuthority(t.Context(), revoked.ID, Compromised, "alice", now)) // idempotent
-		check(t, f.Tick(t.Context(), now.Add(time.Hour)))
-		if got := len(f.certificates(acme)); got != generations {
-			t.Errorf("%d generations after another tick, want %d", got, generations)
-		}
-		events, err := f.store.Events(t.Context(), "", 0, 1000)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		w.t.Errorf("generations %v are revoked, want %v", got, want)
+	}
+	w.eventsOf("certificate.revoked", len(want))
+}
+
+// presents fails unless messages at now use these generations in this order.
+func (w *revoking) presents(now time.Time, order ...int) {
+	w.t.Helper()
+	if got := w.standing(w.acme, "erp").Rollover; got.Presents != order[0] || !slices.Equal(got.Order(now), order) {
+		w.t.Errorf("generation %d is presented, and %v are tried, want %v", got.Presents, got.Order(now), order)
+	}
+}
+
+func TestTheNewestGenerationIsRevokedAloneAndRenewed(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		w := revokingWith(t, s)
+		at := date("2026-06-02")
+		c, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Compromised, "olga", at)
 		check(t, err)
-		n := 0
-		for _, e := range events {
-			if e.Action == "authority.revoked" && e.Object == revoked.ID && e.Actor == "alice" {
-				n++
-			}
+		if c.Generation != 3 {
+			t.Errorf("%s: the newest is generation %d", s, c.Generation)
 		}
-		if n != 1 {
-			t.Errorf("the audit log has %d events about the revocation", n)
+		w.revoked(2)
+		if s == tenancy.Immediate {
+			w.presents(at, 1)
+		} else {
+			w.presents(at, 1, 3)
 		}
-	})
+	}
 }
 
-func TestAnAnnouncedAuthoritySignsInsteadOfARevokedOneAndCanBeRevokedItself(t *testing.T) {
-	f := sqlite(t, "perennial", date("2026-01-15"))
-	now := date("2026-02-01")
-	announcer, _ := issuer.As[issuer.Announcer](f.issuer)
-	first, _ := f.Signing(now)
-	next, err := announcer.Announce(t.Context(), now, issuer.Succession{})
+// The receiver accepts the first generation, so messages do not depend on it accepting the third.
+func TestAnArrangementReturnsToTheGenerationThatItsReceiverAccepts(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	w.sees(w.erp, 2, rollover.Accepted, rollover.Traffic, date("2026-07-01"))
+	at := date("2026-07-02")
+	w.presents(at, 2, 1)
+	_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Lost, "olga", at)
 	check(t, err)
-	check(t, f.RevokeAuthority(t.Context(), first.ID, Superseded, "alice", now))
-	if signs, _ := f.Signing(now); signs.ID != next.ID {
-		t.Errorf("%s signs, want the announced %s", signs.ID, next.ID)
+	w.presents(at, 1, 3)
+	w.revoked(2)
+}
+
+func TestAReplacedGenerationIsRevokedAloneAndLeftAtOnce(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		w := revokingWith(t, s)
+		at := date("2026-06-02")
+		c, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Compromised, "olga", at)
+		check(t, err)
+		if newest := w.newest(w.acme, tenancy.ForTenant); c.Generation != 2 || newest.Generation != 2 {
+			t.Errorf("%s: generation %d is returned, and generation %d is the newest", s, c.Generation, newest.Generation)
+		}
+		w.revoked(1)
+		w.presents(at, 2)
+		w.eventsOf("arrangement.cut-over", 1)
 	}
-	later, err := announcer.Announce(t.Context(), now, issuer.Succession{})
+}
+
+// Its key was destroyed, but a copy of it may have been stolen before.
+func TestARetiredGenerationCanBeRevoked(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	for range 2 {
+		w.sees(w.erp, 2, rollover.Accepted, rollover.Traffic, date("2026-07-01"))
+	}
+	settled := date("2026-07-01").Add(29 * policy.Day)
+	check(t, w.Tick(t.Context(), settled))
+	if c, err := w.store.Certificate(t.Context(), w.acme.ID, tenancy.ForTenant, 1); c.State != tenancy.Retired {
+		t.Fatalf("generation 1 is %s, %v", c.State, err)
+	}
+	_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Compromised, "olga", settled)
 	check(t, err)
-	check(t, f.RevokeAuthority(t.Context(), later.ID, Compromised, "alice", now))
-	if a, announced := f.Announced(now.AddDate(0, 1, 0)); announced {
-		t.Errorf("the revoked %s is still announced", a.ID)
+	w.revoked(1)
+	w.presents(settled, 2)
+	if got := w.standing(w.acme, "erp").Rollover; got.State(settled) != rollover.Settled {
+		t.Errorf("the roll-over is %s again", got.State(settled))
 	}
-	if signs, _ := f.Signing(later.SignsFrom.AddDate(0, 0, 1)); signs.ID != next.ID {
-		t.Errorf("after its date, the revoked %s signs: %v", later.ID, signs.ID == later.ID)
-	}
-	for name, c := range map[string]struct {
-		id, reason string
-		kind       error
+}
+
+func TestAGenerationIsNotRevokedWithoutNeed(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Lost, "olga", date("2026-06-02"))
+	check(t, err)
+	for what, c := range map[string]struct {
+		tenant     string
+		generation int
+		reason     string
+		on         string
+		want       error
 	}{
-		"a root":             {first.ParentID, Compromised, tenancy.ErrRefused},
-		"an unknown one":     {"x", Compromised, tenancy.ErrNotFound},
-		"an unknown reason":  {next.ID, "tired", tenancy.ErrInvalid},
-		"a reserved reason":  {next.ID, AuthorityRevoked, tenancy.ErrInvalid},
-		"no reason whatever": {next.ID, "", tenancy.ErrInvalid},
+		"an unknown tenant":  {"other", 1, Lost, "2026-06-03", tenancy.ErrNotFound},
+		"an unknown one":     {"acme", 7, Lost, "2026-06-03", tenancy.ErrNotFound},
+		"one that has ended": {"acme", 2, Lost, "2027-06-03", tenancy.ErrRefused},
+		"a revoked one":      {"acme", 1, Lost, "2026-06-03", tenancy.ErrRefused},
+		"a reissue":          {"acme", 2, Reissue, "2026-06-03", tenancy.ErrInvalid},
+		"no reason":          {"acme", 2, "", "2026-06-03", tenancy.ErrInvalid},
 	} {
-		if err := f.RevokeAuthority(t.Context(), c.id, c.reason, "alice", now); !errors.Is(err, c.kind) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := f.RenewByHand(t.Context(), "nobody", tenancy.ForTenant, AuthorityRevoked, "alice", now); err == nil {
-		t.Error("an operator can choose the reason of a revoked authority")
-	}
-}
-
-// Another replica has read the authorities before. It issues nothing under the revoked one after a minute, and the tick
-// replaces what it issued within that minute.
-func TestAnotherReplicaStopsSigningWithARevokedAuthorityWithinAMinute(t *testing.T) {
-	f := sqlite(t, "perennial", date("2026-01-15"))
-	now := date("2026-02-01")
-	other := f.replica(now)
-	check(t, other.Tick(t.Context(), now))
-	revoked, _ := f.Signing(now)
-	check(t, f.RevokeAuthority(t.Context(), revoked.ID, Compromised, "alice", now))
-	issue := func(at time.Time) issuer.Issued {
-		t.Helper()
-		key, err := keyring.Generate(tenancy.P256)
-		check(t, err)
-		issued, err := other.issuer.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key,
-			At: at, Validity: 24 * time.Hour})
-		check(t, err)
-		c, err := x509.ParseCertificate(issued.DER)
-		check(t, err)
-		if strings.Contains(c.Issuer.CommonName, "G1") != (issued.IssuerID == revoked.ID) {
-			t.Errorf("%s is the issuer, and %s its ID", c.Issuer, issued.IssuerID)
-		}
-		return issued
-	}
-	if got := issue(now.Add(time.Minute)); got.IssuerID == revoked.ID {
-		t.Error("the revoked authority signs after a minute")
-	}
-}
-
-// A key that is compromised must not sign for the successor.
-func TestACompromisedAuthorityIsFollowedByOneWithAnotherKey(t *testing.T) {
-	const uri = "test:compromised"
-	f := sqlite(t, "perennial", date("2026-01-15"))
-	now := date("2026-12-02")
-	announcer := f.authorities.(issuer.Announcer)
-	a, err := announcer.Announce(t.Context(), now, issuer.Succession{Key: uri, SignsFrom: now})
-	check(t, err)
-	revoke := func(reason string) error { return f.RevokeAuthority(t.Context(), a.ID, reason, "alice", now) }
-	refused := func(what string) {
-		t.Helper()
-		if err := revoke(Compromised); !errors.Is(err, tenancy.ErrRefused) ||
-			!strings.Contains(err.Error(), "signs with the key test:compromised, and its successor would too") {
+		_, err := w.RevokeGeneration(t.Context(), c.tenant, tenancy.ForTenant, c.generation, c.reason, "olga", date(c.on))
+		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	refused("nothing is announced")
-	signers.Rotate(uri)
-	next, err := announcer.Announce(t.Context(), now, issuer.Succession{Key: uri})
+	w.revoked(1)
+}
+
+// The CA answers after the revocation. Its answer must not revoke the earlier generation.
+func TestOnlyOneGenerationIsRevokedIfItsSuccessorIsRequested(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	ca := f.withSlow()
+	acme := f.tenant("acme", now)
+	f.arrangementOf(acme, "erp", "bank")
+	f.add(acme, tenancy.Credential{Name: "bank", Issuer: "bank-ca"}, now)
+	ca.open = true
+	check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+	_, err := f.RenewByHand(t.Context(), "acme", "bank", Reissue, "olga", now.Add(2*time.Hour))
 	check(t, err)
-	check(t, revoke(Compromised))
-	if signs, _ := f.Signing(now); signs.ID != next.ID {
-		t.Errorf("%s signs, want %s", signs.ID, next.ID)
+	check(t, f.Tick(t.Context(), now.Add(4*time.Hour)))
+	ca.open = false
+	c, err := f.RevokeGeneration(t.Context(), "acme", "bank", 2, Compromised, "olga", now.Add(5*time.Hour))
+	check(t, err)
+	if c.State != tenancy.Requested || c.Generation != 3 {
+		t.Errorf("generation %d is %s", c.Generation, c.State)
 	}
-	a = next
-	check(t, revoke(Superseded)) // its key is not lost: the successor may have it
-	if signs, _ := f.Signing(now); signs.ID == next.ID || signs.KeyURI != uri {
-		t.Errorf("%s signs with the key %q", signs.ID, signs.KeyURI)
+	ca.open = true
+	check(t, f.Tick(t.Context(), now.Add(8*time.Hour)))
+	for generation, revoked := range map[int]bool{1: false, 2: true, 3: false} {
+		c, err := f.store.Certificate(t.Context(), acme.ID, "bank", generation)
+		check(t, err)
+		if (c.State == tenancy.Revoked) != revoked {
+			t.Errorf("generation %d is %s", generation, c.State)
+		}
 	}
+	f.eventsOf("certificate.revoked", 1)
 }

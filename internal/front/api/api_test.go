@@ -222,6 +222,7 @@ var bodies = map[string]string{
 	"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
 	"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
 	"POST /tenants/{tenant}/certificates/{purpose}/renew":                `{}`,
+	"POST /tenants/{tenant}/certificates/{purpose}/{generation}/revoke":  `{"reason":"lost"}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose":  `{"generation":1}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
@@ -517,6 +518,33 @@ func TestRenewIsRefusedWithTheReasonAndOnlyOperatorsGiveOne(t *testing.T) {
 		`{"name":"t","role":"key-user","tenant":"acme","user":"alice"}`)["secret"].(string)
 	if c := f.ok("acme/alice", "POST", path, 201, `{}`); c["generation"] != 3.0 {
 		t.Errorf("little validity left: %v", c)
+	}
+}
+
+func TestOneGenerationIsRevokedByAnOperator(t *testing.T) {
+	f := setUp(t)
+	f.now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	f.ok("operator", "POST", "/tenants/acme/certificates/tenant/renew", 201, `{"reason":"reissue"}`)
+	const path = "/tenants/acme/certificates/tenant/"
+	if a := f.call("acme/alice", "POST", path+"2/revoke", `{"reason":"compromised"}`); a.status != 403 {
+		t.Errorf("a key user revokes: %d %s", a.status, a.raw)
+	}
+	for body, want := range map[string]int{`{"reason":"reissue"}`: 422, `{}`: 422} {
+		if a := f.call("operator", "POST", path+"2/revoke", body); a.status != want {
+			t.Errorf("%s: %d %s", body, a.status, a.raw)
+		}
+	}
+	if c := f.ok("operator", "POST", path+"2/revoke", 200, `{"reason":"compromised"}`); c["generation"] != 3.0 {
+		t.Errorf("the newest is %v", c)
+	}
+	for generation, want := range map[string]string{"1": "active", "2": "revoked", "3": "standby"} {
+		if c := f.ok("acme/alice", "GET", path+generation, 200, ""); c["state"] != want {
+			t.Errorf("generation %s is %v, want %s", generation, c["state"], want)
+		}
+	}
+	if a := f.call("operator", "POST", path+"2/revoke", `{"reason":"lost"}`); a.status != 409 ||
+		!strings.Contains(a.raw, "was already revoked on 2026-06-01 00:00 UTC") {
+		t.Errorf("again: %d %s", a.status, a.raw)
 	}
 }
 

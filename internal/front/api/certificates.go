@@ -66,6 +66,10 @@ func registerCertificates(r *router) {
 		access: members,
 	}, (*server).renewCertificate)
 	register(r, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/certificates/{purpose}/{generation}/revoke",
+		summary: "Revoke one generation. If it is the newest, renew it. Returns the newest generation", access: operators,
+	}, (*server).revokeCertificate)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/forecast",
 		summary: "Forecast the renewals and warnings of a tenant", access: members,
 	}, (*server).forecastTenant)
@@ -142,10 +146,28 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
 	if err == nil && c.State == tenancy.Requested {
 		return &Created[client.Certificate]{Location: prefix + "/tenants/" + t.Name + "/requests",
-			Body: client.Certificate{Purpose: c.Purpose, Generation: c.Generation, State: c.State}}, nil
+			Body: viewRequested(c)}, nil
 	}
 	return &Created[client.Certificate]{Location: fmt.Sprintf(prefix+"/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
 		c.Generation), Body: viewCertificate(c)}, err
+}
+
+// viewRequested is the view of a generation whose CA has not answered yet.
+func viewRequested(c tenancy.Certificate) client.Certificate {
+	return client.Certificate{Purpose: c.Purpose, Generation: c.Generation, State: c.State}
+}
+
+func (s *server) revokeCertificate(ctx context.Context, in *struct {
+	OneCertificate
+	Body struct {
+		Reason string `json:"reason" enum:"lost,compromised"`
+	}
+}) (*Entity[client.Certificate], error) {
+	c, err := s.engine.RevokeGeneration(ctx, in.Tenant, in.Purpose, in.Generation, in.Body.Reason, actor(ctx), s.now())
+	if err == nil && c.State == tenancy.Requested {
+		return &Entity[client.Certificate]{Body: viewRequested(c)}, nil
+	}
+	return &Entity[client.Certificate]{Body: viewCertificate(c)}, err
 }
 
 func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[client.TenantForecast], error) {

@@ -193,13 +193,7 @@ func (c *console) askRenew(v *view) (*question, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	using := 0
-	for _, a := range arrangements {
-		if a.Authentication == tenancy.ClientCertificate && (a.Credential == purpose ||
-			a.Credential == "" && purpose == tenancy.ForTenant) {
-			using++
-		}
-	}
+	using := len(presenting(arrangements, purpose))
 	sent, err := get[client.Traffic](c, v, in(name, "traffic"))
 	if err != nil {
 		return nil, err
@@ -214,6 +208,48 @@ func (c *console) askRenew(v *view) (*question, error) {
 			v.T("Affected: %s. Receivers that do not accept the new certificate yet refuse every message until it is "+
 				"installed there.", v.Count(using, "arrangement", "arrangements")),
 			v.T("Messages of %s: %s", name, v.traffic(sent)),
+		}}, nil
+}
+
+// presenting returns the arrangements that present the certificate of a credential.
+func presenting(all []client.Arrangement, p tenancy.Purpose) (some []client.Arrangement) {
+	for _, a := range all {
+		if a.Authentication == tenancy.ClientCertificate && (a.Credential == p ||
+			a.Credential == "" && p == tenancy.ForTenant) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+// askRevokeGeneration asks before one generation is revoked.
+func (c *console) askRevokeGeneration(v *view) (*question, error) {
+	name, purpose := v.r.PathValue("tenant"), tenancy.Purpose(v.r.PathValue("purpose"))
+	path := in(name, "certificates")
+	revoked, err := get[client.Certificate](c, v, in(name, "certificates", string(purpose), v.r.PathValue("generation")))
+	if err != nil {
+		return nil, err
+	}
+	arrangements, err := client.List[client.Arrangement](v.caller(), c.api, in(name, "arrangements"))
+	if err != nil {
+		return nil, refused(err)
+	}
+	using := slices.DeleteFunc(presenting(arrangements, purpose), func(a client.Arrangement) bool {
+		return a.Generation != revoked.Generation
+	})
+	title := v.T("Generation %d is lost: revoke it?", revoked.Generation)
+	if v.r.PostFormValue("reason") == "compromised" {
+		title = v.T("Generation %d is compromised: revoke it?", revoked.Generation)
+	}
+	affected := v.T("No arrangement presents it, so no message is affected.")
+	if len(using) > 0 {
+		affected = v.T("Affected: %s. Their messages use another valid generation at once. A receiver that accepts none "+
+			"refuses every message until a new one is installed there.", v.Count(len(using), "arrangement", "arrangements"))
+	}
+	return &question{title: title, verb: v.T("Revoke generation"), back: path, undo: v.final(),
+		facts: []string{
+			v.T("The certificate is revoked at once, and its key is destroyed. If it is the newest one, it is renewed."),
+			affected,
 		}}, nil
 }
 

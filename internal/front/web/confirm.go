@@ -39,6 +39,7 @@ var questions = map[string]asker{
 	"POST " + partyPages + "/webhooks/{webhook}/delete":                       (*console).askDeleteWebhook,
 	"POST " + tenantPages + "/people/{user}/remove":                           (*console).askRemovePerson,
 	"POST " + tenantPages + "/certificates/{purpose}/renew":                   (*console).askRenew,
+	"POST " + tenantPages + "/certificates/{purpose}/{generation}/revoke":     (*console).askRevokeGeneration,
 	"POST " + tenantPages + "/requests/{request}/again":                       (*console).askRepeatRequest,
 	"POST " + tenantPages + "/arrangements/{arrangement}/delete":              (*console).askDeleteArrangement,
 	"POST " + tenantPages + "/arrangements/{arrangement}/links/{link}/revoke": (*console).askRevokeLink,

@@ -74,6 +74,8 @@ func TestDestructiveActionsAskAndStateTheConsequenceInFigures(t *testing.T) {
 		{olga, acme + "/certificates/tenant/renew", []string{"reason", "compromised"},
 			[]string{"Revoke and replace the compromised Tenant Certificate?", "Affected: 3 arrangements", "36 messages"},
 			acme + "/certificates", "In use"},
+		{olga, acme + "/certificates/tenant/1/revoke", []string{"reason", "compromised"},
+			[]string{"Generation 1 is compromised: revoke it?", "Affected: 1 arrangement."}, acme + "/certificates", "In use"},
 		{olga, bankSheet + "/link", nil, []string{"End the present address of the page for House Bank?", "never visited",
 			"The addresses of its contacts end too."}, bankSheet, "Revoke address"},
 		{olga, bankSheet + "/link/revoke", nil, []string{"End the present address"}, bankSheet, "Revoke address"},
@@ -108,6 +110,14 @@ func TestAnActionThatIsConfirmedIsDone(t *testing.T) {
 	fields = c.question(olga, path, []string{"reason", "lost"})
 	if status, page := c.post(olga, path, fields...); status != 200 || !strings.Contains(page, "Generation 3 has been "+
 		"issued.") {
+		t.Errorf("%d\n%s", status, page)
+	}
+	c.question(olga, "/tenants/acme/certificates/m-user/1/revoke", []string{"reason", "lost"}, "Generation 1 is lost",
+		"No arrangement presents it")
+	path = "/tenants/acme/certificates/tenant/3/revoke"
+	fields = c.question(olga, path, []string{"reason", "compromised"})
+	if status, page := c.post(olga, path, fields...); status != 200 || !strings.Contains(page, "Generation 3 has been "+
+		"revoked. The newest one is generation 4.") {
 		t.Errorf("%d\n%s", status, page)
 	}
 }

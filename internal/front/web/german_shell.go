@@ -212,6 +212,23 @@ var germanShell = []translation{
 	{"Revoke and replace the lost %s?", "Verloren: %s widerrufen und ersetzen?"},
 	{"Revoke and replace the compromised %s?", "Kompromittiert: %s widerrufen und ersetzen?"},
 	{"Revoke and renew", "Widerrufen und erneuern"},
+	{"Generation %d is lost: revoke it?", "Generation %d ist verloren: widerrufen?"},
+	{"Generation %d is compromised: revoke it?", "Generation %d ist kompromittiert: widerrufen?"},
+	{"Revoke generation", "Generation widerrufen"},
+	{
+		"The certificate is revoked at once, and its key is destroyed. If it is the newest one, it is renewed.",
+		"Das Zertifikat wird sofort widerrufen und sein Schlüssel vernichtet. Ist es das neueste, wird es erneuert.",
+	},
+	{
+		"No arrangement presents it, so no message is affected.",
+		"Keine Vereinbarung verwendet es, also ist keine Nachricht betroffen.",
+	},
+	{
+		"Affected: %s. Their messages use another valid generation at once. A receiver that accepts none refuses every " +
+			"message until a new one is installed there.",
+		"Betroffen: %s. Ihre Nachrichten verwenden sofort eine andere gültige Generation. Ein Empfänger, der keine " +
+			"akzeptiert, lehnt jede Nachricht ab, bis dort eine neue installiert ist.",
+	},
 	{
 		"The certificates in use are revoked at once, and their keys are destroyed.",
 		"Die verwendeten Zertifikate werden sofort widerrufen und ihre Schlüssel vernichtet.",

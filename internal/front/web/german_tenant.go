@@ -102,6 +102,17 @@ var germanTenant = []translation{
 		"Operatoren können jederzeit erneuern, wenn sie einen Grund angeben. „Verloren“ und „Kompromittiert“ " +
 			"widerrufen jede frühere Generation sofort, auch wenn das die Zustellung unterbricht.",
 	},
+	{"Revoke this generation", "Diese Generation widerrufen"},
+	{
+		"Use this if its key is lost or compromised, and no other one. Otherwise, renew with that reason: this revokes " +
+			"all generations that can be used.",
+		"Für den Fall, dass ihr Schlüssel verloren oder kompromittiert ist und kein anderer. Erneuern Sie sonst mit " +
+			"diesem Grund: Das widerruft alle Generationen, die verwendet werden können.",
+	},
+	{
+		"Generation %s has been revoked. The newest one is generation %d.",
+		"Generation %s wurde widerrufen. Die neueste ist Generation %d.",
+	},
 	{"Planned", "Geplant"},
 	{"Reason", "Grund"},
 	{

@@ -196,6 +196,7 @@ func (c *console) routeTable() []route {
 		{"POST /tokens/{token}/revoke", operators, (*console).revokeToken},
 
 		{"POST " + tenantPages + "/certificates/{purpose}/renew", signedIn, (*console).renew},
+		{"POST " + tenantPages + "/certificates/{purpose}/{generation}/revoke", signedIn, (*console).revokeGeneration},
 		{"GET " + tenantPages + "/certificates/{purpose}/{generation}/{format}", signedIn, (*console).download},
 		{"GET " + tenantPages + "/requests/{request}/csr", signedIn, (*console).downloadRequest},
 		{"POST " + tenantPages + "/requests/{request}/answer", signedIn, (*console).answerRequest},

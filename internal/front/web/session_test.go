@@ -81,6 +81,7 @@ func TestTheHeadingOfAnErrorFitsWhatWasTried(t *testing.T) {
 		"POST /accounts/{account}/delete":                                    "Could not delete",
 		"POST " + tenantPages + "/people/x/remove":                           "Could not delete",
 		"POST " + tenantPages + "/certificates/{purpose}/renew":              "Could not renew the certificate",
+		"POST " + tenantPages + "/certificates/{purpose}/1/revoke":           "Could not revoke",
 		"POST " + tenantPages + "/arrangements/{arrangement}/probe":          "Could not test the receiver",
 		"POST " + tenantPages + "/arrangements/{arrangement}/choose":         "Could not switch the generation",
 		"POST " + tenantPages + "/arrangements/{arrangement}/link":           "Could not create the link",

@@ -202,6 +202,22 @@ func renewPath(tenant string, p tenancy.Purpose) string {
 	return in(tenant, "certificates", string(p), "renew")
 }
 
+// revokePath returns the path of the form that revokes a generation.
+func revokePath(tenant string, c client.Certificate) string {
+	return in(tenant, "certificates", string(c.Purpose), strconv.Itoa(c.Generation), "revoke")
+}
+
+func (c *console) revokeGeneration(v *view) error {
+	name, generation := v.r.PathValue("tenant"), v.r.PathValue("generation")
+	newest, err := post[client.Certificate](c, v, in(name, "certificates", v.r.PathValue("purpose"), generation,
+		"revoke"), map[string]string{"reason": v.r.PostFormValue("reason")})
+	if err != nil {
+		return err
+	}
+	return c.done(v, in(name, "certificates"), v.T("Generation %s has been revoked. The newest one is generation %d.",
+		generation, newest.Generation))
+}
+
 // reasonInput returns the field for the reason of a renewal.
 func (v *view) reasonInput(p tenancy.Purpose) input {
 	return input{name: "reason", id: "reason-" + string(p), label: v.T("Reason"), kind: "select",

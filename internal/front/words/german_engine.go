@@ -41,6 +41,18 @@ var germanEngine = []translation{
 		"%q ist nicht erlaubt: Verwenden Sie compromised oder superseded",
 	},
 	{
+		"%q is not allowed: use lost or compromised",
+		"%q ist nicht erlaubt: Verwenden Sie lost oder compromised",
+	},
+	{
+		"generation %d of the %s of %s was already revoked on %s",
+		"Generation %d des %s von %s wurde bereits am %s widerrufen",
+	},
+	{
+		"generation %d of the %s of %s expired on %s: an expired certificate need not be revoked",
+		"Generation %d des %s von %s ist am %s abgelaufen: Ein abgelaufenes Zertifikat muss nicht widerrufen werden",
+	},
+	{
 		"%q is not allowed: use lost, compromised or reissue",
 		"%q ist nicht erlaubt: Verwenden Sie lost, compromised oder reissue",
 	},
