@@ -1,7 +1,8 @@
 // Package filelock lets one process at a time use a file.
 //
-// A lock is a file of its own, which is never deleted: the kernel releases the lock however its process ends. It holds
-// between processes of one machine, and on NFS only if the server supports locks.
+// A lock is a file of its own: the kernel releases the lock however its process ends. This package never deletes it. If
+// others do, another process can take the lock until [Lock.Keep] is called. It holds between processes of one machine,
+// and on NFS only if the server supports locks.
 package filelock
 
 import (
@@ -10,12 +11,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// HeldError is returned by [Take] if the lock is held.
+// HeldError is returned by [Take] and [Lock.Keep] if another process holds the lock.
 type HeldError struct {
 	Process string // the ID of the process that holds it; empty if the file does not contain it
 }
@@ -30,25 +32,90 @@ func (e *HeldError) By() string {
 	return " (process " + e.Process + ")"
 }
 
+// RealPath returns the path of a file without symbolic links. Its lock belongs beside it, so that it is the same by
+// whatever path a process opens the file. The file need not exist, but its folder must: otherwise, RealPath returns the
+// path itself.
+func RealPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if target, err := os.Readlink(path); err == nil { // of a file that does not exist yet
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
 // Take tries again for about 100 ms, because [Held] takes a shared lock for an instant.
 const (
 	tries = 10
 	pause = 10 * time.Millisecond
 )
 
-// Take acquires the lock at a path. It creates the file, and refuses a symbolic link. Closing the file releases the
-// lock. The error is a [*HeldError] if the lock is held. The file contains the ID of the process for people: if it
-// cannot be written, as on a full disk, the lock is held all the same.
-func Take(path string) (*os.File, error) {
-	f, err := open(path, os.O_RDWR|os.O_CREATE)
+// A Lock is held until it is closed. Its methods must not be called at the same time.
+type Lock struct {
+	path string
+	file *os.File
+}
+
+// Take acquires the lock at a path. It creates the file, and refuses a symbolic link. The error is a [*HeldError] if
+// the lock is held. The file contains the ID of the process for people: if it cannot be written, as on a full disk, the
+// lock is held all the same.
+func Take(path string) (*Lock, error) {
+	for {
+		l := &Lock{path: path}
+		var err error
+		if l.file, err = open(path, os.O_RDWR|os.O_CREATE); err != nil {
+			return nil, err
+		}
+		err = take(l.file)
+		if err == nil {
+			var there bool
+			if there, err = l.there(); there {
+				return l, nil
+			}
+		}
+		l.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Close releases the lock.
+func (l *Lock) Close() error { return l.file.Close() }
+
+// there reports whether the file at the path is the one that is locked.
+func (l *Lock) there() (bool, error) {
+	locked, err := l.file.Stat()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if err := take(f); err != nil {
-		f.Close()
-		return nil, err
+	found, err := os.Lstat(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return f, nil
+	return err == nil && os.SameFile(locked, found), err
+}
+
+// Keep creates the file again, and locks it, if it was deleted or replaced. The error is a [*HeldError] if another
+// process has acquired the lock since then.
+func (l *Lock) Keep() error {
+	if there, err := l.there(); there || err != nil {
+		return err
+	}
+	again, err := Take(l.path)
+	if err != nil {
+		return err
+	}
+	old := l.file
+	l.file = again.file
+	return old.Close()
 }
 
 func open(path string, flags int) (*os.File, error) {

@@ -22,7 +22,7 @@ func TestALockIsHeldUntilItIsClosed(t *testing.T) {
 	}
 	lock, err := Take(path)
 	check(t, err)
-	if info, err := lock.Stat(); err != nil || info.Mode() != 0o600 {
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("a new lock: %v, %v", info.Mode(), err)
 	}
 	if held, err := Held(path); !held || err != nil {
@@ -41,6 +41,34 @@ func TestALockIsHeldUntilItIsClosed(t *testing.T) {
 	check(t, lock.Close())
 }
 
+func TestALockThatWasDeletedIsTakenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.lock")
+	lock, err := Take(path)
+	check(t, err)
+	for _, remove := range []func() error{func() error { return nil }, func() error { return os.Remove(path) },
+		func() error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) }} {
+		check(t, remove())
+		check(t, lock.Keep())
+		var other *HeldError
+		if second, err := Take(path); second != nil || !errors.As(err, &other) {
+			t.Errorf("a second one: %v, %v", second, err)
+		}
+	}
+	check(t, os.Remove(path))
+	faster, err := Take(path)
+	check(t, err)
+	var other *HeldError
+	if err := lock.Keep(); !errors.As(err, &other) || other.Process != fmt.Sprint(os.Getpid()) {
+		t.Errorf("another one was faster: %v", err)
+	}
+	check(t, faster.Close())
+	check(t, lock.Keep())
+	check(t, lock.Close())
+	if held, err := Held(path); held || err != nil {
+		t.Errorf("afterwards: %v, %v", held, err)
+	}
+}
+
 // The device stands for a full disk.
 func TestALockIsHeldAlthoughItsProcessCannotBeWritten(t *testing.T) {
 	lock, err := Take("/dev/full")
@@ -49,6 +77,29 @@ func TestALockIsHeldAlthoughItsProcessCannotBeWritten(t *testing.T) {
 		t.Errorf("%v, %v", held, err)
 	}
 	check(t, lock.Close())
+}
+
+func TestTheRealPathIsThatOfTheTarget(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	check(t, err)
+	file := filepath.Join(dir, "data", "p.db")
+	check(t, os.Mkdir(filepath.Dir(file), 0o700))
+	link, folder := filepath.Join(dir, "link.db"), filepath.Join(dir, "folder")
+	check(t, os.Symlink(filepath.Join("data", "p.db"), link))
+	check(t, os.Symlink("data", folder))
+	for _, exists := range []bool{false, true} {
+		if exists {
+			check(t, os.WriteFile(file, nil, 0o600))
+		}
+		for _, path := range []string{file, link, filepath.Join(folder, "p.db")} {
+			if got := RealPath(path); got != file {
+				t.Errorf("exists %v: %s is %s", exists, path, got)
+			}
+		}
+	}
+	if missing := filepath.Join(dir, "no", "p.db"); RealPath(missing) != missing {
+		t.Errorf("without a folder: %s", RealPath(missing))
+	}
 }
 
 func TestTheErrorNamesTheProcessIfTheLockDoes(t *testing.T) {

@@ -74,7 +74,7 @@ type Service struct {
 	gateway    *serve.Server  // nil if it is off
 	monitor    *serve.Side    // nil if there is none
 	guard      *guard.Service // nil if there is none
-	guarding   sync.WaitGroup // while it runs
+	running    sync.WaitGroup // what [Service.Close] must not overtake
 	pki        *serve.Side    // nil if there is none
 	webhooks   *webhooks.Webhooks
 	queue      *jobs.Jobs
@@ -301,12 +301,16 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	s.checkpoint(background)
-	go s.tendDatabase(background)
+	failed := make(chan error, 6)
+	s.running.Go(func() {
+		if err := s.tendDatabase(background); err != nil {
+			failed <- err
+		}
+	})
 	go s.core.fillPool(background, s.log)
 	go keepKeys(background, s.core.keys, s.log)
 	go s.indexTenants(background)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
-	failed := make(chan error, 5)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()
 	if s.gateway != nil {
 		go func() { failed <- s.gateway.Serve() }()
@@ -317,7 +321,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	if s.guard != nil {
-		s.guarding.Go(func() { failed <- s.guard.Run(background, func() {}) })
+		s.running.Go(func() { failed <- s.guard.Run(background, func() {}) })
 	}
 	if ready != nil {
 		ready()
@@ -329,19 +333,31 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		s.log.Info("stopping")
 	}
 	stop()
-	s.guarding.Wait()
+	s.running.Wait()
 	return errors.Join(err, s.shutdown())
 }
 
+// keepFileEvery is the time for which a deleted file of a SQLite database can stay unnoticed.
+const keepFileEvery = 10 * time.Second
+
 // tendDatabase brings the file of a SQLite database up to date periodically, and frees the memory of its connections,
-// until ctx is done.
-func (s *Service) tendDatabase(ctx context.Context) {
-	due := time.NewTicker(store.CheckpointEvery)
+// until ctx is done. If the file was deleted or replaced, or another service uses it, it returns an error: what this
+// service stores would end with it.
+func (s *Service) tendDatabase(ctx context.Context) error {
+	due, keep := time.NewTicker(store.CheckpointEvery), time.NewTicker(keepFileEvery)
 	defer due.Stop()
+	defer keep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case <-keep.C:
+			if err := s.core.store.KeepFile(); err != nil {
+				if away := (*store.AwayError)(nil); errors.As(err, &away) {
+					return fmt.Errorf("%w: the service stops. Start it again", err)
+				}
+				s.log.Warn("cannot check the file of the database", "error", err)
+			}
 		case <-due.C:
 			s.checkpoint(ctx)
 			if err := s.core.store.ReleaseMemory(ctx); err != nil && ctx.Err() == nil {

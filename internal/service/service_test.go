@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -197,6 +198,31 @@ func TestAFailureAfterTheQueueHasStartedStopsTheQueue(t *testing.T) {
 	default:
 		t.Error("the queue still works")
 	}
+	testenv.Check(t, s.Close())
+}
+
+// A supervisor starts it again, and everything is there.
+func TestAServiceWhoseDatabaseIsDeletedStopsAndWritesItAgain(t *testing.T) {
+	t.Parallel() // it waits for the next check
+	config := settings(t)
+	s, err := open(t, config)
+	testenv.Check(t, err)
+	token := s.FirstToken()
+	path := strings.TrimPrefix(config.Database.URL, "sqlite:")
+	testenv.Check(t, os.Remove(path))
+	ended := s.Run(t.Context(), nil)
+	if ended == nil || !strings.HasSuffix(ended.Error(), "was deleted while the service uses it: the service stops. "+
+		"Start it again") {
+		t.Errorf("the service ended with %v", ended)
+	}
+	testenv.Check(t, s.Close())
+	s, err = open(t, config)
+	testenv.Check(t, err)
+	stop := run(t, s)
+	if status, body := get(t, s.BaseURL()+"/api/v1/tenants", token); status != http.StatusOK {
+		t.Errorf("after the restart the API answered %d: %s", status, body)
+	}
+	testenv.Check(t, stop())
 	testenv.Check(t, s.Close())
 }
 

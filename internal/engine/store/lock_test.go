@@ -149,3 +149,109 @@ func TestADatabaseThatAServiceHoldsIsOpenedAsItIs(t *testing.T) {
 		}
 	}
 }
+
+// stored fails unless the database at a path has these tenants.
+func stored(t *testing.T, path string, names ...string) {
+	t.Helper()
+	s, err := Open(t.Context(), "sqlite:"+path)
+	must(t, err)
+	defer s.Close()
+	for _, name := range names {
+		if _, err := s.Tenant(t.Context(), name); err != nil {
+			t.Errorf("%s: tenant %s: %v", path, name, err)
+		}
+	}
+	_, err = s.VerifyEvents(t.Context())
+	must(t, err)
+}
+
+func TestADeletedLockComesBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	must(t, os.Remove(path+".lock"))
+	must(t, s.KeepFile())
+	if other, err := OpenExclusive(t.Context(), "sqlite:"+path); err == nil {
+		other.Close()
+		t.Error("a second service opens it")
+	}
+	must(t, os.Remove(path+".lock"))
+	other, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	var away *AwayError
+	if err := s.KeepFile(); !errors.As(err, &away) || !strings.Contains(err.Error(), "another perennial (process ") {
+		t.Errorf("a second service has it: %v", err)
+	}
+	must(t, s.Close())
+	must(t, other.KeepFile())
+	must(t, other.Close())
+}
+
+// What SQLite writes to a deleted file ends with the process.
+func TestADatabaseThatWasDeletedIsWrittenAgainAtTheEnd(t *testing.T) {
+	for name, ends := range map[string][]string{"the file alone": {""}, "with its log": {"", "-wal", "-shm"},
+		"with its lock": {"", "-wal", "-shm", ".lock"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, link := filepath.Join(dir, "p.db"), filepath.Join(t.TempDir(), "link.db")
+			must(t, os.Symlink(path, link))
+			s, err := OpenExclusive(t.Context(), "sqlite:"+link)
+			must(t, err)
+			acme(t, s, "before", now)
+			must(t, s.KeepFile())
+			for _, end := range ends {
+				must(t, os.Remove(path+end))
+			}
+			var away *AwayError
+			if err := s.KeepFile(); !errors.As(err, &away) || !strings.HasSuffix(err.Error(), "was deleted while the service "+
+				"uses it") {
+				t.Errorf("%v", err)
+			}
+			acme(t, s, "after", now)
+			must(t, s.Close())
+			stored(t, path, "before", "after")
+			if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
+				t.Errorf("the file: %v, %v", info, err)
+			}
+			if left, _ := filepath.Glob(path + ".saved*"); len(left) > 0 {
+				t.Errorf("%q is left", left)
+			}
+		})
+	}
+}
+
+func TestADatabaseThatWasReplacedIsSavedBesideTheOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	for n := range 2 {
+		s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+		must(t, err)
+		acme(t, s, "ours", now)
+		backup := path + ".backup"
+		os.Remove(backup)
+		must(t, s.Backup(t.Context(), backup))
+		acme(t, s, "later", now)
+		must(t, os.Rename(backup, path))
+		var away *AwayError
+		if err := s.KeepFile(); !errors.As(err, &away) || !strings.Contains(err.Error(), "was replaced by another file") {
+			t.Errorf("%v", err)
+		}
+		saved := path + []string{".saved", ".saved-2"}[n]
+		if err := s.Close(); err == nil || !strings.HasSuffix(err.Error(), "what the service has stored is in "+saved) {
+			t.Errorf("%v", err)
+		}
+		stored(t, saved, "ours", "later")
+		removeDatabase(path)
+	}
+}
+
+func TestOnlyAServiceKeepsItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := Open(t.Context(), "sqlite:"+path)
+	must(t, err)
+	removeDatabase(path)
+	must(t, s.KeepFile())
+	must(t, s.Close())
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a command writes a file that was deleted")
+	}
+}

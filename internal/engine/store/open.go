@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
 // poolConnections limits the connections of a Store's pool to PostgreSQL.
@@ -23,7 +25,7 @@ const MaxConnections = poolConnections + 2
 // a newer version.
 func Open(ctx context.Context, url string) (*Store, error) {
 	if path, ok := sqlitePath(url); ok && path != "" && !inUse(path) {
-		path = realPath(path)
+		path = filelock.RealPath(path)
 		if pending, err := pendingRestore(path); err != nil {
 			return nil, err
 		} else if pending != "" {
@@ -65,13 +67,17 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 		held.Close()
 		return nil, err
 	}
-	s.lock = held
+	s.own = &exclusive{lock: held, path: filelock.RealPath(path)}
+	if s.own.file, err = os.Stat(s.own.path); err != nil {
+		s.own = nil
+		return nil, errors.Join(err, s.Close(), held.Close())
+	}
 	return s, nil
 }
 
 // openLocked opens a SQLite file. The caller holds its lock.
 func openLocked(ctx context.Context, path string) (*Store, error) {
-	real := realPath(path)
+	real := filelock.RealPath(path)
 	if _, err := completeRestore(real); err != nil {
 		return nil, err
 	}
@@ -120,7 +126,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	case ok:
 		// The file is readable by its owner alone, like the key file. SQLite gives its other files the same mode. A file
 		// that exists is not opened here: closing it would release the locks of SQLite in this process (POSIX).
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := os.OpenFile(filelock.RealPath(path), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err == nil {
 			f.Close()
 		} else if !errors.Is(err, fs.ErrExist) {
@@ -128,8 +134,8 @@ func connect(ctx context.Context, url string) (*Store, error) {
 		}
 		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 			"&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
-		name := fileName(path) + common
-		writing := &preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate", path: realPath(path)}
+		name := fileName(path) + common + "&mode=rw" // SQLite would create an empty file in the place of a deleted one
+		writing := &preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate", path: filelock.RealPath(path)}
 		writer := sql.OpenDB(writing)
 		writer.SetMaxOpenConns(1)
 		if err := writer.PingContext(ctx); err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 // replacement must be completed, and the next Restore or [OpenExclusive] completes it.
 func Restore(ctx context.Context, backup, path string, now time.Time, check func(*Store) error) (replaced string,
 	err error) {
-	path = realPath(path) // a service locks the same file by whatever path
+	path = filelock.RealPath(path) // a service locks the same file by whatever path
 	held, err := lockDatabase(path)
 	if err != nil {
 		return "", fmt.Errorf("database %s: %w", path, err)

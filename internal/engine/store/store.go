@@ -11,7 +11,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"os"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,7 +33,7 @@ type Store struct {
 	writer *sql.DB
 	reader *sql.DB
 	opened []*preparing // on SQLite, what opens the connections of writer and reader
-	lock   *os.File     // held while this process is the only service on a SQLite file
+	own    *exclusive   // set while this process is the only service on a SQLite file
 	hub    hub
 	// longest is the longest lifetime that is known to be stored, as [Store.LongestValidity] returned it last.
 	longest atomic.Int64
@@ -72,14 +71,21 @@ type Tx struct {
 // SQL returns the transaction itself, for the job queue, which inserts into it.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
-// Close closes the database.
+// Close closes the database. If a service has it open, and its file was deleted, Close writes the file again. If the
+// file was replaced, Close saves the database beside it, and returns an error that names the copy.
 func (s *Store) Close() error {
-	err := s.writer.Close()
+	var err error
+	after := func() error { return nil }
+	if s.own != nil {
+		after, err = s.save()
+	}
+	err = errors.Join(err, s.writer.Close())
 	if s.reader != s.writer {
 		err = errors.Join(err, s.reader.Close())
 	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+	err = errors.Join(err, after())
+	if s.own != nil {
+		err = errors.Join(err, s.own.lock.Close())
 	}
 	return err
 }

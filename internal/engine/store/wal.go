@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -272,12 +271,4 @@ func (c *checksum) add(data []byte) {
 
 func (c *checksum) is(stored []byte) bool {
 	return c.s0 == binary.BigEndian.Uint32(stored) && c.s1 == binary.BigEndian.Uint32(stored[4:])
-}
-
-// realPath returns the path of the file that SQLite opens: it follows links, and the log lies beside the target.
-func realPath(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	return path
 }

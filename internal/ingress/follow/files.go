@@ -124,27 +124,39 @@ func withoutPath(err error) error {
 	return err
 }
 
+// locks are the locks of the files of a follower, by the paths of these files.
+type locks map[string]*filelock.Lock
+
 // lock makes sure that no other follower writes the same files. The kernel releases the locks however the process ends.
-func (f *Follower) lock() (release func(), err error) {
-	var held []*os.File
-	release = func() {
-		for _, l := range held {
-			l.Close()
-		}
-	}
+func (f *Follower) lock() (held locks, err error) {
+	held = locks{}
 	for _, path := range f.locked() {
-		if _, err := regular(path); err != nil {
-			release()
-			return nil, err
+		if _, err = regular(path); err == nil {
+			held[path], err = lockFile(beside(path, "lock"), path)
 		}
-		l, err := lockFile(beside(path, "lock"), path)
 		if err != nil {
-			release()
+			delete(held, path)
+			held.release()
 			return nil, err
 		}
-		held = append(held, l)
 	}
-	return release, nil
+	return held, nil
+}
+
+func (l locks) release() {
+	for _, held := range l {
+		held.Close()
+	}
+}
+
+// keep takes the locks again that were deleted.
+func (l locks) keep() error {
+	for path, held := range l {
+		if err := held.Keep(); err != nil {
+			return notLocked(path, err)
+		}
+	}
+	return nil
 }
 
 // locked returns the files to lock. The default state file belongs to the first output and needs no lock of its own.
@@ -156,13 +168,17 @@ func (f *Follower) locked() []string {
 	return append(paths, f.state)
 }
 
-func lockFile(lock, path string) (*os.File, error) {
+func lockFile(lock, path string) (*filelock.Lock, error) {
 	l, err := filelock.Take(lock)
-	var held *filelock.HeldError
-	if errors.As(err, &held) {
-		return nil, fmt.Errorf("another follower%s writes %s: stop one of the two", held.By(), path)
-	} else if err != nil {
-		return nil, fmt.Errorf("lock %s: %w: it is unchanged", path, err)
+	if err != nil {
+		return nil, notLocked(path, err)
 	}
 	return l, nil
+}
+
+func notLocked(path string, err error) error {
+	if held := (*filelock.HeldError)(nil); errors.As(err, &held) {
+		return fmt.Errorf("another follower%s writes %s: stop one of the two", held.By(), path)
+	}
+	return fmt.Errorf("lock %s: %w: it is unchanged", path, err)
 }

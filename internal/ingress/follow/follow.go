@@ -150,25 +150,28 @@ func (f *Follower) paths() (all []string) {
 // Once executes one round. Afterwards the outputs are up to date and the product has reloaded, or an error states which
 // of both is not the case.
 func (f *Follower) Once(ctx context.Context) error {
-	release, err := f.lock()
+	held, err := f.lock()
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	_, err = f.round(ctx)
 	return err
 }
 
 // Follow executes rounds until ctx is done. A round that has begun to write is finished first. The error is that of the
-// lock; failures of a round are logged.
+// lock, which another follower can take if its file is deleted; failures of a round are logged.
 func (f *Follower) Follow(ctx context.Context) error {
-	release, err := f.lock()
+	held, err := f.lock()
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.release()
 	failures := 0
 	for {
+		if err := held.keep(); err != nil {
+			return err
+		}
 		hint, err := f.round(ctx)
 		if ctx.Err() != nil {
 			return nil

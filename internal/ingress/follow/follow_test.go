@@ -439,13 +439,23 @@ func TestTwoFollowersDoNotWriteOneFile(t *testing.T) {
 	s := newSender(t, january)
 	r := newReceiver(t, s, january, "list")
 	r.works()
-	release, err := r.follower().lock()
+	held, err := r.follower().lock()
 	testenv.Check(t, err)
 	want := fmt.Sprintf("another follower (process %d) writes %s", os.Getpid(), r.path)
 	r.refuses(want)
 	r.config.State = filepath.Join(r.dir, "another-state")
 	r.refuses(want)
-	release()
+	testenv.Check(t, os.Remove(beside(r.path, "lock")))
+	testenv.Check(t, held.keep())
+	r.refuses(want)
+	testenv.Check(t, os.Remove(beside(r.path, "lock")))
+	faster, err := r.follower().lock()
+	testenv.Check(t, err)
+	if err := held.keep(); err == nil || err.Error() != want+": stop one of the two" {
+		t.Errorf("the lock was deleted, and another follower has it: %v", err)
+	}
+	faster.release()
+	held.release()
 	r.works()
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/filelock"
 	"github.com/perennial-pki/perennial/internal/recent"
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -59,7 +59,7 @@ type Service struct {
 
 	guard   *core.Guard
 	state   *State
-	lock    *os.File // of the state
+	lock    *filelock.Lock // of the state
 	metrics *metrics
 	logs    *callLogs
 	front   *front

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/filelock"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -99,6 +100,7 @@ func (s *State) db() *sql.DB { return s.handle.Load().db }
 
 // OpenState opens the file, or creates it for its owner alone.
 func OpenState(ctx context.Context, path string) (*State, error) {
+	path = filelock.RealPath(path) // a link to the file stays a link if the file is restored
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		f.Close()
@@ -124,6 +126,7 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 
 // ReadSightings reads the file without creating or changing it. There are none if it does not exist.
 func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
+	path = filelock.RealPath(path)
 	if err := checkComplete(path); err != nil {
 		return nil, err
 	}

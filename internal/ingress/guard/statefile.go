@@ -87,15 +87,19 @@ func (r *recorder) complete() (bool, error) {
 }
 
 // lockState lets one guard use a file at a time: two would accept two successors in one window.
-func lockState(path string) (*os.File, error) {
-	lock, err := filelock.Take(path + ".lock")
-	var held *filelock.HeldError
-	if errors.As(err, &held) {
-		return nil, fmt.Errorf("another guard%s uses %s: give each one its own state", held.By(), path)
-	} else if err != nil {
-		return nil, fmt.Errorf("open the state of the guard: %w", err)
+func lockState(path string) (*filelock.Lock, error) {
+	lock, err := filelock.Take(filelock.RealPath(path) + ".lock")
+	if err != nil {
+		return nil, notLocked(path, err)
 	}
 	return lock, nil
+}
+
+func notLocked(path string, err error) error {
+	if held := (*filelock.HeldError)(nil); errors.As(err, &held) {
+		return fmt.Errorf("another guard%s uses %s: give each one its own state", held.By(), path)
+	}
+	return fmt.Errorf("open the state of the guard: %w", err)
 }
 
 // checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log or its index was
@@ -189,12 +193,18 @@ func (s *State) rewrite(ctx context.Context, exists bool) error {
 	return nil
 }
 
-// keepState restores the file of the state if it was deleted.
+// keepState restores the file of the state, or its lock, if it was deleted.
 func (s *Service) keepState(ctx context.Context) {
 	s.storing.Lock()
 	defer s.storing.Unlock()
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if err := s.lock.Keep(); err != nil {
+		s.metrics.failed("state", err)
+		s.warn("state lock", "the lock of the state was deleted, and cannot be created again",
+			"error", notLocked(s.state.path, err))
+		return
+	}
 	restored, err := s.state.restore(ctx)
 	s.metrics.failed("state", err)
 	switch {

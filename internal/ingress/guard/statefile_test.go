@@ -210,3 +210,51 @@ func TestAStateFileThatWasReplacedIsNotUsedByARunningGuard(t *testing.T) {
 	next := f.client("acme", inWindow)
 	g.calls("200 acme-c4c", next)
 }
+
+// Otherwise, a second guard could use the same state from then on.
+func TestADeletedLockOfTheStateComesBack(t *testing.T) {
+	g := newIdle(t)
+	second := func() error {
+		s, err := Open(t.Context(), filepath.Join(g.f.dir, "guard.yaml"), Options{Policies: policies,
+			Now: func() time.Time { return inWindow }, Log: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			t.Cleanup(func() { s.Close() })
+		}
+		return err
+	}
+	testenv.Check(t, os.Remove(g.file+".lock"))
+	g.keepState(t.Context())
+	if err := second(); err == nil || !strings.Contains(err.Error(), "another guard (process ") {
+		t.Errorf("a second guard: %v", err)
+	}
+	testenv.Check(t, os.Remove(g.file+".lock"))
+	testenv.Check(t, second())
+	g.keepState(t.Context())
+	if got := g.log.String(); !strings.Contains(got, "the lock of the state was deleted") ||
+		!strings.Contains(got, "another guard (process ") {
+		t.Errorf("the log: %s", got)
+	}
+}
+
+func TestALinkToTheStateStaysALinkIfTheFileIsRestored(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	testenv.Check(t, os.Mkdir(filepath.Join(f.dir, "data"), 0o700))
+	link, file := filepath.Join(f.dir, "guard.db"), filepath.Join(f.dir, "data", "state.db")
+	testenv.Check(t, os.Symlink(filepath.Join("data", "state.db"), link))
+	f.write("guard.yaml", []byte(decideConfig("nginx")))
+	s, err := Open(t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies,
+		Now: func() time.Time { return inWindow }, Log: slog.New(slog.DiscardHandler)})
+	testenv.Check(t, err)
+	defer s.Close()
+	testenv.Check(t, os.Remove(file))
+	s.keepState(t.Context())
+	info, err := os.Lstat(link)
+	testenv.Check(t, err)
+	if _, err := os.Stat(file); err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("the link is %s, and its target: %v", info.Mode(), err)
+	}
+	if _, err := os.Stat(file + ".lock"); err != nil {
+		t.Errorf("the lock is not beside the target: %v", err)
+	}
+}
