@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,7 +60,27 @@ type group struct {
 	kind    kind
 	ends    time.Time
 	samples int
-	rest    counted // the messages without an entry of their own
+	rest    []counted // the messages without an entry of their own, by their text
+}
+
+// severalReasons is the text of an entry that counts messages with different texts.
+var severalReasons = tenancy.Say("several reasons: the other entries of this minute show some of them")
+
+// count counts a message. Its text must not stand for messages with another one.
+func (o *group) count(entry tenancy.Message) {
+	i := slices.IndexFunc(o.rest, func(c counted) bool { return c.first.Outcome == entry.Outcome })
+	switch {
+	case i >= 0:
+	case len(o.rest) < samplesPerMinute:
+		i, o.rest = len(o.rest), append(o.rest, counted{})
+	default:
+		i = samplesPerMinute
+		entry.Outcome = severalReasons.Stored()
+		if len(o.rest) == i {
+			o.rest = append(o.rest, counted{})
+		}
+	}
+	o.rest[i].add(entry)
 }
 
 // counted is an entry that stands for many messages.
@@ -108,8 +129,8 @@ type journal struct {
 }
 
 const (
-	// samplesPerMinute limits the failures of one kind of an arrangement that are logged one by one in a minute, and the
-	// changes between success and failure. Another entry counts the rest.
+	// samplesPerMinute limits the failures of one kind of an arrangement that are logged one by one in a minute, the texts
+	// by which others are counted, and the changes between success and failure. Another entry counts the rest.
 	samplesPerMinute = 5
 	// mostGroups limits the memory for counting. Messages beyond it are logged one by one.
 	mostGroups = 200000
@@ -172,7 +193,7 @@ func (j *journal) add(k kind, entry tenancy.Message) {
 		j.append(k, entry)
 		return
 	}
-	o.rest.add(entry)
+	o.count(entry)
 }
 
 // turned reports whether to log a change between success and failure of an arrangement, up to a limit per minute. A
@@ -251,8 +272,8 @@ func (j *journal) close(now time.Time) {
 // end logs the count of a group.
 func (j *journal) end(o *group) {
 	delete(j.open, o.kind)
-	if o.rest.first.Count > 0 {
-		j.append(o.kind, o.rest.entry())
+	for _, c := range o.rest {
+		j.append(o.kind, c.entry())
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -79,6 +80,37 @@ func TestMessagesOfOneOutcomeShareAnEntryOfAMinute(t *testing.T) {
 	l.send("crm", 3, 200, 2)
 	l.expect(t, "second attempts", 0, "200x1", "200x1", "200x1")
 	l.expect(t, "the other failures", time.Minute, "401x25")
+}
+
+// A text must not stand for failures of other causes. A receiver that answers with another text each time must not fill
+// the log.
+func TestFailuresWithDifferentTextsAreCountedSeparately(t *testing.T) {
+	l := newLogged(t, LogMinutes)
+	fail := func(n int, detail string) {
+		for range n {
+			m := newMessage(l.Gateway, l.to["crm"], "POST", "/orders")
+			m.status, m.attempts, m.outcome = 502, 1, outcome{kind: unanswered, detail: detail}
+			l.record(m, "/orders")
+		}
+	}
+	l.send("crm", 1, 200, 1)
+	fail(8, "connection refused")
+	fail(3, "timeout")
+	fail(2, "connection refused")
+	for n := range 20 {
+		fail(1, fmt.Sprint("reason ", n))
+	}
+	l.at = l.at.Add(time.Minute)
+	l.journal.close(l.at)
+	got := map[string]int{}
+	for _, e := range l.journal.entries[1+samplesPerMinute:] {
+		got[e.Outcome] = e.Count
+	}
+	want := map[string]int{"connection refused": 5, "timeout": 3, "reason 0": 1, "reason 1": 1, "reason 2": 1,
+		severalReasons.Stored(): 17}
+	if !maps.Equal(got, want) {
+		t.Errorf("the entries are %v, want %v", got, want)
+	}
 }
 
 func TestARecoveryIsLoggedAtOnce(t *testing.T) {

@@ -15,6 +15,10 @@ var germanMessages = []translation{
 	{"TLS alert: %s", "TLS-Alert: %s"},
 	{"a safe request shows that the generation is refused: %s, and %s with generation %d",
 		"eine gefahrlose Anfrage zeigt, dass die Generation abgelehnt wird: %s, und %s mit Generation %d"},
+	{
+		"several reasons: the other entries of this minute show some of them",
+		"mehrere Gründe: Die anderen Einträge dieser Minute zeigen einige davon",
+	},
 	{"every generation was refused: %s", "jede Generation wurde abgelehnt: %s"},
 	{"fell back: generation %d was refused (%s), generation %d accepted",
 		"ausgewichen: Generation %d wurde abgelehnt (%s), Generation %d akzeptiert"},
