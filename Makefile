@@ -147,6 +147,7 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzExplain -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzPassedOn -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzReadCheck -fuzztime $(FUZZ)
+	$(GO) test ./internal/front/api -run '^$$' -fuzz FuzzHalfEscaped -fuzztime $(FUZZ)
 	$(GO) test ./internal/feed -run '^$$' -fuzz FuzzVerify -fuzztime $(FUZZ)
 	$(GO) test ./internal/feed -run '^$$' -fuzz FuzzIndex -fuzztime $(FUZZ)
 	$(GO) test ./webhook -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)

@@ -19,7 +19,8 @@ type preparing struct {
 	before atomic.Pointer[func(query string) error]
 }
 
-// A checked statement fails if the function of [Store.BeforeStatements] returns an error.
+// A checked statement fails if PostgreSQL would not take an argument, or if the function of [Store.BeforeStatements]
+// returns an error.
 type checked struct {
 	stmt
 	opened *preparing
@@ -27,20 +28,25 @@ type checked struct {
 }
 
 func (s checked) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	if err := s.opened.check(s.query); err != nil {
+	if err := s.opened.check(s.query, args); err != nil {
 		return nil, err
 	}
 	return s.stmt.ExecContext(ctx, args)
 }
 
 func (s checked) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	if err := s.opened.check(s.query); err != nil {
+	if err := s.opened.check(s.query, args); err != nil {
 		return nil, err
 	}
 	return s.stmt.QueryContext(ctx, args)
 }
 
-func (p *preparing) check(query string) error {
+func (p *preparing) check(query string, args []driver.NamedValue) error {
+	for _, a := range args {
+		if text, ok := a.Value.(string); ok && !isStorable(text) {
+			return errUnstorable // as on PostgreSQL
+		}
+	}
 	if before := p.before.Load(); before != nil {
 		return (*before)(query)
 	}
@@ -168,7 +174,7 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args []dri
 		return nil, err
 	}
 	if s == nil {
-		if err := c.opened.check(query); err != nil {
+		if err := c.opened.check(query, args); err != nil {
 			return nil, err
 		}
 		return c.sqliteConn.ExecContext(ctx, query, args)
@@ -184,7 +190,7 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args []dr
 		return nil, err
 	}
 	if s == nil {
-		if err := c.opened.check(query); err != nil {
+		if err := c.opened.check(query, args); err != nil {
 			return nil, err
 		}
 		return c.sqliteConn.QueryContext(ctx, query, args)

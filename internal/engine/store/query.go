@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -17,7 +18,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// errUnstorable is returned for a text of a caller that PostgreSQL does not take, such as a search for NUL.
+// errUnstorable is returned for a text of a caller that PostgreSQL does not take, such as a search for NUL. SQLite would
+// take it, but both engines give the same answers.
 var errUnstorable = tenancy.Errorf(tenancy.ErrInvalid, "a text contains NUL or is not valid UTF-8: correct it")
 
 // explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. If an
@@ -241,6 +243,9 @@ func byID[T any](ctx context.Context, r Reader, scan func(row) (T, error), key f
 	err := forEach(ctx, r, scan, func(v T) { found[key(v)] = v }, query+in, args...)
 	return found, err
 }
+
+// isStorable reports whether PostgreSQL stores a text.
+func isStorable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // storable returns an external text without the bytes that PostgreSQL does not store: invalid UTF-8, and NUL. One such
 // text would make a whole batch fail.

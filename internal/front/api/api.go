@@ -209,6 +209,7 @@ type router struct {
 func routes(version string, mux *http.ServeMux, s *server) *router {
 	config := huma.DefaultConfig("Perennial", version)
 	config.Info.Description = description
+	config.Formats = strictFormats()
 	config.DocsPath = ""     // the page would load scripts from another site
 	config.CreateHooks = nil // no "$schema" in answers
 	config.SchemasPath = ""  // they are in the OpenAPI document
