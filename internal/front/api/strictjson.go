@@ -12,10 +12,10 @@ import (
 )
 
 // errNotUnicode is returned for a body whose text would be changed by reading it.
-var errNotUnicode = errors.New("the body is not valid UTF-8, or has an escape that is half of a character: send JSON as " +
-	"UTF-8 (RFC 8259, section 8.1)")
+var errNotUnicode = errors.New("the body is not valid UTF-8, or has an escape that is half of a character: send JSON " +
+	"as UTF-8 (RFC 8259, section 8.1)")
 
-// strictFormats are the formats of huma, without a replacement of what is not Unicode: encoding/json reads it as U+FFFD,
+// strictFormats are the formats of huma that refuse what is not Unicode. Otherwise, encoding/json reads it as U+FFFD,
 // so a name would be stored that no one has sent.
 func strictFormats() map[string]huma.Format {
 	formats := maps.Clone(huma.DefaultFormats)

@@ -35,7 +35,7 @@ var formPages = map[string]string{
 	"POST /webhooks":                                               "/webhooks",
 	"POST /webhooks/{webhook}":                                     "/webhooks/{webhook}",
 	"POST " + tenantPages + "/webhooks/{webhook}":                  tenantPages + "/webhooks/{webhook}",
-	"POST " + tenantPages + "/arrangements":                        tenantPages + "/arrangements/new",
+	"POST " + tenantPages + "/arrangements":                        tenantPages + "/new-arrangement",
 	"POST /test-rounds":                                            "/tenants",
 	"POST /worklist/links":                                         "/tenants",
 	"POST " + tenantPages + "/arrangements/{arrangement}":          tenantPages + "/arrangements/{arrangement}/edit",

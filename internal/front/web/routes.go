@@ -99,7 +99,7 @@ func pageTable() []page {
 		{path: tenantPages + "/certificates", name: "certificates", who: signedIn, menu: "Certificates",
 			show: (*console).certificates},
 		{path: tenantPages + "/rollovers", name: "rollovers", who: signedIn, menu: "Roll-overs", show: (*console).board},
-		{path: tenantPages + "/arrangements/new", name: "new-arrangement", who: signedIn, show: (*console).newArrangement},
+		{path: tenantPages + "/new-arrangement", name: "new-arrangement", who: signedIn, show: (*console).newArrangement},
 		{path: arrangement, name: "rollover", who: signedIn, show: (*console).arrangement},
 		{path: arrangement + "/edit", name: "change-arrangement", who: signedIn, show: (*console).editArrangement},
 		{path: arrangement + "/messages", name: "messages", who: signedIn, show: (*console).messages},

@@ -148,7 +148,7 @@ func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.
 	c := open(t)
 	b := c.browser(false)
 	b.enter(c, "alice")
-	b.open("/tenants/acme/arrangements/new")
+	b.open("/tenants/acme/new-arrangement")
 	b.fill("name", "crm-to-press")
 	b.fill("endpoint", strings.TrimSuffix(c.sample.Install, "/pinned/install")+"/trusting")
 	b.fill("probe_path", "/trusting/health")
@@ -257,7 +257,7 @@ func TestASerialNumberIsTakenInEachNotationWithOneClick(t *testing.T) {
 func TestANewArrangementNamesOneOfTheTenantsCredentials(t *testing.T) {
 	c := openOwn(t)
 	alice := c.signIn("alice")
-	const path = "/tenants/acme/arrangements/new"
+	const path = "/tenants/acme/new-arrangement"
 	if _, page := c.get(alice, path); strings.Contains(page, `name="credential"`) {
 		t.Error("a tenant with nothing but its tenant certificate is asked which one it presents")
 	}

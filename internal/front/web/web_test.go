@@ -258,7 +258,7 @@ func (c *console) post(client *http.Client, path string, form ...string) (int, s
 	return c.read(res)
 }
 
-var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new",
+var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/new-arrangement",
 	"/webhooks",
 	"/mail-check?user=alice"}
 
@@ -280,6 +280,40 @@ func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is for the hosting team: %d", page, status)
 		}
+	}
+}
+
+// A tenant can name an arrangement as it likes, for example "new".
+func TestNoPageHidesAThingThatHasItsName(t *testing.T) {
+	segments := func(pattern string) (method string, all []string) {
+		method, path, _ := strings.Cut(pattern, " ")
+		return method, strings.Split(path, "/")
+	}
+	hides := func(a, b string) bool {
+		method, one := segments(a)
+		other, two := segments(b)
+		literal := false
+		for i := range min(len(one), len(two)) {
+			if one[i] != two[i] {
+				if !strings.HasPrefix(two[i], "{") || two[i] == "{$}" {
+					return false
+				}
+				noName := two[i] == "{tenant}" && strings.Contains(one[i], ".") // names of tenants have no dots
+				literal = literal || !strings.HasPrefix(one[i], "{") && !noName
+			}
+		}
+		return method == other && len(one) == len(two) && literal
+	}
+	all := web.Routes(open(t).accounts)
+	for _, a := range all {
+		for _, b := range all {
+			if hides(a.Pattern, b.Pattern) {
+				t.Errorf("%s hides a thing of %s", a.Pattern, b.Pattern)
+			}
+		}
+	}
+	if !hides("GET /tenants/{tenant}/arrangements/new", "GET /tenants/{tenant}/arrangements/{arrangement}") {
+		t.Error("nothing is found")
 	}
 }
 

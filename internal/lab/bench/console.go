@@ -80,7 +80,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	}{
 		{tenancy.RoleOperator, slices.Concat(watchPages, workPages, searches)},
 		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers",
-			first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new",
+			first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/new-arrangement",
 			first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},
 	} {
 		cookie, err := signIn(ctx, f.store, console, who.role, now)
