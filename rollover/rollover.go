@@ -4,9 +4,9 @@
 // It guarantees for every strategy but immediate: if the receiver accepts a usable generation, [Rollover.Order] returns
 // it, whatever was observed before, in any order, and however much of it was lost. It guarantees for all strategies: an
 // expired or revoked generation is never returned while a usable one exists. No generation is presented before its
-// notice has passed, unless the previous one is revoked or about to expire. No arrangement stays on a generation that
-// is about to expire. The tests explore every reachable state. The package reads no clock and does no I/O. Values are
-// never changed in place: each step returns a new one.
+// notice has passed, unless the previous one is revoked, about to expire, or refused by a receiver that accepts the new
+// one. No arrangement stays on a generation that is about to expire. The tests explore every reachable state. The
+// package reads no clock and does no I/O. Values are never changed in place: each step returns a new one.
 package rollover
 
 import (
@@ -58,6 +58,12 @@ func (g Generation) usable(now time.Time) bool { return !g.Revoked && now.Before
 
 // ending reports whether a generation is about to expire, so that the arrangement must leave it.
 func (g Generation) ending(now time.Time) bool { return !now.Before(g.LeaveAt()) }
+
+// needs reports whether messages need another generation instead of this one, because the receiver refuses this one and
+// accepts that one.
+func (g Generation) needs(other Generation) bool {
+	return g.Verdict == Refused && !g.claimed() && other.Verdict == Accepted
+}
 
 // LeaveAt returns the latest time at which an arrangement leaves the generation.
 func (g Generation) LeaveAt() time.Time {
@@ -278,7 +284,7 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 			break
 		}
 		g, _ := r.Generation(n)
-		if now.Before(g.NoticedUntil) {
+		if now.Before(g.NoticedUntil) && !(r.followsEvidence() && presented.needs(g)) {
 			continue
 		}
 		switch r.Strategy {
@@ -298,6 +304,11 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 		}
 	}
 	return r.back(presented, lasting)
+}
+
+// followsEvidence reports whether it depends on evidence about a newer generation whether it is presented.
+func (r Rollover) followsEvidence() bool {
+	return r.Strategy == tenancy.Confirmed || r.Strategy == tenancy.Adaptive && r.UnaskedAt.IsZero()
 }
 
 // back returns the older generation that an arrangement returns to if the receiver refuses the presented one, or if its
@@ -348,10 +359,16 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	case number < r.Presents && g.ending(now):
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d expires on %s, too soon to go back to it; it is "+
 			"tried anyway if the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
-	case number > r.Presents && now.Before(g.NoticedUntil) && presented.usable(now) && !presented.ending(now):
+	case number > r.Presents && now.Before(g.NoticedUntil) && presented.usable(now) && !presented.ending(now) &&
+		!presented.needs(g):
+		from := g.NoticedUntil.UTC().Format("2006-01-02 15:04 MST")
+		if r.Strategy == tenancy.Immediate {
+			return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were notified of generation %d too recently: it "+
+				"can be presented from %s on. With the strategy adaptive, it is tried earlier if the receiver refuses "+
+				"generation %d", number, from, r.Presents)
+		}
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were notified of generation %d too recently: it "+
-			"can be presented from %s on; it is tried anyway if the receiver refuses generation %d", number,
-			g.NoticedUntil.UTC().Format("2006-01-02 15:04 MST"), r.Presents)
+			"can be presented from %s on; it is tried anyway if the receiver refuses generation %d", number, from, r.Presents)
 	}
 	return r.moved(number, now), &Move{From: r.Presents, To: number, Why: "selected by a person"}, nil
 }

@@ -129,6 +129,34 @@ func TestEveryStrategyKeepsTheNoticeUnlessItMustSwitch(t *testing.T) {
 	}
 }
 
+// The notice gives the administrators time. One whose receiver accepts only the new generation does not need it.
+func TestTheNoticeHoldsNothingBackThatMessagesNeed(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		noticed := renewed(s).with(2, func(g *Generation) { g.NoticedUntil = at(328) })
+		needs := noticed.sees(1, Refused, Traffic, 302).sees(2, Accepted, Probe, 303)
+		r, move := needs.At(at(310))
+		if moves := s == tenancy.Confirmed || s == tenancy.Adaptive; (move != nil) != moves || (r.Presents == 2) != moves {
+			t.Errorf("%s: presents %d, %+v", s, r.Presents, move)
+		}
+		if r, _, err := needs.Choose(2, at(310)); err != nil || r.Presents != 2 {
+			t.Errorf("%s: a person cannot choose it: %v", s, err)
+		}
+		for what, without := range map[string]Rollover{
+			"the old one is accepted": noticed.sees(1, Accepted, Traffic, 302).sees(2, Accepted, Probe, 303),
+			"both are refused":        noticed.sees(1, Refused, Traffic, 302).sees(2, Refused, Probe, 303),
+			"the new one is unknown":  noticed.sees(1, Refused, Traffic, 302),
+			"the old one is reported": needs.sees(1, Accepted, Person, 304),
+		} {
+			if _, _, err := without.Choose(2, at(310)); !errors.Is(err, tenancy.ErrRefused) {
+				t.Errorf("%s, %s: it is chosen before the notice has passed", s, what)
+			}
+			if r, move := without.At(at(310)); move != nil {
+				t.Errorf("%s, %s: presents %d", s, what, r.Presents)
+			}
+		}
+	}
+}
+
 func TestAPersonChoosesWithinTheRules(t *testing.T) {
 	r, move, err := renewed(tenancy.Manual).Choose(2, at(310))
 	if err != nil || r.Presents != 2 || move.From != 1 {

@@ -350,11 +350,12 @@ func (w *world) update(t *tenant, standings ...standing.Standing) error {
 }
 
 // checkNotice checks that a new generation is not presented before its notice has passed, if the policy warns about
-// every renewal.
+// every renewal. A receiver that accepts the new one only, does not need the notice.
 func (w *world) checkNotice(a *arrangement, from, to int) error {
 	left, _ := a.standing.Rollover.Generation(from)
 	noticed := a.tenant.generations[to-1].noticedAt
-	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) {
+	needed := !a.accepts(a.tenant.generations[from-1], w.now) && a.accepts(a.tenant.generations[to-1], w.now)
+	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) && !needed {
 		return fmt.Errorf("invariant 2: tenant %s presents generation %d only %s after its first notice", a.tenant.Name, to,
 			policy.FormatDuration(w.now.Sub(noticed)))
 	}
