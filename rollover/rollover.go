@@ -373,11 +373,20 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	return r.moved(number, now), &Move{From: r.Presents, To: number, Why: "selected by a person"}, nil
 }
 
+// abandoned reports whether an older generation was revoked and has not expired. The receiver may still accept it only.
+func (r Rollover) abandoned(now time.Time) bool {
+	return slices.ContainsFunc(r.Generations[:len(r.Generations)-1], func(g Generation) bool {
+		return g.Revoked && now.Before(g.NotAfter)
+	})
+}
+
 // State returns the step of the roll-over at now.
 func (r Rollover) State(now time.Time) State {
 	newest := r.newest()
 	old := slices.ContainsFunc(r.Generations[:len(r.Generations)-1], func(g Generation) bool { return g.usable(now) })
 	switch {
+	case r.Presents == newest.Number && !old && newest.Verdict != Accepted && r.abandoned(now):
+		return CutOver
 	case r.Presents == newest.Number && (!old || r.quiet(now)):
 		return Settled
 	case r.Presents == newest.Number && newest.Verdict != Refused:

@@ -30,9 +30,14 @@ type reach struct {
 // A concern selects the arrangements that a notice to administrators is about.
 type concern struct {
 	names []string // of the arrangements; nil for all
-	stage int      // of a reminder, in days; 0 for another notice
+	stage int      // of a reminder, in days, or stageRevoked; 0 for another notice
 	owner string   // whom the receivers belong to, if there is a notice for each of them
+	// generation is the one to install; 0 for the successor of the certificate.
+	generation int
 }
+
+// stageRevoked distinguishes the news that a replaced certificate was revoked from that of its renewal.
+const stageRevoked = -1
 
 // everyone is the concern of all arrangements.
 var everyone = concern{}
@@ -129,7 +134,10 @@ func (e *Engine) toAdministrators(b *batch, p audience, c tenancy.Certificate, n
 	n.ID, n.TenantID, n.CreatedAt, n.Subject = store.NewID(), p.Tenant.ID, now, subjects[n.Kind]
 	n.DedupKey = fmt.Sprintf("%s/%d/%s", n.Kind, of.stage, of.owner)
 	newest := c.Generation
-	if n.SuccessorID != "" {
+	switch {
+	case of.generation != 0:
+		newest = of.generation
+	case n.SuccessorID != "":
 		newest++
 	}
 	mailed, left := map[string]bool{}, map[string]bool{} // by address

@@ -45,21 +45,45 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 	if err := e.revokeReplaced(ctx, t, c, why, now); err != nil {
 		return none, err
 	}
-	e.revokedNow(ctx, t, []tenancy.Certificate{c}, why, now)
-	e.destroySoon(ctx, now)
 	if _, err := e.RollTenant(ctx, t, now); err != nil {
 		return none, err
 	}
 	return e.store.Newest(ctx, t.ID, purpose)
 }
 
-// revokeReplaced revokes a certificate that has a successor.
+// revokeReplaced revokes a certificate that has a successor, and asks everyone who was asked to install its successor to
+// remove it, and to install the newest one at once.
 func (e *Engine) revokeReplaced(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, why cause,
 	now time.Time) error {
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
+	var b batch
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		b = batch{}
 		tx.Changed(t.ID)
-		return e.revoke(ctx, tx, t, []tenancy.Certificate{c}, why, now)
+		if err := e.revoke(ctx, tx, t, []tenancy.Certificate{c}, why, now); err != nil {
+			return err
+		}
+		newest, err := tx.Newest(ctx, t.ID, c.Purpose)
+		if err != nil {
+			return err
+		}
+		all, err := e.audiences(ctx, tx.Reader, []tenancy.Certificate{c})
+		if err != nil {
+			return err
+		}
+		n := tenancy.Notice{Kind: tenancy.Renewed, CertificateID: c.ID, SuccessorID: newest.ID, DueAt: now,
+			DedupKey: "revoked"}
+		e.notify(&b, all[t.ID], c, n, why, now)
+		n.Kind, n.Reason = tenancy.AdministratorRenewed, why.reason
+		e.toAdministrators(&b, all[t.ID], c, n, concern{stage: stageRevoked, generation: newest.Generation}, now)
+		return e.write(ctx, tx, &b, now)
 	})
+	if err != nil {
+		return err
+	}
+	b.log(ctx, e)
+	e.revokedNow(ctx, t, []tenancy.Certificate{c}, why, now)
+	e.destroySoon(ctx, now)
+	return nil
 }
 
 // revokes reports whether a renewal for a reason revokes the generation that it renews.

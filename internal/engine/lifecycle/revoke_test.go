@@ -86,6 +86,7 @@ func TestAnArrangementReturnsToTheGenerationThatItsReceiverAccepts(t *testing.T)
 func TestAReplacedGenerationIsRevokedAloneAndLeftAtOnce(t *testing.T) {
 	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
 		w := revokingWith(t, s)
+		mails, tasks := len(w.mailed(w.acme)), len(w.tasks(w.acme))
 		at := date("2026-06-02")
 		c, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Compromised, "olga", at)
 		check(t, err)
@@ -95,6 +96,17 @@ func TestAReplacedGenerationIsRevokedAloneAndLeftAtOnce(t *testing.T) {
 		w.revoked(1)
 		w.presents(at, 2)
 		w.eventsOf("arrangement.cut-over", 1)
+		if state := w.standing(w.acme, "erp").Rollover.State(at); state != rollover.CutOver {
+			t.Errorf("%s: the roll-over is %s, although the receiver may refuse every message", s, state)
+		}
+		// Each of the key users has a task, those who subscribed have a mail, and the task is due at once.
+		all := w.tasks(w.acme)
+		if len(w.mailed(w.acme)) <= mails || len(all) != tasks+3 {
+			t.Errorf("%s: %d mails and %d tasks, and %d and %d before", s, len(w.mailed(w.acme)), len(all), mails, tasks)
+		}
+		if !slices.ContainsFunc(all, func(v tenancy.Task) bool { return v.DueAt.Equal(at) && v.Reason == Compromised }) {
+			t.Errorf("%s: no task is due at once", s)
+		}
 	}
 }
 

@@ -161,7 +161,10 @@ func (e *Engine) renewRevoked(ctx context.Context, t owner, c tenancy.Certificat
 		}
 		return err
 	}
-	err := e.revokeReplaced(ctx, t.Tenant, c, cause{actor: "issuer", reason: AuthorityRevoked}, now)
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		tx.Changed(t.ID)
+		return e.revoke(ctx, tx, t.Tenant, []tenancy.Certificate{c}, cause{actor: "issuer", reason: AuthorityRevoked}, now)
+	})
 	if errors.Is(err, tenancy.ErrStale) {
 		return nil
 	}
