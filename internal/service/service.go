@@ -352,11 +352,8 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-keep.C:
-			if err := s.core.store.KeepFile(); err != nil {
-				if away := (*store.AwayError)(nil); errors.As(err, &away) {
-					return fmt.Errorf("%w: the service stops. Start it again", err)
-				}
-				s.log.Warn("cannot check the file of the database", "error", err)
+			if err := s.keepFile(); err != nil {
+				return err
 			}
 		case <-due.C:
 			s.checkpoint(ctx)
@@ -365,6 +362,29 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// keepFile returns an error if the service must stop using the file of its database. If that would lose what it has
+// stored, because no copy can be written, it logs this instead, and the service continues.
+func (s *Service) keepFile() error {
+	err := s.core.store.KeepFile()
+	away := (*store.AwayError)(nil)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &away):
+		s.log.Warn("cannot check the file of the database", "error", err)
+		return nil
+	case away.Lost:
+		copied, failed := s.core.store.SaveCopy()
+		if failed != nil {
+			s.log.Error("the database ends with this process, because no copy can be written: do not stop the service. It "+
+				"tries again in "+keepFileEvery.String(), "reason", err, "error", failed)
+			return nil
+		}
+		s.log.Error("the database was saved before the service stops", "reason", err, "copy", copied)
+	}
+	return fmt.Errorf("%w: the service stops. Start it again", err)
 }
 
 func (s *Service) checkpoint(ctx context.Context) {

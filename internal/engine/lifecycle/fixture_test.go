@@ -56,15 +56,20 @@ func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, mails []tenancy.Mail) err
 	return nil
 }
 
-// A flaky issuer fails for some tenants.
+// A flaky issuer fails for some tenants. Something else can happen while it issues a certificate.
 type flaky struct {
 	issuer.Issuer
-	down map[string]bool
+	down      map[string]bool
+	meanwhile *func() // called once
 }
 
 func (f flaky) Unwrap() issuer.Issuer { return f.Issuer }
 
 func (f flaky) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	if then := *f.meanwhile; then != nil {
+		*f.meanwhile = nil
+		then()
+	}
 	if f.down[r.Tenant] {
 		return issuer.Issued{}, errors.New("the CA is down")
 	}
@@ -78,6 +83,8 @@ type fixture struct {
 	config Config
 	mails  *outbox
 	down   map[string]bool
+	// meanwhile is called once while the CA issues a certificate; nil for nothing.
+	meanwhile func()
 }
 
 func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
@@ -89,7 +96,7 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	check(t, err)
 	f := &fixture{t: t, url: url, mails: &outbox{}, down: map[string]bool{}}
 	f.config = Config{
-		Store: s, Issuer: flaky{openCA(t, s, keys, p, now), f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p,
+		Store: s, Issuer: flaky{openCA(t, s, keys, p, now), f.down, &f.meanwhile}, Keys: keyring.NewPool(1), Seal: keys, Policy: p,
 		Outbox: f.mails, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler),
 	}
 	f.Engine, err = New(f.config)
@@ -113,7 +120,7 @@ func (f *fixture) replica(now time.Time) *Engine {
 	f.t.Helper()
 	s := storetest.Open(f.t, f.url)
 	c := f.config
-	c.Store, c.Issuer = s, flaky{openCA(f.t, s, c.Seal, c.Policy, now), f.down}
+	c.Store, c.Issuer = s, flaky{openCA(f.t, s, c.Seal, c.Policy, now), f.down, &f.meanwhile}
 	c.Parts, c.PartSize, c.Policy = f.parts, f.partSize, f.policy
 	e, err := New(c)
 	check(f.t, err)

@@ -376,7 +376,7 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 }
 
 // renewNow renews a certificate outside of a run. If the CA answers later, the result is in the state
-// [tenancy.Requested]. A generation to be revoked is revoked in any case.
+// [tenancy.Requested]. A generation to be revoked is revoked in any case, even if the CA fails.
 func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate, why cause,
 	now time.Time) (tenancy.Certificate, error) {
 	next, err := e.successor(ctx, t, old, why, now)
@@ -386,7 +386,11 @@ func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate,
 		return requested, e.revokeFirst(ctx, t, old, why, now)
 	}
 	if err != nil {
-		return tenancy.Certificate{}, fmt.Errorf("tenant %s: %w", t.Name, err)
+		err = fmt.Errorf("tenant %s: %w", t.Name, err)
+		if revokes(why.reason) {
+			err = errors.Join(err, e.revokeFirst(ctx, t, old, why, now))
+		}
+		return tenancy.Certificate{}, err
 	}
 	return e.put(ctx, t, old, next, why, now)
 }

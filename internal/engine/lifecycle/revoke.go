@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -40,7 +41,14 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 		if err != nil {
 			return none, err
 		}
-		return e.renewNow(ctx, o, c, why, now)
+		newest, err := e.renewNow(ctx, o, c, why, now)
+		if !errors.Is(err, tenancy.ErrConflict) && !errors.Is(err, tenancy.ErrStale) {
+			return newest, err
+		}
+		// It was renewed in the meantime, so it has a successor.
+		if c, err = e.store.Certificate(ctx, t.ID, purpose, generation); err != nil || c.State == tenancy.Revoked {
+			return newest, err
+		}
 	}
 	if err := e.revokeReplaced(ctx, t, c, why, now); err != nil {
 		return none, err

@@ -186,3 +186,50 @@ func TestOnlyOneGenerationIsRevokedIfItsSuccessorIsRequested(t *testing.T) {
 	}
 	f.eventsOf("certificate.revoked", 1)
 }
+
+// The CA may be away for long, and the key is in the wrong hands now.
+func TestAGenerationIsRevokedAlthoughItsCADoesNotIssueAnother(t *testing.T) {
+	for _, single := range []bool{true, false} {
+		w := revokingWith(t, tenancy.Adaptive)
+		at := date("2026-06-02")
+		w.fixture.down["acme"] = true
+		var err error
+		if single {
+			_, err = w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Compromised, "olga", at)
+		} else {
+			_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "olga", at)
+		}
+		if err == nil {
+			t.Errorf("single %v: the failure of the CA is not reported", single)
+		}
+		if single {
+			w.revoked(2)
+			w.presents(at, 1)
+		} else {
+			w.revoked(1, 2)
+		}
+		w.fixture.down["acme"] = false
+		c, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "olga", at.Add(time.Hour))
+		check(t, err)
+		if c.Generation != 3 {
+			t.Errorf("single %v: generation %d is issued afterwards", single, c.Generation)
+		}
+	}
+}
+
+// A run of another replica renews the certificate while its CA issues the successor for the revocation.
+func TestAGenerationThatIsRenewedMeanwhileIsRevoked(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	at := date("2026-06-02")
+	w.fixture.meanwhile = func() {
+		_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "another", at)
+		check(t, err)
+	}
+	c, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Compromised, "olga", at)
+	check(t, err)
+	if c.Generation != 3 {
+		t.Errorf("the newest is generation %d", c.Generation)
+	}
+	w.revoked(2)
+	w.presents(at, 1, 3)
+}

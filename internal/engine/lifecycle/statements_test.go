@@ -25,7 +25,7 @@ func (f *fixture) on(t *testing.T, snapshot []byte, now time.Time) *fixture {
 	t.Helper()
 	g := &fixture{t: t, url: storetest.Restore(t, snapshot), config: f.config, mails: &outbox{}, down: map[string]bool{}}
 	g.config.Store, g.config.Outbox = storetest.Open(t, g.url), g.mails
-	g.config.Issuer = flaky{openCA(t, g.config.Store, f.seal, f.policy, now), g.down}
+	g.config.Issuer = flaky{openCA(t, g.config.Store, f.seal, f.policy, now), g.down, &g.meanwhile}
 	var err error
 	g.Engine, err = New(g.config)
 	check(t, err)

@@ -8,7 +8,9 @@ import (
 )
 
 // Backup writes a copy of a SQLite database to a new file, as of one instant, while the database is in use.
-func (s *Store) Backup(ctx context.Context, path string) error {
+func (s *Store) Backup(ctx context.Context, path string) error { return s.explain(s.backup(ctx, path)) }
+
+func (s *Store) backup(ctx context.Context, path string) error {
 	if s.engine != SQLite {
 		return errors.New("PostgreSQL has its own tool for this: pg_dump")
 	}
@@ -23,7 +25,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	f.Close()
 	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
 		os.Remove(path)
-		return s.explain(err)
+		return err
 	}
 	if err := markCopy(ctx, path); err != nil {
 		removeDatabase(path)

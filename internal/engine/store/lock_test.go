@@ -187,10 +187,26 @@ func TestADeletedLockComesBack(t *testing.T) {
 	must(t, other.Close())
 }
 
+// isAway fails unless the store must stop using its file for a reason.
+func isAway(t *testing.T, s *Store, lost bool, why string) {
+	t.Helper()
+	var away *AwayError
+	if err := s.KeepFile(); !errors.As(err, &away) || away.Lost != lost || !strings.Contains(err.Error(), why) {
+		t.Errorf("%v", err)
+	}
+	// A new connection would open what is there now, with the log of the other database.
+	for _, p := range s.opened {
+		if c, err := p.Connect(t.Context()); !errors.As(err, &away) {
+			t.Errorf("another connection: %v", err)
+			c.Close()
+		}
+	}
+}
+
 // What SQLite writes to a deleted file ends with the process.
 func TestADatabaseThatWasDeletedIsWrittenAgainAtTheEnd(t *testing.T) {
 	for name, ends := range map[string][]string{"the file alone": {""}, "with its log": {"", "-wal", "-shm"},
-		"with its lock": {"", "-wal", "-shm", ".lock"}} {
+		"with its lock": {"", "-wal", "-shm", ".lock"}, "its log alone": {"-wal", "-shm"}, "the index alone": {"-shm"}} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path, link := filepath.Join(dir, "p.db"), filepath.Join(t.TempDir(), "link.db")
@@ -202,14 +218,19 @@ func TestADatabaseThatWasDeletedIsWrittenAgainAtTheEnd(t *testing.T) {
 			for _, end := range ends {
 				must(t, os.Remove(path+end))
 			}
-			var away *AwayError
-			if err := s.KeepFile(); !errors.As(err, &away) || !strings.HasSuffix(err.Error(), "was deleted while the service "+
-				"uses it") {
-				t.Errorf("%v", err)
-			}
+			isAway(t, s, ends[0] == "", "was deleted while the service uses it")
 			acme(t, s, "after", now)
+			if ends[0] == "" {
+				copied, err := s.SaveCopy()
+				must(t, err)
+				stored(t, copied, "before", "after")
+				acme(t, s, "later", now)
+			}
 			must(t, s.Close())
 			stored(t, path, "before", "after")
+			if ends[0] == "" {
+				stored(t, path, "later")
+			}
 			if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
 				t.Errorf("the file: %v, %v", info, err)
 			}
@@ -231,17 +252,36 @@ func TestADatabaseThatWasReplacedIsSavedBesideTheOther(t *testing.T) {
 		must(t, s.Backup(t.Context(), backup))
 		acme(t, s, "later", now)
 		must(t, os.Rename(backup, path))
-		var away *AwayError
-		if err := s.KeepFile(); !errors.As(err, &away) || !strings.Contains(err.Error(), "was replaced by another file") {
-			t.Errorf("%v", err)
-		}
+		isAway(t, s, true, "was replaced by another one")
 		saved := path + []string{".saved", ".saved-2"}[n]
 		if err := s.Close(); err == nil || !strings.HasSuffix(err.Error(), "what the service has stored is in "+saved) {
 			t.Errorf("%v", err)
 		}
 		stored(t, saved, "ours", "later")
+		// The next start finds the other database, and no log that belongs to ours.
+		s, err = OpenExclusive(t.Context(), "sqlite:"+path)
+		must(t, err)
+		must(t, s.Close())
+		stored(t, path, "ours")
 		removeDatabase(path)
 	}
+}
+
+// The copy that was made before stays.
+func TestADatabaseThatCannotBeSavedAgainKeepsItsEarlierCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	acme(t, s, "before", now)
+	must(t, os.Remove(path))
+	_, err = s.SaveCopy()
+	must(t, err)
+	must(t, os.WriteFile(path+".saved-2-journal", nil, 0o400)) // in the way of the next copy
+	must(t, os.Mkdir(path+".saved-2-wal", 0o500))
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "an earlier copy is used") {
+		t.Errorf("%v", err)
+	}
+	stored(t, path, "before")
 }
 
 func TestOnlyAServiceKeepsItsFile(t *testing.T) {

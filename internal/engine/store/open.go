@@ -67,10 +67,11 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 		held.Close()
 		return nil, err
 	}
-	s.own = &exclusive{lock: held, path: filelock.RealPath(path)}
-	if s.own.file, err = os.Stat(s.own.path); err != nil {
-		s.own = nil
+	if s.own, err = newExclusive(held, path); err != nil {
 		return nil, errors.Join(err, s.Close(), held.Close())
+	}
+	for _, p := range s.opened {
+		p.own.Store(s.own)
 	}
 	return s, nil
 }
@@ -85,7 +86,7 @@ func openLocked(ctx context.Context, path string) (*Store, error) {
 	if err := checkLog(ctx, real); err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, "sqlite:"+path)
+	s, err := open(ctx, "sqlite:"+real) // a link may get another target
 	if err != nil {
 		return nil, err
 	}

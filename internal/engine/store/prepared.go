@@ -17,6 +17,7 @@ type preparing struct {
 	name   string
 	path   string // of the file whose log the connections mark; empty for none
 	before atomic.Pointer[func(query string) error]
+	own    atomic.Pointer[exclusive] // nil unless a service uses the file alone
 }
 
 // A checked statement fails if PostgreSQL would not take an argument, or if the function of [Store.BeforeStatements]
@@ -67,9 +68,21 @@ func (s *Store) BeforeStatements(before func(query string) error) {
 
 // Connect implements [driver.Connector].
 func (p *preparing) Connect(context.Context) (driver.Conn, error) {
+	own := p.own.Load()
+	if own != nil {
+		if err := own.away(); err != nil {
+			return nil, err
+		}
+	}
 	c, err := p.driver.Open(p.name)
 	if err != nil {
 		return nil, err
+	}
+	if own != nil {
+		if err := own.away(); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	prepared := &preparedConn{sqliteConn: c.(sqliteConn), opened: p, idle: map[string][]driver.Stmt{}}
 	if p.path != "" {

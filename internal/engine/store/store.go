@@ -77,7 +77,7 @@ func (s *Store) Close() error {
 	var err error
 	after := func() error { return nil }
 	if s.own != nil {
-		after, err = s.save()
+		after, err = s.leave()
 	}
 	err = errors.Join(err, s.writer.Close())
 	if s.reader != s.writer {
