@@ -45,7 +45,7 @@ const (
 
 // NextStep is the one thing that moves a roll-over on.
 type NextStep struct {
-	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,ready,cut-over,settled" doc:"Why it is this step."`
+	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,choose-later,ready,cut-over,settled" doc:"Why it is this step."`
 	Turn   string `json:"turn" enum:"none,owner,receiver" doc:"Whose turn it is: nobody's, a key user's, or that of the receiver's administrator."`
 	Action string `json:"action,omitempty" enum:"send-link,test,choose,set-probe" doc:"What a key user can do now. Absent if nothing needs to be done."`
 }
@@ -67,6 +67,7 @@ type RolloverKnowledge struct {
 	LeaveAt      time.Time        `json:"leave_at" doc:"Latest time at which the arrangement stops using it."`
 	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"End of the notice period of the key users. Before that, it is presented only if needed."`
 	PresentedAt  time.Time        `json:"presented_at,omitzero"`
+	Choosable    bool             `json:"choosable" doc:"True if a person may switch to it now. Before the end of the notice period, that is so only if the receiver refuses what is presented and accepts it."`
 	Revoked      bool             `json:"revoked,omitempty" doc:"True if it is revoked, so that it is no longer presented."`
 	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"The proved verdict. Absent if the receiver was never asked."`
 	VerdictAt    time.Time        `json:"verdict_at,omitzero"`

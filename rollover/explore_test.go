@@ -203,8 +203,8 @@ func (n node) broken() string {
 }
 
 // surprising returns the violation of invariant 2 by a move, or "". A move violates it by presenting a generation
-// before its notice has passed, although the previous one could stay: it is valid and lasts, and the receiver accepts it or
-// refuses both.
+// before its notice has passed, although the previous one could stay: it is valid and lasts, and the receiver does not
+// refuse it while it accepts the new one.
 func surprising(before node, m *Move) string {
 	now := before.now()
 	from, _ := before.r.Generation(m.From)

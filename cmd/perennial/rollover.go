@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
@@ -70,8 +71,9 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 	if v.AtRisk {
 		risk = riskOf(v)
 	}
-	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
-		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v)); err != nil || c.Output == "json" {
+	err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
+		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v, e.now()))
+	if err != nil || c.Output == "json" {
 		return err
 	}
 	fmt.Fprintln(e.out)
@@ -92,9 +94,23 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 	})
 }
 
-// nextStep returns whose turn it is, and the command for the next step. It is empty if nothing needs to be done.
-func nextStep(v client.Rollover) string {
-	if v.Next == nil || v.Next.Turn == client.TurnNone {
+// nextStep returns whose turn it is, and the command for the next step, or what happens without one. It is empty if
+// nothing needs to be done.
+func nextStep(v client.Rollover, now time.Time) string {
+	if v.Next == nil {
+		return ""
+	}
+	if v.Next.Turn == client.TurnNone {
+		newest := v.Generations[len(v.Generations)-1]
+		held := moment(newest.NoticedUntil) + ", when the notice to the key users ends"
+		switch {
+		case v.Next.Reason == "ready" && !newest.NoticedUntil.After(now):
+			return fmt.Sprintf("generation %d is used as soon as messages need it", newest.Generation)
+		case v.Next.Reason == "ready":
+			return fmt.Sprintf("generation %d is presented from %s", newest.Generation, held)
+		case v.Next.Reason == "choose-later":
+			return fmt.Sprintf("generation %d can be chosen from %s", newest.Generation, held)
+		}
 		return ""
 	}
 	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}

@@ -96,8 +96,8 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	check(t, err)
 	f := &fixture{t: t, url: url, mails: &outbox{}, down: map[string]bool{}}
 	f.config = Config{
-		Store: s, Issuer: flaky{openCA(t, s, keys, p, now), f.down, &f.meanwhile}, Keys: keyring.NewPool(1), Seal: keys, Policy: p,
-		Outbox: f.mails, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler),
+		Store: s, Issuer: flaky{openCA(t, s, keys, p, now), f.down, &f.meanwhile}, Keys: keyring.NewPool(1), Seal: keys,
+		Policy: p, Outbox: f.mails, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler),
 	}
 	f.Engine, err = New(f.config)
 	check(t, err)

@@ -198,9 +198,9 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	b.replaced, b.successors = append(b.replaced, old), append(b.successors, next)
 	b.cutOvers = append(b.cutOvers, moved...)
 
-	// If an arrangement was cut over, its receiver needs the new certificate at once.
+	// If an arrangement was cut over, its receiver needs the new certificate at once. A revoked one must be removed there.
 	due := old.NotAfter
-	if len(moved) > 0 || due.Before(now) {
+	if len(moved) > 0 || due.Before(now) || revokes(why.reason) {
 		due = now
 	}
 	e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Renewed, CertificateID: old.ID, SuccessorID: next.ID, DueAt: due},

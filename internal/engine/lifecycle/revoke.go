@@ -59,8 +59,8 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 	return e.store.Newest(ctx, t.ID, purpose)
 }
 
-// revokeReplaced revokes a certificate that has a successor, and asks everyone who was asked to install its successor to
-// remove it, and to install the newest one at once.
+// revokeReplaced revokes a certificate that has a successor. Everyone who was asked to install the successor is asked
+// to remove this one, and to install the newest one at once.
 func (e *Engine) revokeReplaced(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, why cause,
 	now time.Time) error {
 	var b batch

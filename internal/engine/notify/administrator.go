@@ -302,6 +302,9 @@ func (l Letter) administratorSubject(n tenancy.Notice) string {
 			": Sie können das alte Zertifikat entfernen")
 	}
 	switch {
+	case n.Kind == tenancy.AdministratorRenewed && l.Revoked():
+		return fmt.Sprintf(l.german("Action needed: %s: please remove the revoked certificate today",
+			"Handeln nötig: %s: bitte heute das widerrufene Zertifikat entfernen"), l.TenantTitle)
 	case systems == 0:
 		return l.TenantTitle + l.german(": the new certificate is accepted", ": Das neue Zertifikat wird akzeptiert")
 	case deadline.IsZero():

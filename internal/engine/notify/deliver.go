@@ -269,6 +269,13 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		Designated: m.Designated, Reason: n.Reason,
 		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL, say: d.say,
 	}
+	l.OldRevoked = old.State == tenancy.Revoked
+	for _, c := range all.inReach[t.ID] {
+		if l.OldRevoked && c.State == tenancy.Revoked && c.RevokedAt.Equal(old.RevokedAt) && c.Purpose == old.Purpose &&
+			c.ID != old.ID && now.Before(c.NotAfter) {
+			l.AlsoRevoked = append(l.AlsoRevoked, c.Serial)
+		}
+	}
 	d.address(&l, all, m, n)
 	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {
 		return l, err

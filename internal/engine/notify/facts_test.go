@@ -158,7 +158,13 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 		"Test it by 14 January 2027, 23:55 UTC.")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
-	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
+	first, err := w.Store.Certificate(t.Context(), w.acme.ID, tenancy.ForTenant, 1)
+	check(t, err)
+	second, err := w.Store.Certificate(t.Context(), w.acme.ID, tenancy.ForTenant, 2)
+	check(t, err)
+	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "the certificates of Acme with the serial numbers "+second.Serial+
+		" and "+first.Serial+" are revoked, because one of their keys may be in the wrong hands",
+		"remove every certificate with one of these serial numbers",
 		"Messages to 1 system may be refused until the new one is installed there.", "not older certificate",
 		"not stays valid")
 }

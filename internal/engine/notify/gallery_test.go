@@ -126,6 +126,9 @@ func situations() (all []situation) {
 	add("suggested", tenancy.Renewed, because("suggested"))
 	add("lost", tenancy.Renewed, mixed, because("lost"))
 	add("compromised", tenancy.Renewed, one, because("compromised"), func(l *Letter) { l.ForeignIssuer = true })
+	add("two compromised", tenancy.Renewed, one, because("compromised"), func(l *Letter) {
+		l.AlsoRevoked = []string{"0a1b"}
+	})
 	add("lost, no system", tenancy.Renewed, because("authority-revoked"))
 	add("mixed", tenancy.Unready, mixed)
 	add("one, urgent", tenancy.Unready, one, urgent)
@@ -133,6 +136,7 @@ func situations() (all []situation) {
 	add("told", tenancy.Unready, told)
 	add("exposed", tenancy.Unready, func(l *Letter) { l.Arrangements = systems(l.Kind, l.Reader)[2:3] })
 	add("done", tenancy.Done, ready)
+	add("done, revoked", tenancy.Done, ready, func(l *Letter) { l.OldRevoked = true })
 	add("reverted", tenancy.Done, mixed)
 	add("in the meantime", tenancy.Unready)
 	add("over", tenancy.Over, func(l *Letter) {
@@ -228,12 +232,18 @@ func administratorSituations() (all []situation) {
 		l.Changes = tenancy.Changes{Key: true, Issuer: true, Subject: true}
 	}))
 	add("compromised", tenancy.AdministratorRenewed, to(ina, 1, func(l *Letter) { l.Reason = "compromised" }))
+	add("two lost", tenancy.AdministratorRenewed, to(ina, 1, func(l *Letter) {
+		l.Reason, l.AlsoRevoked = "lost", []string{"0a1b", "0c"}
+	}))
 	add("one", tenancy.AdministratorUnready, to(ina, 1))
 	add("urgent", tenancy.AdministratorUnready, to(ina, 2, urgent))
 	add("expired", tenancy.AdministratorUnready, to(ina, 2, over))
 	add("in the meantime", tenancy.AdministratorUnready, to(ina, 0))
 	add("one", tenancy.AdministratorDone, to(ina, 1, func(l *Letter) {
 		l.Arrangements[0].Accepts, l.Arrangements[0].Refuses = true, false
+	}))
+	add("revoked", tenancy.AdministratorDone, to(ina, 1, func(l *Letter) {
+		l.Arrangements[0].Accepts, l.Arrangements[0].Refuses, l.OldRevoked = true, false, true
 	}))
 	add("reverted", tenancy.AdministratorDone, to(ina, 2))
 	add("one", tenancy.AdministratorRetired, to(ina, 1))

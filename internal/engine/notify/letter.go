@@ -40,6 +40,10 @@ type Letter struct {
 	Differences string // what differs, in a mail about that; else empty
 	Reason      string // of a renewal by hand or for a revoked CA, as in the audit log; else empty
 	Old         Details
+	// OldRevoked is set if the old certificate is revoked, and AlsoRevoked are the serial numbers of the earlier ones that
+	// were revoked with it.
+	OldRevoked  bool
+	AlsoRevoked []string
 	New         *Details // nil in a warning
 	Authority   *Details // the new issuing CA if one is announced, else nil
 	NewRoot     *Details // its root if that is new too, else nil

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,15 +135,34 @@ func (l Letter) CountDative(systems int) string {
 	return l.Count(systems) + "n"
 }
 
-// RevokedBecause completes "is revoked, because ...".
+// RevokedBecause completes "is revoked, because ...", or "are revoked, because ..." for several certificates.
 func (l Letter) RevokedBecause() string {
-	switch l.Reason {
-	case "lost":
+	several := len(l.AlsoRevoked) > 0
+	switch {
+	case l.Reason == "lost" && several:
+		return l.german("one of their keys was lost", "einer der Schlüssel verloren ging")
+	case l.Reason == "lost":
 		return l.german("its key was lost", "der Schlüssel verloren ging")
-	case "authority-revoked":
+	case l.Reason == "authority-revoked":
 		return l.german("the CA that issued it was revoked", "die ausstellende CA widerrufen wurde")
+	case several:
+		return l.german("one of their keys may be in the wrong hands", "einer der Schlüssel in fremde Hände geraten sein "+
+			"kann")
 	}
 	return l.german("its key may be in the wrong hands", "der Schlüssel in fremde Hände geraten sein kann")
+}
+
+// RevokedSerials returns the serial numbers of the certificates that were revoked together, the newest first.
+func (l Letter) RevokedSerials() string {
+	all := []string{l.Old.Serial}
+	for _, serial := range slices.Backward(l.AlsoRevoked) {
+		all = append(all, serial)
+	}
+	last := len(all) - 1
+	if last == 0 {
+		return all[0]
+	}
+	return strings.Join(all[:last], ", ") + l.german(" and ", " und ") + all[last]
 }
 
 // Print returns a fingerprint in groups of four digits, which people can compare.

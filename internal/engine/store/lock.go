@@ -60,8 +60,8 @@ type AwayError struct {
 func (e *AwayError) Error() string { return e.reason }
 
 // KeepFile makes sure that the files of a store of [OpenExclusive] are still those at its path, and creates its lock
-// again if it was deleted. The error is an [*AwayError] if a file was deleted or replaced, or if another process has the
-// lock: commands and other services do not see then what this one stores. Other errors say nothing about the files.
+// again if it was deleted. The error is an [*AwayError] if a file was deleted or replaced, or if another process has
+// the lock: commands and other services do not see then what this one stores. Other errors say nothing about the files.
 // KeepFile must not be called at the same time as [Store.Close].
 func (s *Store) KeepFile() error {
 	if s.own == nil {
@@ -75,8 +75,8 @@ func (s *Store) KeepFile() error {
 	return errors.Join(err, s.own.away())
 }
 
-// away returns an [*AwayError] if a file was deleted or replaced. A connection that SQLite opens then would apply the log
-// of one database to another one, so each connection is preceded by this check.
+// away returns an [*AwayError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
+// log of one database to another one, so each connection is preceded by this check.
 func (o *exclusive) away() error {
 	for _, end := range fileEnds {
 		found, err := os.Stat(o.path + end)
@@ -94,8 +94,8 @@ func (o *exclusive) away() error {
 	return nil
 }
 
-// SaveCopy copies a database whose file was deleted or replaced, under a name of its own beside it, and returns the name.
-// The service calls it before it stops. [Store.Close] copies what was stored since then.
+// SaveCopy copies a database whose file was deleted or replaced, under a name of its own beside it, and returns the
+// name. The service calls it before it stops. [Store.Close] copies what was stored since then.
 func (s *Store) SaveCopy() (path string, err error) {
 	copied := ""
 	for n := 1; ; n++ {
@@ -118,8 +118,8 @@ func (s *Store) SaveCopy() (path string, err error) {
 	return copied, err
 }
 
-// leave saves a database whose file was deleted or replaced. The function that it returns is called when the database is
-// closed: it puts the copy in the place of a deleted file. Beside one that replaced it, the copy keeps its name.
+// leave saves a database whose file was deleted or replaced. The function that it returns is called when the database
+// is closed: it puts the copy in the place of a deleted file. Beside one that replaced it, the copy keeps its name.
 func (s *Store) leave() (after func() error, err error) {
 	after = func() error { return nil }
 	if away := (*AwayError)(nil); !errors.As(s.own.away(), &away) || !away.Lost {

@@ -18,8 +18,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// errUnstorable is returned for a text of a caller that PostgreSQL does not take, such as a search for NUL. Both engines
-// give the same answers, so it is returned for SQLite, too.
+// errUnstorable is returned for a text of a caller that PostgreSQL does not take, such as a search for NUL. It is
+// returned for SQLite, too, because both engines give the same answers.
 var errUnstorable = tenancy.Errorf(tenancy.ErrInvalid, "a text contains NUL or is not valid UTF-8: correct it")
 
 // explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. If an

@@ -76,6 +76,21 @@ func TestALinkOutlivesItsGenerationOverTwoRenewals(t *testing.T) {
 }
 
 // Someone who has the page open during a renewal must not report the newer certificate as installed.
+// Instructions keep the old certificate, so the page must say that this one must go.
+func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
+	f := setUp(t)
+	_, link := f.receiverLink()
+	if page := f.ok("", "GET", link, 200, ""); page["revoked"] != nil {
+		t.Errorf("before: %v", page["revoked"])
+	}
+	serial := f.ok("acme/alice", "GET", "/tenants/acme/certificates/tenant/1", 200, "")["serial"]
+	f.ok("operator", "POST", "/tenants/acme/certificates/tenant/1/revoke", 200, `{"reason":"compromised"}`)
+	page := f.ok("", "GET", link, 200, "")
+	if revoked, _ := page["revoked"].([]any); len(revoked) != 1 || revoked[0] != serial {
+		t.Errorf("%v are named, want %v", page["revoked"], serial)
+	}
+}
+
 func TestOnlyTheShownGenerationIsReportedAsInstalled(t *testing.T) {
 	f := setUp(t)
 	_, link := f.receiverLink()

@@ -41,8 +41,11 @@ var steps = []struct {
 		client.NextStep{Reason: "settled", Turn: client.TurnNone}},
 	{func(p situation) bool { return p.State == rollover.CutOver },
 		client.NextStep{Reason: "cut-over", Turn: client.TurnNone}},
+	{func(p situation) bool {
+		return p.State == rollover.Trusted && p.Strategy == tenancy.Manual && p.newest.Choosable
+	}, client.NextStep{Reason: "choose", Turn: client.TurnOwner, Action: client.ActionChoose}},
 	{func(p situation) bool { return p.State == rollover.Trusted && p.Strategy == tenancy.Manual },
-		client.NextStep{Reason: "choose", Turn: client.TurnOwner, Action: client.ActionChoose}},
+		client.NextStep{Reason: "choose-later", Turn: client.TurnNone}},
 	{func(p situation) bool { return p.State == rollover.Trusted },
 		client.NextStep{Reason: "ready", Turn: client.TurnNone}},
 	{func(p situation) bool { return p.State == rollover.Regressed },

@@ -38,6 +38,8 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
 			VerdictAt: g.VerdictAt, Revoked: g.Revoked, Source: g.By,
 		}
+		_, move, err := s.Rollover.Choose(g.Number, now)
+		k.Choosable = move != nil && err == nil
 		if g.Verdict != rollover.Accepted && g.ClaimedAt.After(g.VerdictAt) { // an older claim is refuted
 			k.ClaimedAt, k.ClaimedBy = g.ClaimedAt, g.ClaimedBy
 		}

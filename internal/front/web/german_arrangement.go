@@ -214,8 +214,26 @@ var germanArrangement = []translation{
 	},
 	{"Messages are sent with generation %d.", "Nachrichten werden mit Generation %d gesendet."},
 	{
-		"The receiver accepts generation %d. It will be used from %s on.",
-		"Der Empfänger akzeptiert Generation %d. Sie wird ab dem %s verwendet.",
+		"The receiver accepts generation %d. Messages use it as soon as they need it.",
+		"Der Empfänger akzeptiert Generation %d. Nachrichten verwenden sie, sobald sie sie brauchen.",
+	},
+	{
+		"The receiver accepts generation %d. You can switch to it from %s on, when the notice to the key users ends. " +
+			"Messages that the receiver refuses before are sent with it.",
+		"Der Empfänger akzeptiert Generation %d. Sie können ab %s darauf umstellen, wenn die Frist der Key-User endet. " +
+			"Nachrichten, die der Empfänger vorher ablehnt, werden damit gesendet.",
+	},
+	{
+		"The receiver accepts generation %d. Messages are sent with it from %s on, when the notice to the key users ends. " +
+			"If the receiver refuses them before, switch to it, or to the strategy adaptive.",
+		"Der Empfänger akzeptiert Generation %d. Nachrichten werden damit ab %s gesendet, wenn die Frist der Key-User " +
+			"endet. Lehnt der Empfänger sie vorher ab, stellen Sie darauf um, oder auf die Strategie adaptive.",
+	},
+	{
+		"The receiver accepts generation %d. It is presented from %s on, when the notice to the key users ends. Messages " +
+			"that the receiver refuses before are sent with it.",
+		"Der Empfänger akzeptiert Generation %d. Sie wird ab %s verwendet, wenn die Frist der Key-User endet. " +
+			"Nachrichten, die der Empfänger vorher ablehnt, werden damit gesendet.",
 	},
 	{
 		"Only if its certificate is not from a public CA",

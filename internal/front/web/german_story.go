@@ -29,6 +29,17 @@ var germanStory = []translation{
 	{"Messages are sent with generation %d", "Nachrichten werden mit Generation %d gesendet"},
 	{"Messages are still sent with generation %d", "Nachrichten werden noch mit Generation %d gesendet"},
 	{"The old certificate is no longer needed", "Das alte Zertifikat wird nicht mehr gebraucht"},
+	{
+		"Then test whether your system accepts the new one.",
+		"Testen Sie dann, ob Ihr System das neue akzeptiert.",
+	},
+	{"Remove the revoked certificates", "Widerrufene Zertifikate entfernen"},
+	{
+		"Earlier certificates of %s are revoked. Remove those with these serial numbers now, also where instructions say " +
+			"to keep the old certificate:",
+		"Frühere Zertifikate von %s sind widerrufen. Entfernen Sie jetzt die mit diesen Seriennummern, auch wenn eine " +
+			"Anleitung sagt, das alte Zertifikat zu behalten:",
+	},
 	{"No other certificate is in use", "Es wird kein anderes Zertifikat verwendet"},
 	{"both valid: %s", "beide gültig: %s"},
 	{"%s and %s are both valid from %s to %s (%s)", "%s und %s sind beide gültig, vom %s bis zum %s (%s)"},

@@ -20,6 +20,7 @@ type linked struct {
 	RenewsAt    time.Time         // zero if no renewal is planned
 	OldUntil    time.Time         // zero if nothing is left to do
 	Exposed     bool              // messages are sent with the new certificate only
+	Revoked     []string          // serial numbers of earlier certificates that must be removed
 	Renewal     *client.Renewal   // nil if no other certificate is known
 	Contact     *client.ITContact // nil if there is none
 	Path        string            // of the link

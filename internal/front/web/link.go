@@ -20,7 +20,8 @@ func (c *console) showLink(v *view, message string) error {
 		return err
 	}
 	page := linked{Tenant: l.Tenant, TenantName: l.TenantName, Endpoint: l.Endpoint, Certificate: l.Certificate,
-		State: l.State, RenewsAt: l.RenewsAt, OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal,
+		Revoked: l.Revoked,
+		State:   l.State, RenewsAt: l.RenewsAt, OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal,
 		Contact: l.Contact, Path: "/rollover/" + escape(secret), Message: message}
 	if l.State == "done" || l.State == "quiet" {
 		return c.show(v, http.StatusOK, v.T("Nothing to do, thank you"), receiverSettled(v, page))

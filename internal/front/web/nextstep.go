@@ -1,6 +1,9 @@
 package web
 
-import "github.com/perennial-pki/perennial/client"
+import (
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/tenancy"
+)
 
 // turnOf names the actor whose turn it is.
 func (v *view) turnOf(turn string) string {
@@ -96,9 +99,21 @@ func (v *view) calmAdvice(roll client.Rollover, newest client.RolloverKnowledge)
 			"28 days.", roll.Presents)
 	case "choose":
 		return v.T("The receiver accepts generation %d. Switch to it whenever you like.", newest.Generation)
-	case "ready":
-		return v.T("The receiver accepts generation %d. It will be used from %s on.", newest.Generation,
+	case "choose-later":
+		return v.T("The receiver accepts generation %d. You can switch to it from %s on, when the notice to the key users "+
+			"ends. Messages that the receiver refuses before are sent with it.", newest.Generation,
 			v.Day(newest.NoticedUntil))
+	case "ready":
+		if !newest.NoticedUntil.After(v.now) {
+			return v.T("The receiver accepts generation %d. Messages use it as soon as they need it.", newest.Generation)
+		}
+		if roll.Strategy == tenancy.Immediate {
+			return v.T("The receiver accepts generation %d. Messages are sent with it from %s on, when the notice to the key "+
+				"users ends. If the receiver refuses them before, switch to it, or to the strategy adaptive.",
+				newest.Generation, v.Day(newest.NoticedUntil))
+		}
+		return v.T("The receiver accepts generation %d. It is presented from %s on, when the notice to the key users ends. "+
+			"Messages that the receiver refuses before are sent with it.", newest.Generation, v.Day(newest.NoticedUntil))
 	case "regressed":
 		return v.T("The receiver accepts only the old certificate again, and messages use it. Ask its administrator "+
 			"to install generation %d again.", newest.Generation)

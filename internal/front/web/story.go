@@ -235,8 +235,7 @@ func (v *view) pair(r roll) []generationCard {
 	for i, c := range r.certificates {
 		g := r.rollover.Generations[len(r.rollover.Generations)-len(cards)+i]
 		card := generationCard{certificate: c, known: g, newer: i == 1}
-		card.choosable = g.Generation != r.rollover.Presents && !g.Revoked &&
-			r.rollover.Next.Action != client.ActionChoose
+		card.choosable = g.Choosable && r.rollover.Next.Action != client.ActionChoose
 		if len(cards) == 2 {
 			card.other = &r.certificates[1-i]
 		}
