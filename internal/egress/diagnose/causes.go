@@ -75,6 +75,7 @@ var causes = []func(findings) (Diagnosis, bool){
 	newUnknown,
 	oldRemoved,
 	noCertificateAsked,
+	revokedKnown,
 	everyoneDenied,
 	allUnknown,
 }
@@ -370,14 +371,35 @@ func newUnknown(f findings) (Diagnosis, bool) {
 
 func oldRemoved(f findings) (Diagnosis, bool) {
 	newest := f.newest().Generation
-	return Diagnosis{
+	d := Diagnosis{
 		Cause: OldRemoved,
 		Summary: tenancy.Say("the receiver has installed generation %d and removed generation %s", newest,
 			numbers(f.refused())),
-		NextStep: tenancy.Say("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise choose "+
-			"generation %d", newest),
-		Action: Choose, Command: fmt.Sprintf("perennial rollover choose %s %d", f.standing.Name(), newest),
-	}, f.acceptsNewest()
+		NextStep: tenancy.Say("choose generation %d", newest),
+		Action:   Choose, Command: fmt.Sprintf("perennial rollover choose %s %d", f.standing.Name(), newest),
+	}
+	if r := f.standing.Rollover; r.Presents == newest || r.Strategy == tenancy.Adaptive {
+		d.NextStep, d.Action, d.Command = tenancy.Say("nothing: messages are sent with generation %d", newest), "", ""
+	}
+	return d, f.acceptsNewest()
+}
+
+// revokedKnown fits if the receiver accepted a generation that has been revoked since then, and refuses the others.
+func revokedKnown(f findings) (Diagnosis, bool) {
+	for _, g := range f.standing.Rollover.Generations {
+		if !g.Revoked || g.Verdict != rollover.Accepted || !f.refusesAll() {
+			continue
+		}
+		return Diagnosis{
+			Cause: NewNotKnown,
+			Summary: tenancy.Say("the receiver accepted generation %d, which is revoked, and does not accept generation %s",
+				g.Number, numbers(f.refused())),
+			NextStep: tenancy.Say("send the receiver's administrator a link with the new certificate, and ask for the revoked " +
+				"one to be removed"),
+			Action: SendLink, Command: "perennial rollover link " + f.standing.Name(),
+		}, true
+	}
+	return Diagnosis{}, false
 }
 
 func noCertificateAsked(f findings) (Diagnosis, bool) {

@@ -120,6 +120,14 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 	until := func(t time.Time) func(*tenancy.Certificate) { return func(c *tenancy.Certificate) { c.NotAfter = t } }
 	subject := func(c *tenancy.Certificate) { c.Subject = "CN=new" }
 	keyType := func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }
+	revoked := func(f findings) findings { // and accepted before
+		f.standing.Rollover.Generations = []rollover.Generation{{Number: 1, Revoked: true, Verdict: rollover.Accepted}}
+		return f
+	}
+	presents := func(f findings, s tenancy.Strategy, generation int) findings {
+		f.standing.Rollover.Strategy, f.standing.Rollover.Presents = s, generation
+		return f
+	}
 	messages := func(f findings, statuses ...int) findings {
 		for _, s := range statuses {
 			f.recent = append(f.recent, tenancy.Message{Status: s, Method: "POST", Path: "/orders", At: now})
@@ -302,6 +310,22 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		"old removed": {
 			with(denies, closes, taken),
 			OldRemoved, "removed generation 1, 2",
+		},
+		"old removed, adaptive": {
+			presents(with(denies, taken), tenancy.Adaptive, 1),
+			OldRemoved, "nothing: messages are sent with generation 2",
+		},
+		"old removed, chosen": {
+			presents(with(denies, taken), tenancy.Manual, 2),
+			OldRemoved, "nothing: messages are sent with generation 2",
+		},
+		"old removed, manual": {
+			presents(with(denies, taken), tenancy.Manual, 1),
+			OldRemoved, "choose generation 2; perennial rollover choose",
+		},
+		"only a revoked one is known": {
+			revoked(with(forbids, forbids)),
+			NewNotKnown, "accepted generation 1, which is revoked, and does not accept generation 1, 2",
 		},
 		"no certificate asked": {
 			with(unasked(denies)),

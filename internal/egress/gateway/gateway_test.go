@@ -281,8 +281,8 @@ func TestAnAnswerMovesTheRollOverAndIsRemembered(t *testing.T) {
 				"fell back: generation 1 was refused (401 Unauthorized)") &&
 			log[0].Path == "/order/1"
 	})
-	if f.presents("bank") != 1 {
-		t.Error("generation 2 is presented before the key users had their notice")
+	if f.presents("bank") != 2 {
+		t.Error("generation 1 is presented to a receiver that accepts generation 2 only")
 	}
 }
 

@@ -237,7 +237,7 @@ func TestInvariantNoSurprise(t *testing.T) {
 				if n.CertificateID == c.ID && n.Kind == tenancy.Expiring && (warned.IsZero() || n.RunDate.Before(warned)) {
 					warned = n.RunDate
 				}
-				if n.CertificateID == c.ID && n.Kind == tenancy.Renewed {
+				if n.CertificateID == c.ID && isRenewal(n) {
 					renewed = n.RunDate
 				}
 			}
@@ -285,7 +285,7 @@ func TestInvariantOnce(t *testing.T) {
 		renewals := map[string]int{}
 		runs := map[string]bool{}
 		for _, n := range notices {
-			if n.Kind == tenancy.Renewed {
+			if isRenewal(n) {
 				renewals[n.CertificateID]++
 			}
 			if key := n.CertificateID + n.RunDate.String(); !n.RunDate.IsZero() && runs[key] {
@@ -305,6 +305,9 @@ func TestInvariantOnce(t *testing.T) {
 		return replacements
 	})
 }
+
+// isRenewal reports whether a notice is about the renewal of its certificate, and not about its revocation later.
+func isRenewal(n tenancy.Notice) bool { return n.Kind == tenancy.Renewed && n.DedupKey != keyRevoked }
 
 func number(yes bool) int {
 	if yes {

@@ -10,6 +10,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
+// keyRevoked distinguishes the notice that a replaced certificate was revoked from that of its renewal.
+const keyRevoked = "revoked"
+
 // RevokeGeneration revokes one generation of a tenant's certificate, and no other one, because its key is lost or
 // compromised. It renews the newest one. Arrangements that present the revoked one present the newest at once. It
 // returns the newest generation, which is in the state [tenancy.Requested] if its CA answers later. The error is a
@@ -79,7 +82,7 @@ func (e *Engine) revokeReplaced(ctx context.Context, t tenancy.Tenant, c tenancy
 			return err
 		}
 		n := tenancy.Notice{Kind: tenancy.Renewed, CertificateID: c.ID, SuccessorID: newest.ID, DueAt: now,
-			DedupKey: "revoked"}
+			DedupKey: keyRevoked}
 		e.notify(&b, all[t.ID], c, n, why, now)
 		n.Kind, n.Reason = tenancy.AdministratorRenewed, why.reason
 		e.toAdministrators(&b, all[t.ID], c, n, concern{stage: stageRevoked, generation: newest.Generation}, now)

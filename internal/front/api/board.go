@@ -78,9 +78,6 @@ func boardRolloverOf(s standing.Standing, now time.Time) boardRollover {
 		host: hostOf(s.Arrangement), column: s.Rollover.State(now)}
 	if risk, at := s.Rollover.Risk(now); at {
 		r.deadline, r.left = risk.Deadline, leftOf(risk, now)
-		if r.column == rollover.Settled { // after a revocation, and not proved
-			r.column = rollover.CutOver
-		}
 	}
 	return r
 }

@@ -283,9 +283,16 @@ var germanDiagnoses = []translation{
 		"Dem Zertifikat des Empfängers selbst wird nicht vertraut: %s",
 	},
 	{"with generation %d: %s", "Mit Generation %d: %s"},
+	{"nothing: messages are sent with generation %d", "nichts: Nachrichten werden mit Generation %d gesendet"},
+	{"choose generation %d", "Wählen Sie Generation %d"},
 	{
-		"with the strategy adaptive, nothing: the gateway switches by itself. Otherwise choose generation %d",
-		"Bei der Strategie adaptive nichts: Das Gateway wechselt selbst. Sonst wählen Sie Generation %d",
+		"the receiver accepted generation %d, which is revoked, and does not accept generation %s",
+		"Der Empfänger hat Generation %d akzeptiert, die widerrufen ist, und akzeptiert Generation %s nicht",
+	},
+	{
+		"send the receiver's administrator a link with the new certificate, and ask for the revoked one to be removed",
+		"Senden Sie dem Ansprechpartner des Empfängers einen Link mit dem neuen Zertifikat, und bitten Sie darum, das " +
+			"widerrufene zu entfernen",
 	},
 	{"without a certificate: %s", "Ohne Zertifikat: %s"},
 }
