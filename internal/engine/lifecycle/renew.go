@@ -376,7 +376,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 }
 
 // renewNow renews a certificate outside of a run. If the CA answers later, the result is in the state
-// [tenancy.Requested]. A generation to be revoked is revoked in any case, even if the CA fails.
+// [tenancy.Requested]. A lost or compromised generation is revoked in any case, even if the CA fails. One of a revoked
+// CA is not, because the next tick tries again.
 func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate, why cause,
 	now time.Time) (tenancy.Certificate, error) {
 	next, err := e.successor(ctx, t, old, why, now)
@@ -387,7 +388,7 @@ func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate,
 	}
 	if err != nil {
 		err = fmt.Errorf("tenant %s: %w", t.Name, err)
-		if revokes(why.reason) {
+		if why.reason == Lost || why.reason == Compromised {
 			err = errors.Join(err, e.revokeFirst(ctx, t, old, why, now))
 		}
 		return tenancy.Certificate{}, err

@@ -14,9 +14,9 @@ import (
 const keyRevoked = "revoked"
 
 // RevokeGeneration revokes one generation of a tenant's certificate, and no other one, because its key is lost or
-// compromised. It renews the newest one. Arrangements that present the revoked one present the newest at once. It
-// returns the newest generation, which is in the state [tenancy.Requested] if its CA answers later. The error is a
-// [tenancy.ErrRefused] if the generation is revoked or has expired.
+// compromised. It renews the newest one. Arrangements that present the revoked one present another one at once, see
+// [rollover.Rollover.At]. It returns the newest generation, which is in the state [tenancy.Requested] if its CA answers
+// later. The error is a [tenancy.ErrRefused] if the generation is revoked or has expired.
 func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpose tenancy.Purpose, generation int,
 	reason, actor string, now time.Time) (tenancy.Certificate, error) {
 	var none tenancy.Certificate

@@ -178,3 +178,25 @@ func TestACompromisedAuthorityIsFollowedByOneWithAnotherKey(t *testing.T) {
 		t.Errorf("%s signs with the key %q", signs.ID, signs.KeyURI)
 	}
 }
+
+// Without a successor, every message would fail. The next tick tries again.
+func TestACertificateOfARevokedAuthorityStaysValidUntilItIsRenewed(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, "perennial", now)
+	acme := f.tenant("acme", now)
+	f.arrangement(acme, "erp", tenancy.Adaptive)
+	signing, _ := f.Signing(now)
+	check(t, f.RevokeAuthority(t.Context(), signing.ID, Compromised, "alice", now))
+	f.down["acme"] = true
+	if err := f.RenewRevoked(t.Context(), now); err == nil {
+		t.Error("the failure of the CA is not reported")
+	}
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 1 || c.State != tenancy.Active {
+		t.Errorf("generation %d is %s", c.Generation, c.State)
+	}
+	f.down["acme"] = false
+	check(t, f.RenewRevoked(t.Context(), now))
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 {
+		t.Errorf("generation %d is the newest", c.Generation)
+	}
+}
