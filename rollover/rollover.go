@@ -292,11 +292,11 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 			return n, fmt.Sprintf("generation %d exists, and the strategy is immediate", n)
 		case tenancy.Confirmed:
 			if by, ok := g.confirmation(); ok {
-				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[by], n)
+				return n, accepts(presented, g, by, now)
 			}
 		case tenancy.Adaptive:
 			if by, ok := g.acceptance(); ok {
-				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[by], n)
+				return n, accepts(presented, g, by, now)
 			}
 			if !r.UnaskedAt.IsZero() {
 				return n, fmt.Sprintf("generation %d exists, and the receiver asks for no certificate", n)
@@ -304,6 +304,16 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 		}
 	}
 	return r.back(presented, lasting)
+}
+
+// accepts is the reason for a cut-over to a generation that the receiver accepts. Before the end of its notice, the
+// other part of the reason is that the receiver refuses the presented one.
+func accepts(presented, g Generation, by Source, now time.Time) string {
+	if now.Before(g.NoticedUntil) {
+		why := fmt.Sprintf("the receiver refuses generation %d", presented.Number)
+		return fmt.Sprintf("%s, and %s that it accepts generation %d", why, findings[by], g.Number)
+	}
+	return fmt.Sprintf("%s that the receiver accepts generation %d", findings[by], g.Number)
 }
 
 // followsEvidence reports whether it depends on evidence about a newer generation whether it is presented.

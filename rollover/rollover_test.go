@@ -135,7 +135,8 @@ func TestTheNoticeHoldsNothingBackThatMessagesNeed(t *testing.T) {
 		noticed := renewed(s).with(2, func(g *Generation) { g.NoticedUntil = at(328) })
 		needs := noticed.sees(1, Refused, Traffic, 302).sees(2, Accepted, Probe, 303)
 		r, move := needs.At(at(310))
-		if moves := s == tenancy.Confirmed || s == tenancy.Adaptive; (move != nil) != moves || (r.Presents == 2) != moves {
+		if moves := s == tenancy.Confirmed || s == tenancy.Adaptive; (move != nil) != moves || (r.Presents == 2) != moves ||
+			moves && move.Why != "the receiver refuses generation 1, and a probe shows that it accepts generation 2" {
 			t.Errorf("%s: presents %d, %+v", s, r.Presents, move)
 		}
 		if r, _, err := needs.Choose(2, at(310)); err != nil || r.Presents != 2 {

@@ -46,6 +46,7 @@ func TestExitStatusesSpeakToScripts(t *testing.T) {
 		{[]string{"policy", "audit", unsound}, exitUnsound, "policy late is not sound", 0},
 		{[]string{"policy", "show", unsound}, exitFailed, "would not be renewed", 0},
 		{[]string{"policy", "show"}, exitUsage, "expected", 0},
+		{[]string{"rollover", "list", "--state", "foo"}, exitUsage, `--state must be one of "announced",`, 0},
 		{[]string{"nonsense"}, exitUsage, "unexpected argument nonsense", 0},
 		{append([]string{"tenant", "create", "acme"}, flags...), exitFailed, "a tenant acme already exists", 409},
 	} {

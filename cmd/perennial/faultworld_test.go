@@ -254,10 +254,11 @@ type bank struct {
 	refuses string // by a status, a TLS alert, or by closing the connection
 	mu      sync.Mutex
 	knows   map[string]bool // fingerprints that it accepts
-	orders  map[string]int  // accepted, by ID
-	passed  time.Duration   // as in the world
-	passing time.Time       // when time last advanced: it may advance during a handshake
-	expired []string        // certificates that were shown after their expiry
+	knew    []map[string]bool
+	orders  map[string]int // accepted, by ID
+	passed  time.Duration  // as in the world
+	passing time.Time      // when time last advanced: it may advance during a handshake
+	expired []string       // certificates that were shown after their expiry
 }
 
 var refusals = []string{"401", "an alert", "silence"}
@@ -334,10 +335,18 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *bank) install(fingerprints ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	clear(b.knows)
+	b.knows = map[string]bool{}
 	for _, f := range fingerprints {
 		b.knows[f] = true
 	}
+	b.knew = append(b.knew, b.knows)
+}
+
+// replaced reports whether the bank has accepted a certificate without another one.
+func (b *bank) replaced(other, by string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.knew, func(known map[string]bool) bool { return known[by] && !known[other] })
 }
 
 func (w *world) note(format string, args ...any) {

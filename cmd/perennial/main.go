@@ -179,7 +179,8 @@ func execute(args []string, e env) (status int, err error) {
 		return exit, nil
 	}
 	if err != nil {
-		return exitUsage, err
+		// The empty value of a flag stands for one that is not given.
+		return exitUsage, errors.New(strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1))
 	}
 	var found *finding
 	switch err = ctx.Run(); {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/filelock"
 )
@@ -14,22 +15,41 @@ import (
 type exclusive struct {
 	lock  *filelock.Lock
 	path  string // of the file, without symbolic links
-	files map[string]os.FileInfo
+	files []openFile
 	saved string // the latest copy, see [Store.SaveCopy]; empty if there is none
+}
+
+// An openFile is a file of a database, and what was at its path when it was opened.
+type openFile struct {
+	path string
+	identity
 }
 
 // fileEnds are the ends of the names of the files of a database: the file itself, its write-ahead log, and the index of
 // the log.
 var fileEnds = []string{"", "-wal", "-shm"}
 
+// An identity distinguishes a file from every other one that exists. It is compared for each connection, and
+// [os.SameFile] needs more memory.
+type identity struct{ device, inode uint64 }
+
+func identityOf(path string) (identity, error) {
+	var s syscall.Stat_t
+	if err := syscall.Stat(path, &s); err != nil {
+		return identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return identity{uint64(s.Dev), s.Ino}, nil
+}
+
 // newExclusive returns the use of a file that has just been opened.
 func newExclusive(lock *filelock.Lock, path string) (*exclusive, error) {
-	o := &exclusive{lock: lock, path: filelock.RealPath(path), files: map[string]os.FileInfo{}}
+	o := &exclusive{lock: lock, path: filelock.RealPath(path)}
 	for _, end := range fileEnds {
-		var err error
-		if o.files[end], err = os.Stat(o.path + end); err != nil {
+		found, err := identityOf(o.path + end)
+		if err != nil {
 			return nil, err
 		}
+		o.files = append(o.files, openFile{o.path + end, found})
 	}
 	return o, nil
 }
@@ -78,17 +98,17 @@ func (s *Store) KeepFile() error {
 // away returns an [*AwayError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
 // log of one database to another one, so each connection is preceded by this check.
 func (o *exclusive) away() error {
-	for _, end := range fileEnds {
-		found, err := os.Stat(o.path + end)
-		lost := end == "" // without its log, SQLite completes the file when it closes it
+	for i, f := range o.files {
+		found, err := identityOf(f.path)
+		lost := i == 0 // without its log, SQLite completes the file when it closes it
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return &AwayError{fmt.Sprintf("the database file %s was deleted while the service uses it", o.path+end), lost}
+			return &AwayError{fmt.Sprintf("the database file %s was deleted while the service uses it", f.path), lost}
 		case err != nil:
 			return err
-		case !os.SameFile(found, o.files[end]):
+		case found != f.identity:
 			return &AwayError{fmt.Sprintf("the database file %s was replaced by another one while the service uses it",
-				o.path+end), lost}
+				f.path), lost}
 		}
 	}
 	return nil
@@ -136,9 +156,9 @@ func (s *Store) leave() (after func() error, err error) {
 
 // settle ends the use of a file that was deleted or replaced, when a copy has been saved and the database is closed.
 func (o *exclusive) settle() error {
-	for _, end := range fileEnds[1:] { // these logs belong neither to the copy nor to the other file
-		if found, err := os.Stat(o.path + end); err == nil && os.SameFile(found, o.files[end]) {
-			os.Remove(o.path + end)
+	for _, log := range o.files[1:] { // these logs belong neither to the copy nor to the other file
+		if found, err := identityOf(log.path); err == nil && found == log.identity {
+			os.Remove(log.path)
 		}
 	}
 	if err := os.Link(o.saved, o.path); errors.Is(err, fs.ErrExist) {
