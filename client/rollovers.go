@@ -45,7 +45,7 @@ const (
 
 // NextStep is the one thing that moves a roll-over on.
 type NextStep struct {
-	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,choose-later,ready,cut-over,settled" doc:"Why it is this step."`
+	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,choose-later,ready,ready-later,cut-over,settled" doc:"Why it is this step."`
 	Turn   string `json:"turn" enum:"none,owner,receiver" doc:"Whose turn it is: nobody's, a key user's, or that of the receiver's administrator."`
 	Action string `json:"action,omitempty" enum:"send-link,test,choose,set-probe" doc:"What a key user can do now. Absent if nothing needs to be done."`
 }

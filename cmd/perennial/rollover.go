@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
@@ -72,7 +71,7 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 		risk = riskOf(v)
 	}
 	err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
-		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v, e.now()))
+		"tries", strings.Join(tries, ", then "), "AT RISK", risk, "next", nextStep(v))
 	if err != nil || c.Output == "json" {
 		return err
 	}
@@ -96,19 +95,19 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 
 // nextStep returns whose turn it is, and the command for the next step, or what happens without one. It is empty if
 // nothing needs to be done.
-func nextStep(v client.Rollover, now time.Time) string {
+func nextStep(v client.Rollover) string {
 	if v.Next == nil {
 		return ""
 	}
 	if v.Next.Turn == client.TurnNone {
 		newest := v.Generations[len(v.Generations)-1]
 		held := moment(newest.NoticedUntil) + ", when the notice to the key users ends"
-		switch {
-		case v.Next.Reason == "ready" && !newest.NoticedUntil.After(now):
+		switch v.Next.Reason {
+		case "ready":
 			return fmt.Sprintf("generation %d is used as soon as messages need it", newest.Generation)
-		case v.Next.Reason == "ready":
+		case "ready-later":
 			return fmt.Sprintf("generation %d is presented from %s", newest.Generation, held)
-		case v.Next.Reason == "choose-later":
+		case "choose-later":
 			return fmt.Sprintf("generation %d can be chosen from %s", newest.Generation, held)
 		}
 		return ""

@@ -368,14 +368,14 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 // stored, because no copy can be written, it logs this instead, and the service continues.
 func (s *Service) keepFile() error {
 	err := s.core.store.KeepFile()
-	away := (*store.AwayError)(nil)
+	gone := (*store.GoneError)(nil)
 	switch {
 	case err == nil:
 		return nil
-	case !errors.As(err, &away):
+	case !errors.As(err, &gone):
 		s.log.Warn("cannot check the file of the database", "error", err)
 		return nil
-	case away.Lost:
+	case gone.Lost:
 		copied, failed := s.core.store.SaveCopy()
 		if failed != nil {
 			s.log.Error("the database ends with this process, because no copy can be written: do not stop the service. It "+

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/filelock"
 )
@@ -21,31 +20,19 @@ type exclusive struct {
 
 // An openFile is a file of a database, and what was at its path when it was opened.
 type openFile struct {
-	path string
-	identity
+	path  string
+	found os.FileInfo
 }
 
 // fileEnds are the ends of the names of the files of a database: the file itself, its write-ahead log, and the index of
 // the log.
 var fileEnds = []string{"", "-wal", "-shm"}
 
-// An identity distinguishes a file from every other one that exists. It is compared for each connection, and
-// [os.SameFile] needs more memory.
-type identity struct{ device, inode uint64 }
-
-func identityOf(path string) (identity, error) {
-	var s syscall.Stat_t
-	if err := syscall.Stat(path, &s); err != nil {
-		return identity{}, &fs.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return identity{uint64(s.Dev), s.Ino}, nil
-}
-
 // newExclusive returns the use of a file that has just been opened.
 func newExclusive(lock *filelock.Lock, path string) (*exclusive, error) {
 	o := &exclusive{lock: lock, path: filelock.RealPath(path)}
 	for _, end := range fileEnds {
-		found, err := identityOf(o.path + end)
+		found, err := os.Stat(o.path + end)
 		if err != nil {
 			return nil, err
 		}
@@ -70,17 +57,17 @@ func inUse(path string) bool {
 	return held && err == nil
 }
 
-// An AwayError is returned by [Store.KeepFile] if the service must stop using its file.
-type AwayError struct {
+// A GoneError is returned by [Store.KeepFile] if the service must stop using its file.
+type GoneError struct {
 	reason string
 	// Lost is set if what the service has stored ends with its process, unless it is saved.
 	Lost bool
 }
 
-func (e *AwayError) Error() string { return e.reason }
+func (e *GoneError) Error() string { return e.reason }
 
 // KeepFile makes sure that the files of a store of [OpenExclusive] are still those at its path, and creates its lock
-// again if it was deleted. The error is an [*AwayError] if a file was deleted or replaced, or if another process has
+// again if it was deleted. The error is a [*GoneError] if a file was deleted or replaced, or if another process has
 // the lock: commands and other services do not see then what this one stores. Other errors say nothing about the files.
 // KeepFile must not be called at the same time as [Store.Close].
 func (s *Store) KeepFile() error {
@@ -89,33 +76,33 @@ func (s *Store) KeepFile() error {
 	}
 	err := s.own.lock.Keep()
 	if held := (*filelock.HeldError)(nil); errors.As(err, &held) {
-		return &AwayError{reason: fmt.Sprintf("another perennial%s uses %s, because its lock was deleted", held.By(),
+		return &GoneError{reason: fmt.Sprintf("another perennial%s uses %s, because its lock was deleted", held.By(),
 			s.own.path)}
 	}
-	return errors.Join(err, s.own.away())
+	return errors.Join(err, s.own.gone())
 }
 
-// away returns an [*AwayError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
+// gone returns a [*GoneError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
 // log of one database to another one, so each connection is preceded by this check.
-func (o *exclusive) away() error {
+func (o *exclusive) gone() error {
 	for i, f := range o.files {
-		found, err := identityOf(f.path)
+		found, err := os.Stat(f.path)
 		lost := i == 0 // without its log, SQLite completes the file when it closes it
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return &AwayError{fmt.Sprintf("the database file %s was deleted while the service uses it", f.path), lost}
+			return &GoneError{fmt.Sprintf("the database file %s was deleted while the service uses it", f.path), lost}
 		case err != nil:
 			return err
-		case found != f.identity:
-			return &AwayError{fmt.Sprintf("the database file %s was replaced by another one while the service uses it",
+		case !os.SameFile(found, f.found):
+			return &GoneError{fmt.Sprintf("the database file %s was replaced by another one while the service uses it",
 				f.path), lost}
 		}
 	}
 	return nil
 }
 
-// SaveCopy copies a database whose file was deleted or replaced, under a name of its own beside it, and returns the
-// name. The service calls it before it stops. [Store.Close] copies what was stored since then.
+// SaveCopy copies a database whose file was deleted or replaced to a new file beside it, and returns the path of the
+// copy. The service calls it before it stops. [Store.Close] copies it again, with what was stored since then.
 func (s *Store) SaveCopy() (path string, err error) {
 	copied := ""
 	for n := 1; ; n++ {
@@ -123,7 +110,7 @@ func (s *Store) SaveCopy() (path string, err error) {
 		if n > 1 {
 			copied = fmt.Sprintf("%s-%d", copied, n)
 		}
-		if _, err := os.Lstat(copied); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(copied); err != nil { // the copy fails if its folder cannot be read
 			break
 		}
 	}
@@ -138,11 +125,11 @@ func (s *Store) SaveCopy() (path string, err error) {
 	return copied, err
 }
 
-// leave saves a database whose file was deleted or replaced. The function that it returns is called when the database
+// rescue saves a database whose file was deleted or replaced. The function that it returns is called when the database
 // is closed: it puts the copy in the place of a deleted file. Beside one that replaced it, the copy keeps its name.
-func (s *Store) leave() (after func() error, err error) {
+func (s *Store) rescue() (after func() error, err error) {
 	after = func() error { return nil }
-	if away := (*AwayError)(nil); !errors.As(s.own.away(), &away) || !away.Lost {
+	if gone := (*GoneError)(nil); !errors.As(s.own.gone(), &gone) || !gone.Lost {
 		return after, nil
 	}
 	if _, err = s.SaveCopy(); err != nil && s.own.saved != "" {
@@ -151,13 +138,13 @@ func (s *Store) leave() (after func() error, err error) {
 	if s.own.saved == "" {
 		return after, err
 	}
-	return s.own.settle, err
+	return s.own.putBack, err
 }
 
-// settle ends the use of a file that was deleted or replaced, when a copy has been saved and the database is closed.
-func (o *exclusive) settle() error {
+// putBack ends the use of a file that was deleted or replaced, when a copy has been saved and the database is closed.
+func (o *exclusive) putBack() error {
 	for _, log := range o.files[1:] { // these logs belong neither to the copy nor to the other file
-		if found, err := identityOf(log.path); err == nil && found == log.identity {
+		if found, err := os.Stat(log.path); err == nil && os.SameFile(found, log.found) {
 			os.Remove(log.path)
 		}
 	}

@@ -178,8 +178,8 @@ func TestADeletedLockComesBack(t *testing.T) {
 	must(t, os.Remove(path+".lock"))
 	other, err := OpenExclusive(t.Context(), "sqlite:"+path)
 	must(t, err)
-	var away *AwayError
-	if err := s.KeepFile(); !errors.As(err, &away) || !strings.Contains(err.Error(), "another perennial (process ") {
+	var gone *GoneError
+	if err := s.KeepFile(); !errors.As(err, &gone) || !strings.Contains(err.Error(), "another perennial (process ") {
 		t.Errorf("a second service has it: %v", err)
 	}
 	must(t, s.Close())
@@ -187,16 +187,16 @@ func TestADeletedLockComesBack(t *testing.T) {
 	must(t, other.Close())
 }
 
-// isAway fails unless the store must stop using its file for a reason.
-func isAway(t *testing.T, s *Store, lost bool, why string) {
+// isGone fails unless the store must stop using its file for a reason.
+func isGone(t *testing.T, s *Store, lost bool, why string) {
 	t.Helper()
-	var away *AwayError
-	if err := s.KeepFile(); !errors.As(err, &away) || away.Lost != lost || !strings.Contains(err.Error(), why) {
+	var gone *GoneError
+	if err := s.KeepFile(); !errors.As(err, &gone) || gone.Lost != lost || !strings.Contains(err.Error(), why) {
 		t.Errorf("%v", err)
 	}
 	// A new connection would open what is there now, with the log of the other database.
 	for _, p := range s.opened {
-		if c, err := p.Connect(t.Context()); !errors.As(err, &away) {
+		if c, err := p.Connect(t.Context()); !errors.As(err, &gone) {
 			t.Errorf("another connection: %v", err)
 			c.Close()
 		}
@@ -218,7 +218,7 @@ func TestADatabaseThatWasDeletedIsWrittenAgainAtTheEnd(t *testing.T) {
 			for _, end := range ends {
 				must(t, os.Remove(path+end))
 			}
-			isAway(t, s, ends[0] == "", "was deleted while the service uses it")
+			isGone(t, s, ends[0] == "", "was deleted while the service uses it")
 			acme(t, s, "after", now)
 			if ends[0] == "" {
 				copied, err := s.SaveCopy()
@@ -252,7 +252,7 @@ func TestADatabaseThatWasReplacedIsSavedBesideTheOther(t *testing.T) {
 		must(t, s.Backup(t.Context(), backup))
 		acme(t, s, "later", now)
 		must(t, os.Rename(backup, path))
-		isAway(t, s, true, "was replaced by another one")
+		isGone(t, s, true, "was replaced by another one")
 		saved := path + []string{".saved", ".saved-2"}[n]
 		if err := s.Close(); err == nil || !strings.HasSuffix(err.Error(), "what the service has stored is in "+saved) {
 			t.Errorf("%v", err)

@@ -70,7 +70,7 @@ func (s *Store) BeforeStatements(before func(query string) error) {
 func (p *preparing) Connect(context.Context) (driver.Conn, error) {
 	own := p.own.Load()
 	if own != nil {
-		if err := own.away(); err != nil {
+		if err := own.gone(); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +79,7 @@ func (p *preparing) Connect(context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	if own != nil {
-		if err := own.away(); err != nil {
+		if err := own.gone(); err != nil {
 			c.Close()
 			return nil, err
 		}

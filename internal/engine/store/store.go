@@ -77,7 +77,7 @@ func (s *Store) Close() error {
 	var err error
 	after := func() error { return nil }
 	if s.own != nil {
-		after, err = s.leave()
+		after, err = s.rescue()
 	}
 	err = errors.Join(err, s.writer.Close())
 	if s.reader != s.writer {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -10,6 +12,8 @@ import (
 type situation struct {
 	client.Rollover
 	newest client.RolloverKnowledge
+	// noticed is set if the notice to the key users about the newest generation has ended.
+	noticed bool
 	// probes is set if the receiver is tested with a request, and not with a TLS handshake alone.
 	probes bool
 }
@@ -46,6 +50,8 @@ var steps = []struct {
 	}, client.NextStep{Reason: "choose", Turn: client.TurnOwner, Action: client.ActionChoose}},
 	{func(p situation) bool { return p.State == rollover.Trusted && p.Strategy == tenancy.Manual },
 		client.NextStep{Reason: "choose-later", Turn: client.TurnNone}},
+	{func(p situation) bool { return p.State == rollover.Trusted && !p.noticed },
+		client.NextStep{Reason: "ready-later", Turn: client.TurnNone}},
 	{func(p situation) bool { return p.State == rollover.Trusted },
 		client.NextStep{Reason: "ready", Turn: client.TurnNone}},
 	{func(p situation) bool { return p.State == rollover.Regressed },
@@ -57,10 +63,11 @@ var steps = []struct {
 }
 
 // nextStep returns what moves a roll-over on.
-func nextStep(r client.Rollover, probe tenancy.Probe) *client.NextStep {
+func nextStep(r client.Rollover, probe tenancy.Probe, now time.Time) *client.NextStep {
 	p := situation{Rollover: r, probes: probe.Method != ""}
 	if n := len(r.Generations); n > 0 {
 		p.newest = r.Generations[n-1]
+		p.noticed = !p.newest.NoticedUntil.After(now)
 	}
 	for _, s := range steps {
 		if s.fits(p) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
@@ -14,6 +15,7 @@ func TestEachStateOfARolloverHasOneNextStep(t *testing.T) {
 		return client.RolloverKnowledge{Generation: 2, Verdict: v, Source: by}
 	}
 	probe := tenancy.Probe{Method: "GET", Path: "/ping"}
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	reached := map[string]bool{}
 	for _, c := range []struct {
 		r      client.Rollover
@@ -46,6 +48,9 @@ func TestEachStateOfARolloverHasOneNextStep(t *testing.T) {
 			client.NextStep{Reason: "choose-later", Turn: "none"}},
 		{client.Rollover{State: rollover.Trusted}, knows(rollover.Accepted, rollover.Probe), probe,
 			client.NextStep{Reason: "ready", Turn: "none"}},
+		{client.Rollover{State: rollover.Trusted},
+			client.RolloverKnowledge{Generation: 2, Verdict: rollover.Accepted, NoticedUntil: now.Add(1)}, probe,
+			client.NextStep{Reason: "ready-later", Turn: "none"}},
 		{client.Rollover{AtRisk: true, State: rollover.Regressed}, knows(rollover.Refused, rollover.Traffic), probe,
 			client.NextStep{Reason: "regressed", Turn: "receiver", Action: "send-link"}},
 		{client.Rollover{AtRisk: true, State: rollover.RefusedBy, Renewal: survives},
@@ -55,7 +60,7 @@ func TestEachStateOfARolloverHasOneNextStep(t *testing.T) {
 			client.NextStep{Reason: "waiting", Turn: "receiver", Action: "send-link"}},
 	} {
 		c.r.Generations = []client.RolloverKnowledge{{Generation: 1}, c.newest}
-		if got := nextStep(c.r, c.probe); *got != c.want {
+		if got := nextStep(c.r, c.probe, now); *got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.r.State, *got, c.want)
 		}
 		reached[c.want.Reason] = true

@@ -162,7 +162,7 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	}
 	view := viewRollover(ctx, standing, s.clock())
 	view.Renewal, err = s.renewal(ctx, standing)
-	view.Next = nextStep(view, standing.Arrangement.Egress.Probe)
+	view.Next = nextStep(view, standing.Arrangement.Egress.Probe, s.clock())
 	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
 }
 

@@ -189,11 +189,10 @@ func (c *console) askRenew(v *view) (*question, error) {
 		return nil, nil
 	}
 	name, purpose := v.r.PathValue("tenant"), tenancy.Purpose(v.r.PathValue("purpose"))
-	arrangements, err := client.List[client.Arrangement](v.caller(), c.api, in(name, "arrangements"))
+	using, err := c.presenting(v, name, purpose)
 	if err != nil {
-		return nil, refused(err)
+		return nil, err
 	}
-	using := len(presenting(arrangements, purpose))
 	sent, err := get[client.Traffic](c, v, in(name, "traffic"))
 	if err != nil {
 		return nil, err
@@ -206,20 +205,21 @@ func (c *console) askRenew(v *view) (*question, error) {
 		facts: []string{
 			v.T("The certificates in use are revoked at once, and their keys are destroyed."),
 			v.T("Affected: %s. Receivers that do not accept the new certificate yet refuse every message until it is "+
-				"installed there.", v.Count(using, "arrangement", "arrangements")),
+				"installed there.", v.Count(len(using), "arrangement", "arrangements")),
 			v.T("Messages of %s: %s", name, v.traffic(sent)),
 		}}, nil
 }
 
-// presenting returns the arrangements that present the certificate of a credential.
-func presenting(all []client.Arrangement, p tenancy.Purpose) (some []client.Arrangement) {
+// presenting returns the arrangements of a tenant that present the certificate of a credential.
+func (c *console) presenting(v *view, tenant string, p tenancy.Purpose) (some []client.Arrangement, err error) {
+	all, err := client.List[client.Arrangement](v.caller(), c.api, in(tenant, "arrangements"))
 	for _, a := range all {
 		if a.Authentication == tenancy.ClientCertificate && (a.Credential == p ||
 			a.Credential == "" && p == tenancy.ForTenant) {
 			some = append(some, a)
 		}
 	}
-	return some
+	return some, refused(err)
 }
 
 // askRevokeGeneration asks before one generation is revoked.
@@ -230,11 +230,11 @@ func (c *console) askRevokeGeneration(v *view) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	arrangements, err := client.List[client.Arrangement](v.caller(), c.api, in(name, "arrangements"))
+	using, err := c.presenting(v, name, purpose)
 	if err != nil {
-		return nil, refused(err)
+		return nil, err
 	}
-	using := slices.DeleteFunc(presenting(arrangements, purpose), func(a client.Arrangement) bool {
+	using = slices.DeleteFunc(using, func(a client.Arrangement) bool {
 		return a.Generation != revoked.Generation
 	})
 	title := v.T("Generation %d is lost: revoke it?", revoked.Generation)

@@ -20,11 +20,14 @@ func (c *console) showLink(v *view, message string) error {
 		return err
 	}
 	page := linked{Tenant: l.Tenant, TenantName: l.TenantName, Endpoint: l.Endpoint, Certificate: l.Certificate,
-		Revoked: l.Revoked,
-		State:   l.State, RenewsAt: l.RenewsAt, OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal,
-		Contact: l.Contact, Path: "/rollover/" + escape(secret), Message: message}
+		State: l.State, RenewsAt: l.RenewsAt, OldUntil: l.OldUntil, Exposed: l.Exposed, Revoked: l.Revoked,
+		Renewal: l.Renewal, Contact: l.Contact, Path: "/rollover/" + escape(secret), Message: message}
 	if l.State == "done" || l.State == "quiet" {
-		return c.show(v, http.StatusOK, v.T("Nothing to do, thank you"), receiverSettled(v, page))
+		title := v.T("Nothing to do, thank you")
+		if len(l.Revoked) > 0 {
+			title = v.T("Remove the revoked certificates")
+		}
+		return c.show(v, http.StatusOK, title, receiverSettled(v, title, page))
 	}
 	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, page))
 }

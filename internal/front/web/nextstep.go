@@ -104,9 +104,8 @@ func (v *view) calmAdvice(roll client.Rollover, newest client.RolloverKnowledge)
 			"ends. Messages that the receiver refuses before are sent with it.", newest.Generation,
 			v.Day(newest.NoticedUntil))
 	case "ready":
-		if !newest.NoticedUntil.After(v.now) {
-			return v.T("The receiver accepts generation %d. Messages use it as soon as they need it.", newest.Generation)
-		}
+		return v.T("The receiver accepts generation %d. Messages use it as soon as they need it.", newest.Generation)
+	case "ready-later":
 		if roll.Strategy == tenancy.Immediate {
 			return v.T("The receiver accepts generation %d. Messages are sent with it from %s on, when the notice to the key "+
 				"users ends. If the receiver refuses them before, switch to it, or to the strategy adaptive.",
