@@ -23,7 +23,7 @@ func (c *console) find(v *view) error {
 	var r *refusal
 	if errors.As(err, &r) && r.Status == http.StatusUnprocessableEntity {
 		return c.show(v, http.StatusUnprocessableEntity, v.T("Find"), findPage(v, client.Findings{Query: query},
-			v.T("Type at least 2 characters.")))
+			v.T("Type 2 to 200 characters.")))
 	}
 	if err != nil {
 		return err

@@ -10,10 +10,11 @@ func TestASearchOpensTheOnlyResultAndListsSeveral(t *testing.T) {
 	c := open(t)
 	for who, pages := range map[string]map[string][]string{
 		"olga": {
-			"/find?q=crm-to-bank":   {"crm-to-bank"},
-			"/find?q=a":             {"at least 2 characters", `aria-invalid="true"`},
-			"/find?q=no-such-thing": {"Nothing begins with no-such-thing"},
-			"/find":                 {`type="search"`},
+			"/find?q=crm-to-bank":                   {"crm-to-bank"},
+			"/find?q=a":                             {"2 to 200 characters", `aria-invalid="true"`},
+			"/find?q=" + strings.Repeat("long", 51): {"2 to 200 characters"},
+			"/find?q=no-such-thing":                 {"Nothing begins with no-such-thing"},
+			"/find":                                 {`type="search"`},
 		},
 		"alice": {"/find?q=globex": {"Nothing begins with globex"}, "/find?q=alice@": {"alice"}},
 	} {

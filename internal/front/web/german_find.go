@@ -56,5 +56,5 @@ var germanFind = []translation{
 	},
 	{"Results", "Ergebnisse"},
 	{"There are more results. Type more to see them.", "Es gibt weitere Ergebnisse. Geben Sie mehr ein."},
-	{"Type at least 2 characters.", "Geben Sie mindestens 2 Zeichen ein."},
+	{"Type 2 to 200 characters.", "Geben Sie 2 bis 200 Zeichen ein."},
 }
