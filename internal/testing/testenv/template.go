@@ -71,7 +71,8 @@ func (p Template) Postgres(t testing.TB) string {
 	NeedsServers(t)
 	template, err := p.postgres()
 	Check(t, err)
-	base, name, err := createDatabase(" TEMPLATE " + template)
+	// Copying files takes a sixth less than logging each page, as PostgreSQL does by default since version 15.
+	base, name, err := createDatabase(" TEMPLATE " + template + " STRATEGY FILE_COPY")
 	Check(t, err)
 	return base + name
 }
