@@ -120,7 +120,7 @@ func (c *Client) Do(ctx context.Context, in Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("the answer of %s was cut off: %w", c.base, err)
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		return Answer{}, readError(res, data)
+		return Answer{}, c.readError(res, data)
 	}
 	return Answer{Header: res.Header, Body: data}, nil
 }

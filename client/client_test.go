@@ -128,20 +128,29 @@ func TestAnErrorNamesTheFieldsOfAnInvalidRequest(t *testing.T) {
 	}
 }
 
-func TestARefusalWithoutAProblemAndAnAnswerThatIsNotJSONAreErrors(t *testing.T) {
+func TestAnAnswerOfAnotherServerIsAnErrorThatNamesItsAddress(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/proxy") {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/proxy"):
 			http.Error(w, "<html>", http.StatusBadGateway)
-			return
+		case strings.HasSuffix(r.URL.Path, "/gateway"):
+			w.Header().Set("Perennial-Gateway", "1")
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"detail":"this is not a sender's token"}`)
+		default:
+			fmt.Fprint(w, "<html>")
 		}
-		fmt.Fprint(w, "<html>")
 	}))
 	defer s.Close()
 	c, err := client.New(client.Config{URL: s.URL})
 	check(t, err)
 	if _, err := client.Get[client.Tenant](t.Context(), c, "/proxy"); err == nil ||
-		err.Error() != "the service answered 502 Bad Gateway" {
+		err.Error() != s.URL+" answered 502 Bad Gateway without a reason: is it the address of a Perennial service?" {
 		t.Errorf("a proxy's page: %v", err)
+	}
+	if _, err := client.Get[client.Tenant](t.Context(), c, "/gateway"); err == nil ||
+		err.Error() != s.URL+" is a gateway, which forwards messages and has no API: use the address of the service" {
+		t.Errorf("a gateway: %v", err)
 	}
 	if _, err := client.Get[client.Tenant](t.Context(), c, "/other"); err == nil ||
 		!strings.Contains(err.Error(), "is not a Perennial service") {

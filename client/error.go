@@ -9,6 +9,7 @@ import (
 
 // An Error is the problem (RFC 9457) with which a service refuses a request.
 type Error struct {
+	URL    string // address of the service
 	Status int    // HTTP status code
 	Detail string // what happened and what to do next; empty if the service sent no problem
 	Fields []FieldError
@@ -27,7 +28,8 @@ const invalidBody = "validation failed"
 func (e *Error) Error() string {
 	switch {
 	case e.Detail == "":
-		return fmt.Sprintf("the service answered %d %s", e.Status, http.StatusText(e.Status))
+		return fmt.Sprintf("%s answered %d %s without a reason: is it the address of a Perennial service?", e.URL, e.Status,
+			http.StatusText(e.Status))
 	case e.Detail != invalidBody || len(e.Fields) == 0:
 		return e.Detail
 	}
@@ -47,8 +49,15 @@ type problem struct {
 	} `json:"errors"`
 }
 
-func readError(res *http.Response, data []byte) *Error {
-	e := &Error{Status: res.StatusCode}
+// fromGateway is the header of the answers that a gateway gives itself.
+const fromGateway = "Perennial-Gateway"
+
+func (c *Client) readError(res *http.Response, data []byte) *Error {
+	e := &Error{URL: c.base, Status: res.StatusCode}
+	if res.Header.Get(fromGateway) != "" {
+		e.Detail = c.base + " is a gateway, which forwards messages and has no API: use the address of the service"
+		return e
+	}
 	var p problem
 	if json.Unmarshal(data, &p) != nil { // of a proxy, for example
 		return e

@@ -66,7 +66,7 @@ func showReceiver(c *remote, e env, r client.Receiver) error {
 type receiverSetCmd struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"receiver"`
 	receiverFlags
 }
 
@@ -114,7 +114,7 @@ func (c *receiverListCmd) Run(e env) error {
 type receiverDeleteCmd struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"receiver"`
 }
 
 func (c *receiverDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "receivers", c.Name)) }
@@ -142,20 +142,20 @@ type arrangementCreateCmd struct {
 
 // egressFlags configure how the gateway sends messages. An empty value, or 0, resets a setting to its default.
 type egressFlags struct {
-	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /orders\". It must get a different answer without a certificate."`
-	ProbeStatus  []string `placeholder:"STATUS" help:"Statuses of the answer to the probe if the receiver accepts the certificate (default: all that are not refusals)."`
-	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
-	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
-	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to use, 1.2 or 1.3. A receiver that requests the certificate late needs 1.2, which the gateway detects by itself."`
-	EgressProxy  *string  `name:"egress-proxy" placeholder:"URL" help:"HTTP proxy to connect through, such as http://proxy.example.com:3128, or none (default: the proxy of the service)."`
-	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
-	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
-	Connections  *int     `placeholder:"N" help:"The maximum number of connections to the receiver (default 200)."`
-	Park         *bool    `negatable:"" help:"Store every message and answer 202 immediately, as if each had requested it. --no-park ends this."`
-	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to identify a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means unknown."`
-	Product      string   `placeholder:"NAME" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
-	RefusedBy    []string `placeholder:"STATUS" help:"Statuses that mean a refusal of the certificate (default 401,403)."`
-	RefusalRule  []string `sep:"none" placeholder:"RULE" help:"Another answer that means a refusal, such as \"status=302 header=Location contains=/login\" or preset=sap-login. May be repeated."`
+	Probe        *string  `placeholder:"\"GET /PATH\"" field:"egress.probe" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /orders\". It must get a different answer without a certificate."`
+	ProbeStatus  []string `placeholder:"STATUS" field:"egress.probe.statuses" help:"Statuses of the answer to the probe if the receiver accepts the certificate (default: all that are not refusals)."`
+	ServerCA     *string  `name:"server-ca" placeholder:"FILE" field:"egress.server_ca" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
+	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." field:"egress.server_key_pin" help:"Hash of the receiver's public key, to verify instead of a CA."`
+	TLSMax       *string  `name:"tls-max" placeholder:"1.2" field:"egress.max_tls" help:"The newest TLS version to use, 1.2 or 1.3. A receiver that requests the certificate late needs 1.2, which the gateway detects by itself."`
+	EgressProxy  *string  `name:"egress-proxy" placeholder:"URL" field:"egress.proxy" help:"HTTP proxy to connect through, such as http://proxy.example.com:3128, or none (default: the proxy of the service)."`
+	KeepBytes    *count   `field:"egress.keep_bytes" help:"The largest body that is kept for another attempt (default 64 MiB)."`
+	Timeout      *count   `placeholder:"SECONDS" field:"egress.timeout_seconds" help:"Seconds until the receiver's response must begin (default 60)."`
+	Connections  *count   `placeholder:"N" field:"egress.connections" help:"The maximum number of connections to the receiver (default 200)."`
+	Park         *bool    `negatable:"" field:"egress.park" help:"Store every message and answer 202 immediately, as if each had requested it. --no-park ends this."`
+	IdentifiesBy []string `placeholder:"RULE" field:"egress.identifies_by" help:"What the receiver compares to identify a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means unknown."`
+	Product      string   `placeholder:"NAME" field:"egress.identifies_by" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
+	RefusedBy    []string `placeholder:"STATUS" field:"egress.refusal_statuses" help:"Statuses that mean a refusal of the certificate (default 401,403)."`
+	RefusalRule  []string `sep:"none" placeholder:"RULE" field:"egress.refusal_rules" help:"Another answer that means a refusal, such as \"status=302 header=Location contains=/login\" or preset=sap-login. May be repeated."`
 }
 
 // apply copies the flags that were given.
@@ -191,13 +191,13 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 		e.Proxy = *f.EgressProxy
 	}
 	if f.KeepBytes != nil {
-		e.KeepBytes = *f.KeepBytes
+		e.KeepBytes = int64(*f.KeepBytes)
 	}
 	if f.Timeout != nil {
-		e.TimeoutSeconds = *f.Timeout
+		e.TimeoutSeconds = int(*f.Timeout)
 	}
 	if f.Connections != nil {
-		e.Connections = *f.Connections
+		e.Connections = int(*f.Connections)
 	}
 	if f.Park != nil {
 		e.Park = *f.Park
@@ -283,7 +283,7 @@ func (c *arrangementCreateCmd) Run(e env) error {
 type arrangementChangeCmd struct {
 	remote
 	Tenant      string  `arg:""`
-	Name        string  `arg:""`
+	Name        string  `arg:"" field:"arrangement"`
 	Endpoint    string  `help:"Endpoint of the receiver."`
 	Scenario    *string `help:"Its purpose."`
 	Strategy    string  `enum:",adaptive,confirmed,manual,immediate" default:"" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
@@ -407,7 +407,7 @@ func (c *arrangementListCmd) Run(e env) error {
 type arrangementShowCmd struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"arrangement"`
 }
 
 func (c *arrangementShowCmd) Run(e env) error {
@@ -421,7 +421,7 @@ func (c *arrangementShowCmd) Run(e env) error {
 type arrangementDeleteCmd struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"arrangement"`
 }
 
 func (c *arrangementDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "arrangements", c.Name)) }

@@ -102,7 +102,7 @@ func (c *authorityCSRCmd) Run(e env) error {
 
 type authorityInstallCmd struct {
 	remote
-	File      string `arg:"" help:"Its certificate with those above it, up to the self-signed root, in any form and order; - for standard input."`
+	File      string `arg:"" field:"chain" help:"Its certificate with those above it, up to the self-signed root, in any form and order; - for standard input."`
 	SignsFrom string `placeholder:"DATE" help:"Latest date from which it signs (default: in 93 days)."`
 }
 
@@ -150,7 +150,7 @@ type authorityRootCmd struct {
 
 type authorityRootExportCmd struct {
 	remote
-	ID         string     `arg:"" help:"ID of the root, see perennial authority list."`
+	ID         string     `arg:"" field:"authority" help:"ID of the root, see perennial authority list."`
 	File       string     `short:"o" required:"" placeholder:"FILE" help:"The file to write. It must not exist."`
 	Passphrase secret.Ref `required:"" placeholder:"REF" help:"The passphrase, of at least 16 characters: env:NAME or file:PATH."`
 }
@@ -314,7 +314,7 @@ func (c *authoritySignCmd) Run(e env) error {
 
 type authorityRevokeCmd struct {
 	remote
-	ID     string `arg:"" help:"ID of the authority, see perennial authority list."`
+	ID     string `arg:"" field:"authority" help:"ID of the authority, see perennial authority list."`
 	Reason string `enum:"compromised,superseded" default:"compromised" help:"compromised: its key may be in the wrong hands; superseded: it must no longer be used for another reason."`
 }
 

@@ -38,12 +38,12 @@ type oneCertificate struct {
 	remote
 	Tenant     string `arg:""`
 	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
-	Generation int    `help:"The generation (default: the newest)."`
+	Generation count  `least:"1" help:"The generation (default: the newest)."`
 }
 
 func (c *oneCertificate) find() (v client.Certificate, err error) {
 	if c.Generation > 0 {
-		return get[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation)))
+		return get[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(int(c.Generation))))
 	}
 	generations, err := all[client.Certificate](&c.remote, in(c.Tenant, "certificates"))
 	for _, g := range generations {

@@ -113,13 +113,13 @@ func (c *remote) show(e env, v any, lines ...any) error {
 // listing holds the flags of commands that list things.
 type listing struct {
 	remote
-	Limit int `default:"1000" help:"Maximum number of lines; 0 for all."`
+	Limit count `default:"1000" help:"Maximum number of lines; 0 for all."`
 }
 
 // queried holds the flags of commands that list things of which some can be chosen.
 type queried struct {
 	listing
-	Query string `placeholder:"TEXT" help:"Only what contains this text; of tenants, tokens and accounts, those whose name begins with it."`
+	Query string `placeholder:"TEXT" field:"q" help:"Only what contains this text; of tenants, tokens and accounts, those whose name begins with it."`
 }
 
 // search adds the flags to a path of the API, and filters: names and values, of which empty ones are left out.
@@ -188,7 +188,7 @@ func list[T any](c *listing, e env, path, header, none string, cells func(T) []a
 			return err
 		}
 		shown, cursor = shown+len(page.Items), page.Next
-		more := cursor != "" && (c.Limit == 0 || shown < c.Limit)
+		more := cursor != "" && (c.Limit == 0 || shown < int(c.Limit))
 		if shown == 0 && !more {
 			_, err := fmt.Fprintln(e.out, none)
 			return err
@@ -211,7 +211,7 @@ func (c *listing) next(shown int) int {
 	if c.Limit == 0 {
 		return client.LongestPage
 	}
-	return min(client.LongestPage, c.Limit-shown)
+	return min(client.LongestPage, int(c.Limit)-shown)
 }
 
 // A jsonArray writes an array element by element.

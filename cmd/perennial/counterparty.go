@@ -32,7 +32,7 @@ type counterpartyCmd struct {
 // aCounterparty names a counterparty.
 type aCounterparty struct {
 	remote
-	Name string `arg:"" help:"The name of the counterparty."`
+	Name string `arg:"" field:"counterparty" help:"The name of the counterparty."`
 }
 
 func (c *aCounterparty) path(parts ...string) string {
@@ -46,7 +46,7 @@ func (c *aCounterparty) path(parts ...string) string {
 type counterpartyCreateCmd struct {
 	aCounterparty
 	DisplayName string   `help:"Name shown to people (default: the name)."`
-	Host        []string `placeholder:"HOST" help:"A host of its receivers, or with a dot in front every host below it. May be repeated."`
+	Host        []string `placeholder:"HOST" field:"hosts" help:"A host of its receivers, or with a dot in front every host below it. May be repeated."`
 	Product     string   `help:"Product that its receivers run, as in the instructions."`
 }
 
@@ -92,7 +92,7 @@ func showCounterparty(c *remote, e env, v client.Counterparty) error {
 type counterpartyListCmd struct {
 	searched
 	Host string `help:"Only the counterparty that this host belongs to."`
-	Text string `arg:"" optional:"" help:"As --query."`
+	Text string `arg:"" optional:"" field:"q" help:"As --query."`
 }
 
 func (c *counterpartyListCmd) Run(e env) error {
@@ -124,8 +124,8 @@ func (c *counterpartyShowCmd) Run(e env) error {
 type counterpartyChangeCmd struct {
 	aCounterparty
 	DisplayName *string  `help:"Name shown to people."`
-	AddHost     []string `placeholder:"HOST" help:"Another host of its receivers. May be repeated."`
-	RemoveHost  []string `placeholder:"HOST" help:"A host that does not belong to it. May be repeated."`
+	AddHost     []string `placeholder:"HOST" field:"hosts" help:"Another host of its receivers. May be repeated."`
+	RemoveHost  []string `placeholder:"HOST" field:"hosts" help:"A host that does not belong to it. May be repeated."`
 	Product     *string  `help:"Product that its receivers run, as in the instructions."`
 }
 
@@ -149,7 +149,7 @@ func (c *counterpartyChangeCmd) Run(e env) error {
 
 type counterpartyLinesCmd struct {
 	queried
-	Name  string `arg:"" help:"The name of the counterparty."`
+	Name  string `arg:"" field:"counterparty" help:"The name of the counterparty."`
 	State string `enum:",exposed,refused,needed,claimed,done,quiet" default:"" help:"Only certificates in this state: ${enum}."`
 }
 
@@ -184,7 +184,7 @@ func (c *counterpartyRevokeCmd) Run(env) error {
 
 type counterpartyUnlinkCmd struct {
 	aCounterparty
-	Receiver string `arg:"" placeholder:"TENANT/RECEIVER"`
+	Receiver string `arg:"" name:"tenant/receiver" field:"tenant,receiver"`
 }
 
 func (c *counterpartyUnlinkCmd) Run(env) error {
@@ -211,7 +211,7 @@ type counterpartyContactCmd struct {
 
 type counterpartyContactAddCmd struct {
 	aCounterparty
-	Person   string `arg:"" help:"Name of the person."`
+	Person   string `arg:"" field:"name" help:"Name of the person."`
 	Email    string `arg:""`
 	Language string `enum:",en,de" default:"" help:"en or de; by default that of the browser."`
 	Zone     string `help:"Time zone such as Europe/Berlin; by default UTC."`
@@ -228,7 +228,7 @@ func (c *counterpartyContactAddCmd) Run(e env) error {
 
 type counterpartyContactAcceptCmd struct {
 	aCounterparty
-	ID string `arg:""`
+	ID string `arg:"" field:"contact"`
 }
 
 func (c *counterpartyContactAcceptCmd) Run(env) error {
@@ -238,7 +238,7 @@ func (c *counterpartyContactAcceptCmd) Run(env) error {
 
 type counterpartyContactLinkCmd struct {
 	aCounterparty
-	ID string `arg:""`
+	ID string `arg:"" field:"contact"`
 }
 
 func (c *counterpartyContactLinkCmd) Run(e env) error {
@@ -251,7 +251,7 @@ func (c *counterpartyContactLinkCmd) Run(e env) error {
 
 type counterpartyContactResumeCmd struct {
 	aCounterparty
-	ID string `arg:""`
+	ID string `arg:"" field:"contact"`
 }
 
 func (c *counterpartyContactResumeCmd) Run(env) error {
@@ -261,7 +261,7 @@ func (c *counterpartyContactResumeCmd) Run(env) error {
 
 type counterpartyContactRemoveCmd struct {
 	aCounterparty
-	ID string `arg:""`
+	ID string `arg:"" field:"contact"`
 }
 
 func (c *counterpartyContactRemoveCmd) Run(env) error {

@@ -57,7 +57,7 @@ type credentialAddCmd struct {
 	KeyType  string        `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"" help:"p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519 (default: that of the tenant)."`
 	Subject  string        `placeholder:"NAME" help:"Subject (RFC 4514), such as CN=1234,O=Example. Later certificates keep it (default: the issuer decides)."`
 	SAN      string        `name:"san" placeholder:"NAMES" help:"Subject alternative names, such as DNS:a.example.com, URI:https://a.example.com/."`
-	Validity time.Duration `placeholder:"DURATION" help:"Validity to request, such as 4800h (default: that of the policy)."`
+	Validity time.Duration `placeholder:"DURATION" field:"validity_seconds" help:"Validity to request, such as 4800h (default: that of the policy)."`
 }
 
 func (c *credentialAddCmd) Run(e env) error {
@@ -83,7 +83,7 @@ func (c *credentialAddCmd) Run(e env) error {
 type credentialShowCmd struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"credential"`
 }
 
 func (c *credentialShowCmd) Run(e env) error {
@@ -97,10 +97,10 @@ func (c *credentialShowCmd) Run(e env) error {
 type credentialChangeCmd struct {
 	remote
 	Tenant   string         `arg:""`
-	Name     string         `arg:""`
+	Name     string         `arg:"" field:"credential"`
 	Issuer   *string        `help:"Issuer of its later certificates; empty for the default one."`
 	KeyType  *string        `help:"Key type of its later certificates; empty for that of the tenant."`
-	Validity *time.Duration `placeholder:"DURATION" help:"Validity to request; 0 for that of the policy."`
+	Validity *time.Duration `placeholder:"DURATION" field:"validity_seconds" help:"Validity to request; 0 for that of the policy."`
 }
 
 func (c *credentialChangeCmd) Run(e env) error {
@@ -160,7 +160,7 @@ func (c *requestListCmd) Run(e env) error {
 type oneRequest struct {
 	remote
 	Tenant string `arg:""`
-	ID     string `arg:"" help:"The request, as perennial request list shows it."`
+	ID     string `arg:"" field:"request" help:"The request, as perennial request list shows it."`
 }
 
 func (c *oneRequest) path(more string) string { return in(c.Tenant, "requests", c.ID, more) }
@@ -184,7 +184,7 @@ func (c *requestCSRCmd) Run(e env) error {
 
 type requestAnswerCmd struct {
 	oneRequest
-	File string `arg:"" help:"The certificate with its chain; - for standard input."`
+	File string `arg:"" field:"certificate" help:"The certificate with its chain; - for standard input."`
 }
 
 func (c *requestAnswerCmd) Run(e env) error {

@@ -10,9 +10,9 @@ import (
 
 type findCmd struct {
 	remote
-	Query  []string `arg:"" name:"text" help:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, or at least the first 8 digits of a SHA-256."`
+	Query  []string `arg:"" name:"text" field:"q" help:"The beginning of a name or of an e-mail address, words of a display name, TENANT/ARRANGEMENT, a serial number in any notation, or at least the first 8 digits of a SHA-256."`
 	Tenant string   `placeholder:"NAME" help:"Search in this tenant only. A key user's token needs it."`
-	Limit  int      `default:"10" help:"Most results of each kind, at most 50."`
+	Limit  count    `default:"10" least:"1" help:"Most results of each kind, at most 50."`
 }
 
 func (c *findCmd) Run(e env) error {

@@ -266,7 +266,7 @@ func (p *progress) line(i client.Import, now time.Time) string {
 
 type importApplyCmd struct {
 	remote
-	ID            string `arg:"" help:"ID of the import, as perennial import list shows it."`
+	ID            string `arg:"" field:"import" help:"ID of the import, as perennial import list shows it."`
 	AcceptChanges bool   `help:"Accept that first renewals change the issuer or names, as listed in the plan."`
 }
 
@@ -286,7 +286,7 @@ func (c *importListCmd) Run(e env) error {
 
 type importUndoCmd struct {
 	remote
-	ID string `arg:"" help:"ID of the import, as perennial import list shows it."`
+	ID string `arg:"" field:"import" help:"ID of the import, as perennial import list shows it."`
 }
 
 func (c *importUndoCmd) Run(e env) error { return c.carryOut(e, c.ID, "undo", nil) }

@@ -180,14 +180,15 @@ func execute(args []string, e env) (status int, err error) {
 	}
 	if err != nil {
 		// The empty value of a flag stands for one that is not given.
-		return exitUsage, errors.New(strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1))
+		text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1)
+		return exitUsage, errors.New(text + slashHint(err))
 	}
 	var found *finding
 	switch err = ctx.Run(); {
 	case errors.As(err, &found):
 		return found.status, err
 	case err != nil:
-		return exitFailed, err
+		return exitFailed, inOwnWords(ctx, err)
 	}
 	return exitOK, nil
 }

@@ -45,7 +45,7 @@ func (c *taskListCmd) Run(e env) error {
 type oneTask struct {
 	remote
 	Tenant string `arg:""`
-	ID     string `arg:""`
+	ID     string `arg:"" field:"task"`
 	Note   string `help:"A note for later readers."`
 }
 
@@ -90,7 +90,7 @@ func (c *runListCmd) Run(e env) error {
 
 type runNowCmd struct {
 	remote
-	Date string `arg:"" help:"The run date: 2026-11-01 or 2026-11-01T00:00:00Z, not in the future."`
+	Date string `arg:"" field:"run_date" help:"The run date: 2026-11-01 or 2026-11-01T00:00:00Z, not in the future."`
 }
 
 func (c *runNowCmd) Run(e env) error {
@@ -119,10 +119,10 @@ type tokenCreateCmd struct {
 	Role    string `required:"" enum:"operator,key-user,sender,gateway" help:"operator, key-user, sender, or gateway (for perennial gateway --control https://...)."`
 	Tenant  string `help:"The tenant, for key-user and sender."`
 	User    string `help:"The key user, for key-user."`
-	Expires string `placeholder:"DATE" help:"Expiry date (default: in 90 days; at most one year)."`
+	Expires string `placeholder:"DATE" field:"expires_at" help:"Expiry date (default: in 90 days; at most one year)."`
 
 	Workload       string `placeholder:"SUBJECT" help:"Bind the token to a workload instead of a secret, for sender and gateway: the claim sub of its identity tokens, such as system:serviceaccount:NAMESPACE:NAME. It does not expire."`
-	WorkloadIssuer string `placeholder:"URL" help:"With --workload: the issuer of its identity tokens (default: that of the service)."`
+	WorkloadIssuer string `placeholder:"URL" field:"workload.issuer" help:"With --workload: the issuer of its identity tokens (default: that of the service)."`
 
 	Database string `placeholder:"URL" help:"Create an operator's token directly in this database, on the host, if every operator is locked out: sqlite:PATH or postgres://... It expires after a day by default."`
 	KeyFile  string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"With --database: the key file that belongs to it."`
@@ -204,8 +204,8 @@ func (c *tokenListCmd) Run(e env) error {
 
 type tokenRotateCmd struct {
 	remote
-	ID      string        `arg:""`
-	Overlap time.Duration `default:"168h" help:"Time for which the old token stays valid, at most 720h (30 days)."`
+	ID      string        `arg:"" field:"token"`
+	Overlap time.Duration `default:"168h" field:"overlap_seconds" help:"Time for which the old token stays valid, at most 720h (30 days)."`
 }
 
 func (c *tokenRotateCmd) Run(e env) error {
@@ -223,7 +223,7 @@ func (c *tokenRotateCmd) Run(e env) error {
 
 type tokenRevokeCmd struct {
 	remote
-	ID      string `arg:""`
+	ID      string `arg:"" field:"token"`
 	Created string `enum:"keep,end" default:"keep" help:"What to do with the accounts and tokens that were created with it: keep, or end (delete and revoke them)."`
 }
 
@@ -290,7 +290,7 @@ func (c *deliveryListCmd) Run(e env) error {
 
 type deliveryRequeueCmd struct {
 	remote
-	ID  string `arg:"" optional:"" help:"A dead mail."`
+	ID  string `arg:"" optional:"" field:"delivery" help:"A dead mail."`
 	All bool   `help:"All dead mails. Mails that are held or wait for their next attempt are tried now."`
 }
 
@@ -336,7 +336,7 @@ type eventCmd struct {
 type eventListCmd struct {
 	listing
 	Tenant string `help:"For this tenant only."`
-	Query  string `placeholder:"TEXT" help:"Only entries that contain this text, latest first."`
+	Query  string `placeholder:"TEXT" field:"q" help:"Only entries that contain this text, latest first."`
 	Object string `help:"Only entries about this object, such as acme/crm-to-erp, latest first."`
 	Actor  string `help:"Only entries by this actor, such as \"operator olga\", latest first."`
 }

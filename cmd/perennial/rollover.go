@@ -27,12 +27,12 @@ type rolloverCmd struct {
 // anArrangement names an arrangement as TENANT/ARRANGEMENT.
 type anArrangement struct {
 	remote
-	Arrangement string `arg:"" placeholder:"TENANT/ARRANGEMENT"`
+	Arrangement string `arg:"" name:"tenant/arrangement" field:"tenant,arrangement"`
 }
 
 func (a *anArrangement) path(parts ...string) (string, error) {
 	tenant, name, ok := strings.Cut(a.Arrangement, "/")
-	if !ok {
+	if !ok || tenant == "" || name == "" {
 		return "", fmt.Errorf("%q: write TENANT/ARRANGEMENT, such as acme/crm-to-erp", a.Arrangement)
 	}
 	return in(tenant, append([]string{"arrangements", name}, parts...)...), nil
@@ -124,11 +124,11 @@ func nextStep(v client.Rollover) string {
 
 type rolloverChooseCmd struct {
 	anArrangement
-	Generation int `arg:""`
+	Generation count `arg:"" least:"1"`
 }
 
 func (c *rolloverChooseCmd) Run(e env) error {
-	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": c.Generation}, "rollover", "choose")
+	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": int(c.Generation)}, "rollover", "choose")
 	if err != nil {
 		return err
 	}
@@ -137,11 +137,11 @@ func (c *rolloverChooseCmd) Run(e env) error {
 
 type rolloverConfirmCmd struct {
 	anArrangement
-	Generation int `arg:""`
+	Generation count `arg:"" least:"1"`
 }
 
 func (c *rolloverConfirmCmd) Run(e env) error {
-	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": c.Generation}, "rollover", "confirm")
+	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": int(c.Generation)}, "rollover", "confirm")
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (c *rolloverLinksCmd) Run(e env) error {
 
 type rolloverUnlinkCmd struct {
 	anArrangement
-	ID string `arg:""`
+	ID string `arg:"" field:"link"`
 }
 
 func (c *rolloverUnlinkCmd) Run(env) error {
@@ -212,8 +212,8 @@ func (c *rolloverUnlinkCmd) Run(env) error {
 
 type rolloverMessagesCmd struct {
 	anArrangement
-	Limit  int    `default:"20" help:"Number of messages."`
-	Query  string `placeholder:"TEXT" help:"Only messages whose method, path, status or outcome contains this text."`
+	Limit  count  `default:"20" help:"Maximum number of messages; 0 for all."`
+	Query  string `placeholder:"TEXT" field:"q" help:"Only messages whose method, path, status or outcome contains this text."`
 	Failed bool   `help:"Only messages that failed."`
 }
 

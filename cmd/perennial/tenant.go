@@ -51,7 +51,7 @@ func (c *tenantListCmd) Run(e env) error {
 
 type tenantShowCmd struct {
 	remote
-	Name string `arg:""`
+	Name string `arg:"" field:"tenant"`
 }
 
 func (c *tenantShowCmd) Run(e env) error {
@@ -64,11 +64,11 @@ func (c *tenantShowCmd) Run(e env) error {
 
 type tenantSetCmd struct {
 	remote
-	Name        string `arg:""`
+	Name        string `arg:"" field:"tenant"`
 	DisplayName string `help:"Name shown to people."`
 	KeyType     string `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"" help:"Key type of its next certificates."`
 
-	MailAdministrators *bool `negatable:"" help:"Whether the service mails the administrators of its receivers about its certificates."`
+	MailAdministrators *bool `negatable:"" field:"mails_administrators" help:"Whether the service mails the administrators of its receivers about its certificates."`
 }
 
 func (c *tenantSetCmd) Run(e env) error {
@@ -107,7 +107,7 @@ type userCmd struct {
 type oneUser struct {
 	remote
 	Tenant string `arg:""`
-	Name   string `arg:""`
+	Name   string `arg:"" field:"user"`
 }
 
 type userCreateCmd struct {
@@ -232,7 +232,7 @@ func (c *contactListCmd) Run(e env) error {
 type contactSetCmd struct {
 	remote
 	Tenant   string   `arg:""`
-	Contacts []string `arg:"" help:"Each as \"Name <address>\", the designated one first. The language and the time zone of mails may follow: \"Ina Ivers <ina@example.com> de Europe/Berlin\"."`
+	Contacts []string `arg:"" field:"body" help:"Each as \"Name <address>\", the designated one first. The language and the time zone of mails may follow: \"Ina Ivers <ina@example.com> de Europe/Berlin\"."`
 }
 
 func (c *contactSetCmd) Run(e env) error {

@@ -65,7 +65,7 @@ func (o ofTenant) path(c *remote, parts ...string) (string, error) {
 type oneWatched struct {
 	remote
 	ofTenant
-	Name string `arg:"" help:"The name under which the certificate is watched."`
+	Name string `arg:"" field:"watched" help:"The name under which the certificate is watched."`
 }
 
 func (c *oneWatched) path(parts ...string) (string, error) {
@@ -74,13 +74,13 @@ func (c *oneWatched) path(parts ...string) (string, error) {
 
 // watchSettings holds the flags that describe how a certificate is watched. A flag that is not given is nil or empty.
 type watchSettings struct {
-	Policy   *string  `placeholder:"NAME|FILE" help:"The policy by which the owner renews: a built-in one, or a policy file."`
+	Policy   *string  `placeholder:"NAME|FILE" field:"policy,policy_file" help:"The policy by which the owner renews: a built-in one, or a policy file."`
 	Window   *string  `placeholder:"DURATION" help:"Without a policy: the time before the expiry in which the owner renews (default: 93d)."`
 	Owner    *string  `help:"Who renews the certificate, such as SAP. Notices name it."`
-	System   []string `sep:"none" placeholder:"NAME[=IDENTIFIER,...]" help:"A system of yours that knows the certificate, and what it compares: certificate, issuer-serial, key, subject-issuer, subject, san, ca or newest-only. May be repeated."`
-	Folder   string   `xor:"source" placeholder:"PATH" help:"Look for new certificates in this folder of the service's machine. For operators."`
-	Download string   `xor:"source" placeholder:"URL" help:"Look for new certificates at this https URL."`
-	Server   string   `xor:"source" placeholder:"HOST:PORT" help:"Watch the certificate of this TLS server."`
+	System   []string `sep:"none" placeholder:"NAME[=IDENTIFIER,...]" field:"systems" help:"A system of yours that knows the certificate, and what it compares: certificate, issuer-serial, key, subject-issuer, subject, san, ca or newest-only. May be repeated."`
+	Folder   string   `xor:"source" placeholder:"PATH" field:"source" help:"Look for new certificates in this folder of the service's machine. For operators."`
+	Download string   `xor:"source" placeholder:"URL" field:"source" help:"Look for new certificates at this https URL."`
+	Server   string   `xor:"source" placeholder:"HOST:PORT" field:"source" help:"Watch the certificate of this TLS server."`
 }
 
 // apply sets what the flags give.
@@ -273,7 +273,7 @@ func showSystems(e env, systems []client.WatchSystem) error {
 
 type watchUpdateCmd struct {
 	oneWatched
-	File   string `required:"" placeholder:"FILE" help:"The new certificate, in any form; - for standard input."`
+	File   string `required:"" placeholder:"FILE" field:"certificate" help:"The new certificate, in any form; - for standard input."`
 	Accept bool   `help:"Accept a certificate with other names than the watched one."`
 }
 

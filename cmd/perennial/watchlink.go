@@ -38,7 +38,7 @@ func (c *watchLinksCmd) Run(e env) error {
 
 type watchUnlinkCmd struct {
 	oneWatched
-	ID string `arg:""`
+	ID string `arg:"" field:"link"`
 }
 
 func (c *watchUnlinkCmd) Run(env) error {

@@ -53,7 +53,7 @@ func (c *ofOwner) hooks(parts ...string) string {
 type oneWebhook struct {
 	remote
 	ofOwner
-	Name string `arg:"" help:"The name of the webhook."`
+	Name string `arg:"" field:"webhook" help:"The name of the webhook."`
 }
 
 func (c *oneWebhook) path(parts ...string) string {
@@ -63,8 +63,8 @@ func (c *oneWebhook) path(parts ...string) string {
 // webhookSettings holds the flags that describe a webhook. Credentials are read from files or the environment, because
 // other users of a machine can see command lines.
 type webhookSettings struct {
-	Endpoint      string   `placeholder:"URL" env:"PERENNIAL_WEBHOOK_ENDPOINT" help:"https URL of the endpoint; better set as PERENNIAL_WEBHOOK_ENDPOINT if it is a secret, as those of Slack and Teams are."`
-	Type          []string `xor:"types" placeholder:"TYPE" help:"A type of events that it gets (default: all that it can get). May be repeated. See perennial webhook types."`
+	Endpoint      string   `placeholder:"URL" env:"PERENNIAL_WEBHOOK_ENDPOINT" field:"url" help:"https URL of the endpoint; better set as PERENNIAL_WEBHOOK_ENDPOINT if it is a secret, as those of Slack and Teams are."`
+	Type          []string `xor:"types" placeholder:"TYPE" field:"types" help:"A type of events that it gets (default: all that it can get). May be repeated. See perennial webhook types."`
 	Template      string   `placeholder:"FILE" type:"existingfile" help:"JSON document of a ticket, whose strings can have placeholders such as {{summary}}."`
 	RoutingKey    string   `placeholder:"KEY" env:"PERENNIAL_WEBHOOK_ROUTING_KEY" help:"Integration key of PagerDuty; better set as PERENNIAL_WEBHOOK_ROUTING_KEY."`
 	Authorization string   `placeholder:"VALUE" env:"PERENNIAL_WEBHOOK_AUTHORIZATION" help:"Value of the header Authorization; better set as PERENNIAL_WEBHOOK_AUTHORIZATION."`
@@ -169,9 +169,9 @@ func showWebhook(c *remote, e env, v client.Webhook) error {
 type webhookChangeCmd struct {
 	oneWebhook
 	webhookSettings
-	AllTypes bool `xor:"types" help:"Get all types of events."`
-	Disable  bool `xor:"enabled" help:"Send no events any longer."`
-	Enable   bool `xor:"enabled" help:"Send events again."`
+	AllTypes bool `xor:"types" field:"types" help:"Get all types of events."`
+	Disable  bool `xor:"enabled" field:"disabled" help:"Send no events any longer."`
+	Enable   bool `xor:"enabled" field:"disabled" help:"Send events again."`
 }
 
 func (c *webhookChangeCmd) Run(e env) error {
@@ -209,7 +209,7 @@ func (c *webhookTestCmd) Run(e env) error {
 
 type webhookRotateCmd struct {
 	oneWebhook
-	Overlap time.Duration `default:"24h" help:"Time for which the former secret signs as well, in whole hours up to 168h."`
+	Overlap time.Duration `default:"24h" field:"overlap_hours" help:"Time for which the former secret signs as well, in whole hours up to 168h."`
 }
 
 func (c *webhookRotateCmd) Run(e env) error {
@@ -227,7 +227,7 @@ func (c *webhookRotateCmd) Run(e env) error {
 type webhookDeliveriesCmd struct {
 	searched
 	ofOwner
-	Name  string `arg:"" help:"The name of the webhook."`
+	Name  string `arg:"" field:"webhook" help:"The name of the webhook."`
 	State string `enum:",queued,delivered,dead" default:"" help:"Only deliveries of this state: queued, delivered or dead."`
 }
 

@@ -24,7 +24,7 @@ type worklistListCmd struct {
 	listing
 	Filter string `enum:",at-risk,unwarned" default:"" help:"Only tenants with a receiver at risk (at-risk) or without a key user (unwarned)."`
 	Sort   string `enum:",created,-created,name,-name,not-after,-not-after,deadline,-deadline" default:"" help:"Order: created, name, not-after or deadline; with a minus sign in front, the reverse."`
-	Query  string `name:"find" placeholder:"TEXT" help:"Only tenants whose name begins with it, or whose display name has its words."`
+	Query  string `name:"find" placeholder:"TEXT" field:"q" help:"Only tenants whose name begins with it, or whose display name has its words."`
 }
 
 func (c *worklistListCmd) Run(e env) error {
@@ -45,7 +45,7 @@ type workChoice struct {
 	remote
 	Tenants []string `arg:"" optional:"" name:"tenant" help:"Only these tenants."`
 	Filter  string   `enum:",at-risk,unwarned" default:"" help:"Only tenants with a receiver at risk (at-risk) or without a key user (unwarned)."`
-	Query   string   `name:"find" placeholder:"TEXT" help:"Only tenants whose name begins with it, or whose display name has its words."`
+	Query   string   `name:"find" placeholder:"TEXT" field:"q" help:"Only tenants whose name begins with it, or whose display name has its words."`
 	Host    string   `help:"Only receivers at this host."`
 	Yes     bool     `help:"Do it. Without it, the command only counts what it concerns."`
 }
@@ -129,7 +129,7 @@ func (c *worklistLinksCmd) Run(e env) error {
 
 type worklistTestsCmd struct {
 	queried
-	ID     string `arg:"" optional:"" help:"The round to show with its results."`
+	ID     string `arg:"" optional:"" field:"round" help:"The round to show with its results."`
 	Result string `enum:",accepted,refused,unclear,skipped,waiting" default:"" help:"Only the tests with this result, or waiting for one."`
 }
 
