@@ -117,7 +117,9 @@ type receiverDeleteCmd struct {
 	Name   string `arg:"" field:"receiver"`
 }
 
-func (c *receiverDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "receivers", c.Name)) }
+func (c *receiverDeleteCmd) Run(e env) error {
+	return c.remove(e, in(c.Tenant, "receivers", c.Name), "The receiver "+c.Name+" of "+c.Tenant+" is deleted.")
+}
 
 type arrangementCmd struct {
 	Create arrangementCreateCmd `cmd:"" help:"Create an arrangement."`
@@ -424,4 +426,6 @@ type arrangementDeleteCmd struct {
 	Name   string `arg:"" field:"arrangement"`
 }
 
-func (c *arrangementDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "arrangements", c.Name)) }
+func (c *arrangementDeleteCmd) Run(e env) error {
+	return c.remove(e, in(c.Tenant, "arrangements", c.Name), "The arrangement "+c.Tenant+"/"+c.Name+" is deleted.")
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -93,11 +92,10 @@ func (c *authorityCSRCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	if c.File != "" {
-		return os.WriteFile(c.File, []byte(r.CSR), 0o644)
+	if c.File == "" && c.Output == "json" {
+		return writeJSON(e.out, r)
 	}
-	_, err = io.WriteString(e.out, r.CSR)
-	return err
+	return c.deliver(e, c.File, []byte(r.CSR))
 }
 
 type authorityInstallCmd struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 
 	"github.com/perennial-pki/perennial/client"
@@ -105,11 +104,7 @@ func (c *certificateDownloadCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	if c.File != "" {
-		return os.WriteFile(c.File, file.Body, 0o644)
-	}
-	_, err = e.out.Write(file.Body)
-	return err
+	return c.deliver(e, c.File, file.Body)
 }
 
 type certificateRenewCmd struct {

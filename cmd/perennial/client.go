@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -88,13 +89,48 @@ func change[T any](c *remote, path string, edit func(*T) error) (v T, err error)
 	return client.Change(context.Background(), api, path, edit)
 }
 
-// remove deletes a thing.
-func (c *remote) remove(path string) error {
+// remove deletes a thing, and prints that it is done.
+func (c *remote) remove(e env, path, done string) error {
 	api, err := c.connect()
 	if err != nil {
 		return err
 	}
-	return api.DeleteCurrent(context.Background(), path)
+	if err := api.DeleteCurrent(context.Background(), path); err != nil {
+		return err
+	}
+	return c.done(e, done)
+}
+
+// carry sends a request whose answer has nothing to show, and prints that it is done.
+func (c *remote) carry(e env, method, path string, body any, done string) error {
+	if _, err := c.exchange(client.Request{Method: method, Path: path, Body: body}); err != nil {
+		return err
+	}
+	return c.done(e, done)
+}
+
+// done prints what a command has done.
+func (c *remote) done(e env, text string) error {
+	if c.Output == "json" {
+		return writeJSON(e.out, map[string]string{"done": text})
+	}
+	_, err := fmt.Fprintln(e.out, printable(text))
+	return err
+}
+
+// deliver writes a file of the service: to a path, or to standard output without one.
+func (c *remote) deliver(e env, path string, data []byte) error {
+	switch {
+	case path != "":
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			return err
+		}
+		return c.done(e, path+" is written.")
+	case c.Output == "json":
+		return errors.New("--output json cannot print a file: write it with -o FILE, or leave out --output json")
+	}
+	_, err := e.out.Write(data)
+	return err
 }
 
 // show prints one thing: as JSON, or as lines of names and values.

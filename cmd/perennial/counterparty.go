@@ -177,9 +177,9 @@ func (c *counterpartyLinkCmd) Run(e env) error {
 
 type counterpartyRevokeCmd struct{ aCounterparty }
 
-func (c *counterpartyRevokeCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: c.path("link")})
-	return err
+func (c *counterpartyRevokeCmd) Run(e env) error {
+	return c.carry(e, http.MethodDelete, c.path("link"), nil,
+		"The page of "+c.Name+" has no address now. To create another one: perennial counterparty link "+c.Name)
 }
 
 type counterpartyUnlinkCmd struct {
@@ -187,19 +187,20 @@ type counterpartyUnlinkCmd struct {
 	Receiver string `arg:"" name:"tenant/receiver" field:"tenant,receiver"`
 }
 
-func (c *counterpartyUnlinkCmd) Run(env) error {
+func (c *counterpartyUnlinkCmd) Run(e env) error {
 	tenant, receiver, ok := strings.Cut(c.Receiver, "/")
 	if !ok {
 		return fmt.Errorf("%q: write TENANT/RECEIVER, such as acme/erp", c.Receiver)
 	}
-	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("unlink"),
-		Body: client.UnlinkReceiver{Tenant: tenant, Receiver: receiver}})
-	return err
+	return c.carry(e, http.MethodPost, c.path("unlink"), client.UnlinkReceiver{Tenant: tenant, Receiver: receiver},
+		"The receiver "+c.Receiver+" is no longer linked to "+c.Name+".")
 }
 
 type counterpartyRemoveCmd struct{ aCounterparty }
 
-func (c *counterpartyRemoveCmd) Run(env) error { return c.remove(c.path()) }
+func (c *counterpartyRemoveCmd) Run(e env) error {
+	return c.remove(e, c.path(), "The counterparty "+c.Name+" is deleted, with its contacts and its page.")
+}
 
 type counterpartyContactCmd struct {
 	Add    counterpartyContactAddCmd    `cmd:"" help:"Add a contact, after the others."`
@@ -231,9 +232,9 @@ type counterpartyContactAcceptCmd struct {
 	ID string `arg:"" field:"contact"`
 }
 
-func (c *counterpartyContactAcceptCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "accept")})
-	return err
+func (c *counterpartyContactAcceptCmd) Run(e env) error {
+	return c.carry(e, http.MethodPost, c.path("contacts", c.ID, "accept"), nil,
+		"The contact "+c.ID+" of "+c.Name+" is accepted.")
 }
 
 type counterpartyContactLinkCmd struct {
@@ -254,9 +255,9 @@ type counterpartyContactResumeCmd struct {
 	ID string `arg:"" field:"contact"`
 }
 
-func (c *counterpartyContactResumeCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("contacts", c.ID, "resume")})
-	return err
+func (c *counterpartyContactResumeCmd) Run(e env) error {
+	return c.carry(e, http.MethodPost, c.path("contacts", c.ID, "resume"), nil,
+		"The contact "+c.ID+" of "+c.Name+" gets mails again.")
 }
 
 type counterpartyContactRemoveCmd struct {
@@ -264,9 +265,9 @@ type counterpartyContactRemoveCmd struct {
 	ID string `arg:"" field:"contact"`
 }
 
-func (c *counterpartyContactRemoveCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: c.path("contacts", c.ID)})
-	return err
+func (c *counterpartyContactRemoveCmd) Run(e env) error {
+	return c.carry(e, http.MethodDelete, c.path("contacts", c.ID), nil,
+		"The contact "+c.ID+" of "+c.Name+" is removed, and their address of the page has ended.")
 }
 
 type counterpartyProposalsCmd struct{ queried }
@@ -300,8 +301,7 @@ type counterpartyDismissCmd struct {
 	Host string `arg:"" help:"The proposed host."`
 }
 
-func (c *counterpartyDismissCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodPost,
-		Path: "/counterparty-proposals/" + url.PathEscape(c.Host) + "/dismiss"})
-	return err
+func (c *counterpartyDismissCmd) Run(e env) error {
+	return c.carry(e, http.MethodPost, "/counterparty-proposals/"+url.PathEscape(c.Host)+"/dismiss", nil,
+		"The proposal for "+c.Host+" is dismissed.")
 }

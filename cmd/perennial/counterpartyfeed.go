@@ -67,7 +67,7 @@ func fetchedParty(v client.CounterpartyFeed) string {
 
 type counterpartyFeedRevokeCmd struct{ aCounterparty }
 
-func (c *counterpartyFeedRevokeCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: c.path("feed")})
-	return err
+func (c *counterpartyFeedRevokeCmd) Run(e env) error {
+	return c.carry(e, http.MethodDelete, c.path("feed"), nil, "The feed of "+c.Name+" is revoked, and its address has "+
+		"ended. To create another one: perennial counterparty feed create "+c.Name)
 }

@@ -175,11 +175,7 @@ func (c *requestCSRCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	if c.File != "" {
-		return os.WriteFile(c.File, file.Body, 0o644)
-	}
-	_, err = e.out.Write(file.Body)
-	return err
+	return c.deliver(e, c.File, file.Body)
 }
 
 type requestAnswerCmd struct {
@@ -210,6 +206,6 @@ func (e env) readArgument(name string) ([]byte, error) {
 type requestAgainCmd struct{ oneRequest }
 
 func (c *requestAgainCmd) Run(e env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodPost, Path: c.path("again")})
-	return err
+	return c.carry(e, http.MethodPost, c.path("again"), nil, "The request is sent again with another key. To see what it "+
+		"waits for: perennial request list --tenant "+c.Tenant)
 }

@@ -115,7 +115,7 @@ func commandLines(name, text string) (calls []commandLine, flags []string) {
 }
 
 // incomplete matches errors about what a command line lacks.
-var incomplete = regexp.MustCompile(`^(expected |missing )`)
+var incomplete = regexp.MustCompile(`^([a-z ]+: )?(expected |missing )`)
 
 // reader returns a function that reads a command line as the program does, and runs nothing.
 func reader(t *testing.T) func(args []string) error {

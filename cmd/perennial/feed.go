@@ -67,13 +67,13 @@ func showFeed(c *remote, e env, v client.Feed) error {
 
 type feedRevokeCmd struct{ anArrangement }
 
-func (c *feedRevokeCmd) Run(env) error {
+func (c *feedRevokeCmd) Run(e env) error {
 	path, err := c.path("feed")
 	if err != nil {
 		return err
 	}
-	_, err = c.exchange(client.Request{Method: http.MethodDelete, Path: path})
-	return err
+	return c.carry(e, http.MethodDelete, path, nil, "The feed of "+c.Arrangement+" is revoked, and its address has "+
+		"ended. To create another one: perennial feed create "+c.Arrangement)
 }
 
 type feedSilentCmd struct {

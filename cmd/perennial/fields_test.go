@@ -59,7 +59,8 @@ func newFieldWorld(t *testing.T) *fieldWorld {
 	w.service = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
 		w.record(t, r)
 		answer.Header().Set("ETag", `"1"`)
-		io.WriteString(answer, `{"stage":"announced","items":[],"generations":[{"generation":1}]}`)
+		io.WriteString(answer, `{"stage":"announced","items":[],"generations":[{"generation":1}],"id":"served",`+
+			`"name":"served","state":"open","url":"u","csr":"c","answer":"yes","email":"e","event":{}}`)
 	}))
 	t.Cleanup(w.service.Close)
 	return w
@@ -234,6 +235,35 @@ func TestAnswersAboutFieldsNameTheFlagOrArgument(t *testing.T) {
 		t.Errorf("only %d fields were checked", checked)
 	}
 	t.Log("fields:", checked)
+}
+
+// Programs read JSON from every command, and people read what has happened.
+func TestEveryCommandPrintsItsResult(t *testing.T) {
+	w := newFieldWorld(t)
+	checked := 0
+	for _, command := range w.commands() {
+		for _, v := range append([]*kong.Value{nil}, optional(command)...) {
+			args := w.arguments(command, v)
+			_, out, errs, status := w.run(append(args, "--output=json")...)
+			answer := out
+			if status != exitOK {
+				lines := strings.Split(strings.TrimSpace(errs), "\n")
+				answer = lines[len(lines)-1]
+			} else if checked++; errs != "" {
+				t.Errorf("%q prints %q as an error", args, errs)
+			}
+			if !json.Valid([]byte(answer)) {
+				t.Errorf("%q prints no JSON (%d): %q", args, status, answer)
+			}
+			if _, out, _, status := w.run(args...); status == exitOK && strings.TrimSpace(out) == "" {
+				t.Errorf("%q prints nothing", args)
+			}
+		}
+	}
+	if checked < 300 {
+		t.Errorf("only %d commands succeeded", checked)
+	}
+	t.Log("commands:", checked)
 }
 
 // What the service or the parser says about a command line is in the words of the command line.

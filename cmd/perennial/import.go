@@ -36,12 +36,20 @@ type importCheckCmd struct {
 	SpreadExpiry  *bool    `negatable:"" help:"Spread the expiry of issued certificates over the runs of a year, so that one run does not renew all of them (default: if more than 1,000 are issued)."`
 }
 
+// Validate requires a file.
+func (c *importCheckCmd) Validate() error {
+	if c.Tenants+c.People+c.Arrangements == "" && len(c.Certificates) == 0 {
+		return errors.New("missing files: use one or more of --tenants, --people, --arrangements and --certificates")
+	}
+	return nil
+}
+
 func (c *importCheckCmd) Run(e env) error {
 	if c.AcceptChanges && !c.Apply {
 		return errors.New("--accept-changes needs --apply: without it, the files are only checked")
 	}
 	files := client.ImportFiles{Password: c.Password, SpreadExpiry: c.SpreadExpiry}
-	tables := map[string]string{"tenants": c.Tenants, "people": c.People, "arrangements": c.Arrangements}
+	tables := c.tables()
 	for table, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,
 		"arrangements": &files.Arrangements} {
 		name := tables[table]
@@ -75,14 +83,7 @@ func (c *importCheckCmd) Run(e env) error {
 		return err
 	}
 	if len(made.Problems) > 0 {
-		for _, p := range made.Problems {
-			at := cmp.Or(tables[p.File], p.File)
-			if p.Line > 0 {
-				at += fmt.Sprintf(":%d", p.Line)
-			}
-			fmt.Fprintf(e.err, "%s: %s\n", printable(at), printable(p.Text))
-		}
-		return fmt.Errorf("nothing was imported (problems: %d)", len(made.Problems))
+		return errors.Join(c.showProblems(e, made), fmt.Errorf("nothing was imported (problems: %d)", len(made.Problems)))
 	}
 	if c.Apply && (made.Changing == 0 || c.AcceptChanges) {
 		return c.carryOut(e, made.ID, "apply", client.ImportApproval{AcceptChanges: c.AcceptChanges})
@@ -92,6 +93,27 @@ func (c *importCheckCmd) Run(e env) error {
 	}
 	return fmt.Errorf("nothing was imported: first renewals change what receivers may check (certificates: %d): read the "+
 		"plan, then run: perennial import apply %s --accept-changes", made.Changing, made.ID)
+}
+
+// showProblems prints the problems of an import by file and line. JSON is the import with them.
+func (c *importCheckCmd) showProblems(e env, made client.Import) error {
+	if c.Output == "json" {
+		return writeJSON(e.out, made)
+	}
+	files := c.tables()
+	for _, p := range made.Problems {
+		at := cmp.Or(files[p.File], p.File)
+		if p.Line > 0 {
+			at += fmt.Sprintf(":%d", p.Line)
+		}
+		fmt.Fprintf(e.err, "%s: %s\n", printable(at), printable(p.Text))
+	}
+	return nil
+}
+
+// tables returns the file of each table.
+func (c *importCheckCmd) tables() map[string]string {
+	return map[string]string{"tenants": c.Tenants, "people": c.People, "arrangements": c.Arrangements}
 }
 
 // noticeAfter is the time for which a command waits without output.

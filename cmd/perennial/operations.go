@@ -239,6 +239,7 @@ func (c *tokenRevokeCmd) Run(e env) error {
 	if c.Output == "json" {
 		return c.show(e, created)
 	}
+	fmt.Fprintf(e.out, "The token %s is revoked.\n", c.ID)
 	for _, a := range created.Accounts {
 		fmt.Fprintf(e.out, "created with it: account %s (%s)\n", a.Name, a.Role)
 	}

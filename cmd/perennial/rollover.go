@@ -128,7 +128,7 @@ type rolloverChooseCmd struct {
 }
 
 func (c *rolloverChooseCmd) Run(e env) error {
-	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": int(c.Generation)}, "rollover", "choose")
+	v, err := act[client.Rollover](&c.anArrangement, map[string]count{"generation": c.Generation}, "rollover", "choose")
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ type rolloverConfirmCmd struct {
 }
 
 func (c *rolloverConfirmCmd) Run(e env) error {
-	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": int(c.Generation)}, "rollover", "confirm")
+	v, err := act[client.Rollover](&c.anArrangement, map[string]count{"generation": c.Generation}, "rollover", "confirm")
 	if err != nil {
 		return err
 	}
@@ -201,13 +201,13 @@ type rolloverUnlinkCmd struct {
 	ID string `arg:"" field:"link"`
 }
 
-func (c *rolloverUnlinkCmd) Run(env) error {
+func (c *rolloverUnlinkCmd) Run(e env) error {
 	path, err := c.path("rollover", "links", c.ID)
 	if err != nil {
 		return err
 	}
-	_, err = c.exchange(client.Request{Method: http.MethodDelete, Path: path})
-	return err
+	return c.carry(e, http.MethodDelete, path, nil, "The link "+c.ID+" is revoked. To create "+
+		"another one: perennial rollover link "+c.Arrangement)
 }
 
 type rolloverMessagesCmd struct {

@@ -187,7 +187,10 @@ func (c *userListCmd) Run(e env) error {
 
 type userDeleteCmd struct{ oneUser }
 
-func (c *userDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "key-users", c.Name)) }
+func (c *userDeleteCmd) Run(e env) error {
+	return c.remove(e, in(c.Tenant, "key-users", c.Name),
+		"The key user "+c.Name+" of "+c.Tenant+" is deleted, with their tasks and tokens.")
+}
 
 type userSubscribeCmd struct{ oneUser }
 
@@ -311,6 +314,10 @@ func (c *scopeShowCmd) Run(e env) error {
 	}
 	if c.Output == "json" {
 		return writeJSON(e.out, projects)
+	}
+	if len(projects) == 0 {
+		_, err := fmt.Fprintln(e.out, "No implementation projects.")
+		return err
 	}
 	for _, p := range projects {
 		for _, q := range p.Questions {

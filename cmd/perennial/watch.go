@@ -386,10 +386,10 @@ func (c *watchChangeCmd) Run(e env) error {
 
 type watchRemoveCmd struct{ oneWatched }
 
-func (c *watchRemoveCmd) Run(env) error {
+func (c *watchRemoveCmd) Run(e env) error {
 	path, err := c.path()
 	if err != nil {
 		return err
 	}
-	return c.remove(path)
+	return c.remove(e, path, "The certificate "+c.Name+" is no longer watched.")
 }

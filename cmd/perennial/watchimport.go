@@ -62,21 +62,36 @@ func (c *watchImportCmd) Run(e env) error {
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("nothing was imported: %w", err)
 	}
+	results := make([]watchResult, len(lines))
 	var failures []error
-	err := table(e.out, "NAME\tRESULT", func(row func(...any)) {
-		for _, l := range lines {
-			if l.skipped != "" {
-				row(l.Name, "skipped: "+l.skipped)
-				continue
-			}
-			result, err := c.add(l)
-			if err != nil {
-				failures, result = append(failures, fmt.Errorf("%s: %w", l.from, err)), "failed"
-			}
-			row(l.Name, result)
+	for i, l := range lines {
+		results[i] = watchResult{l.Name, "skipped: " + l.skipped}
+		if l.skipped != "" {
+			continue
+		}
+		var err error
+		if results[i].Result, err = c.add(l); err != nil {
+			failures, results[i].Result = append(failures, fmt.Errorf("%s: %w", l.from, err)), "failed"
+		}
+	}
+	return errors.Join(append(failures, c.report(e, results))...)
+}
+
+// A watchResult is the outcome of an import for one certificate.
+type watchResult struct {
+	Name   string `json:"name"`
+	Result string `json:"result"`
+}
+
+func (c *watchImportCmd) report(e env, results []watchResult) error {
+	if c.Output == "json" {
+		return writeJSON(e.out, results)
+	}
+	return table(e.out, "NAME\tRESULT", func(row func(...any)) {
+		for _, r := range results {
+			row(r.Name, r.Result)
 		}
 	})
-	return errors.Join(append(failures, err)...)
 }
 
 // add adds a certificate, unless it is watched already.

@@ -41,11 +41,11 @@ type watchUnlinkCmd struct {
 	ID string `arg:"" field:"link"`
 }
 
-func (c *watchUnlinkCmd) Run(env) error {
+func (c *watchUnlinkCmd) Run(e env) error {
 	path, err := c.path("links", c.ID)
 	if err != nil {
 		return err
 	}
-	_, err = c.exchange(client.Request{Method: http.MethodDelete, Path: path})
-	return err
+	return c.carry(e, http.MethodDelete, path, nil, "The link "+c.ID+" is revoked. To create "+
+		"another one: perennial watch link "+c.Name+" SYSTEM")
 }

@@ -280,7 +280,9 @@ func (c *webhookReplayCmd) Run(e env) error {
 
 type webhookDeleteCmd struct{ oneWebhook }
 
-func (c *webhookDeleteCmd) Run(env) error { return c.remove(c.path()) }
+func (c *webhookDeleteCmd) Run(e env) error {
+	return c.remove(e, c.path(), "The webhook "+c.Name+" is deleted, with its deliveries.")
+}
 
 type webhookTypesCmd struct{}
 
