@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/perennial-pki/perennial/rollover"
@@ -25,7 +26,7 @@ type Rollover struct {
 	QuietUntil  time.Time           `json:"quiet_until,omitzero" doc:"Earliest time at which the roll-over is settled: the receiver must accept the newest generation until then, without needing an older one. Only if the newest generation is presented."`
 	Generations []RolloverKnowledge `json:"generations"`
 	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only for a single arrangement with several generations."`
-	Next        *NextStep           `json:"next,omitempty" doc:"Whose turn it is, and what to do. Only for a single arrangement."`
+	Next        *NextStep           `json:"next,omitempty" doc:"Whose turn it is, and what to do."`
 }
 
 // The actors whose turn it can be.
@@ -69,12 +70,36 @@ type RolloverKnowledge struct {
 	PresentedAt  time.Time        `json:"presented_at,omitzero"`
 	Choosable    bool             `json:"choosable" doc:"True if a person may switch to it now. Before the end of the notice period, that is so only if the receiver refuses what is presented and accepts it."`
 	Revoked      bool             `json:"revoked,omitempty" doc:"True if it is revoked, so that it is no longer presented."`
-	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"The proved verdict. Absent if the receiver was never asked."`
+	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear,unknown" doc:"The proved verdict; unknown if the receiver was never asked."`
 	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
 	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`
 	Answer       string           `json:"answer,omitempty" doc:"Answer of the receiver."`
 	ClaimedAt    time.Time        `json:"claimed_at,omitzero" doc:"Latest report or test that it is accepted, as long as no message has proved it."`
 	ClaimedBy    rollover.Source  `json:"claimed_by,omitempty" enum:"probe,person"`
+}
+
+// unknownVerdict is [rollover.Unknown] in JSON.
+const unknownVerdict = "unknown"
+
+// MarshalJSON writes an unknown verdict as such.
+func (k RolloverKnowledge) MarshalJSON() ([]byte, error) {
+	type plain RolloverKnowledge
+	if k.Verdict == rollover.Unknown {
+		k.Verdict = unknownVerdict
+	}
+	return json.Marshal(plain(k))
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (k *RolloverKnowledge) UnmarshalJSON(data []byte) error {
+	type plain RolloverKnowledge
+	if err := json.Unmarshal(data, (*plain)(k)); err != nil {
+		return err
+	}
+	if k.Verdict == unknownVerdict {
+		k.Verdict = rollover.Unknown
+	}
+	return nil
 }
 
 // ProbeResult is the result of one probe of a receiver.

@@ -236,12 +236,12 @@ func (s *server) viewRollovers(ctx context.Context, all []boardRollover) (views 
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
-	now := s.clock()
+	now, view := s.clock(), s.listView(ctx)
 	for _, r := range all {
 		a, found := arrangements[r.arrangement]
 		of := standing.Assemble(tenants[r.tenant], a, certificates[r.tenant], evidence[r.arrangement])
 		if found && len(of.Certificates) > 0 && boardRolloverOf(of, now).column == r.column {
-			views = append(views, viewedRollover{r.column, viewRollover(ctx, of, now)})
+			views = append(views, viewedRollover{r.column, view(of, now)})
 		}
 	}
 	return views, nil
@@ -318,10 +318,11 @@ func (s *server) listRollovers(ctx context.Context, in *struct {
 	Query string `query:"q" maxLength:"200" doc:"Only those whose arrangement or host contains this text, in upper or lower case."`
 }) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
+	view := s.listView(ctx)
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, of := range matching(all, in.Query, wordsOfOwn) {
 		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
-			out.Body.Items = append(out.Body.Items, viewRollover(ctx, of, s.clock()))
+			out.Body.Items = append(out.Body.Items, view(of, s.clock()))
 		}
 	}
 	return out, err

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +99,48 @@ func TestRollOversAreListedByStateHostAndDaysLeft(t *testing.T) {
 		if a := f.call("operator", "GET", "/rollovers"+query, ""); a.status != 422 {
 			t.Errorf("%s: %d", query, a.status)
 		}
+	}
+}
+
+// What is to be done for a roll-over does not depend on where it is read.
+func TestEveryAnswerAboutARollOverHasTheSameNextStep(t *testing.T) {
+	f := setUp(t)
+	f.renew()
+	globex := f.ok("operator", "GET", "/tenants/globex/arrangements/crm-to-erp", 200, "")
+	egress, ok := globex["egress"].(map[string]any)
+	if !ok {
+		egress = map[string]any{}
+	}
+	egress["identifies_by"] = []string{"subject"}
+	globex["egress"] = egress
+	body, err := json.Marshal(map[string]any{"name": "crm-to-erp", "receiver": globex["receiver"],
+		"endpoint": globex["endpoint"], "authentication": globex["authentication"], "strategy": globex["strategy"],
+		"egress": egress})
+	check(t, err)
+	f.ok("operator", "PUT", "/tenants/globex/arrangements/crm-to-erp", 200, string(body), `If-Match: "1"`)
+	reasons := map[any]any{}
+	for _, name := range []string{"acme", "globex"} {
+		of := "/tenants/" + name
+		want := f.ok("operator", "GET", of+"/arrangements/crm-to-erp/rollover", 200, "")["next"].(map[string]any)
+		reasons[name] = want["reason"]
+		read := func(answer map[string]any) {
+			t.Helper()
+			if got, _ := answer["next"].(map[string]any); !maps.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", name, got, want)
+			}
+		}
+		for _, path := range []string{"/rollovers?q=" + name + "/", "/at-risk?q=" + name + "/", of + "/rollovers",
+			of + "/at-risk"} {
+			all := items(f.ok("operator", "GET", path, 200, ""))
+			if len(all) != 1 {
+				t.Fatalf("%s: %v", path, all)
+			}
+			read(all[0].(map[string]any))
+		}
+		read(f.ok("operator", "POST", of+"/arrangements/crm-to-erp/rollover/choose", 200, `{"generation":1}`))
+	}
+	if reasons["acme"] != "refused" || reasons["globex"] != "survives" {
+		t.Errorf("the reasons are %v", reasons)
 	}
 }
 

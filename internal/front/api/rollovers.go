@@ -53,18 +53,27 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 	return v
 }
 
-// renewal compares the newest generation with the one that the receiver is known to accept, or else with the previous
-// one. It is nil if there is only one.
-func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Renewal, error) {
+// compared returns the newest generation, and the one that the receiver is known to accept, or else the previous one.
+// several is false if there is only one.
+func compared(of standing.Standing, now time.Time) (old, next tenancy.Certificate, several bool) {
 	n := len(of.Certificates)
 	if n < 2 {
-		return nil, nil
+		return old, next, false
 	}
-	old, next := of.Certificates[n-2], of.Certificates[n-1]
-	if risk, at := of.Rollover.Risk(s.clock()); at && !risk.Exposed {
+	old, next = of.Certificates[n-2], of.Certificates[n-1]
+	if risk, at := of.Rollover.Risk(now); at && !risk.Exposed {
 		if c, known := of.Certificate(risk.Last); known {
 			old = c
 		}
+	}
+	return old, next, true
+}
+
+// renewal compares the newest generation with the one that [compared] returns. It is nil if there is only one.
+func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Renewal, error) {
+	old, next, several := compared(of, s.clock())
+	if !several {
+		return nil, nil
 	}
 	changes, err := s.store.Changes(ctx, old, next)
 	if err != nil {
@@ -160,10 +169,44 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	if err != nil {
 		return nil, err
 	}
-	view := viewRollover(ctx, standing, s.clock())
-	view.Renewal, err = s.renewal(ctx, standing)
-	view.Next = nextStep(view, standing.Arrangement.Egress.Probe, s.clock())
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
+	return s.entity(ctx, standing)
+}
+
+// entity is the answer about one roll-over.
+func (s *server) entity(ctx context.Context, of standing.Standing) (*Entity[client.Rollover], error) {
+	view, err := s.viewOne(ctx, of)
+	return &Entity[client.Rollover]{etag(of.Arrangement.Version), view}, err
+}
+
+// viewOne is the view of one roll-over, with its renewal and its next step.
+func (s *server) viewOne(ctx context.Context, of standing.Standing) (view client.Rollover, err error) {
+	view = viewRollover(ctx, of, s.clock())
+	view.Renewal, err = s.renewal(ctx, of)
+	view.Next = nextStep(view, of.Arrangement.Egress.Probe, s.clock())
+	return view, err
+}
+
+// listView returns a function that views roll-overs of a list, each with its next step. It compares two certificates
+// only if the step depends on it, and then once.
+func (s *server) listView(ctx context.Context) func(of standing.Standing, now time.Time) client.Rollover {
+	type pair struct{ old, next string }
+	known := map[pair]*client.Renewal{}
+	return func(of standing.Standing, now time.Time) client.Rollover {
+		view := viewRollover(ctx, of, now)
+		with := view
+		old, next, several := compared(of, now)
+		if by := of.Arrangement.Egress.IdentifiesBy; view.AtRisk && several && len(by) > 0 {
+			key := pair{old.ID, next.ID}
+			if _, found := known[key]; !found {
+				known[key], _ = s.renewal(ctx, of) // which logs why it failed
+			}
+			if r := known[key]; r != nil {
+				with.Renewal = &client.Renewal{Survival: r.Changes.Survival(by)}
+			}
+		}
+		view.Next = nextStep(with, of.Arrangement.Egress.Probe, now)
+		return view
+	}
 }
 
 func (s *server) chooseGeneration(ctx context.Context, in *struct {
@@ -180,7 +223,7 @@ func (s *server) chooseGeneration(ctx context.Context, in *struct {
 		s.now()); err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(ctx, standing, s.clock())}, nil
+	return s.entity(ctx, standing)
 }
 
 func (s *server) confirmGeneration(ctx context.Context, in *struct {
@@ -208,7 +251,7 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 			"it still answers %s: check the installation there, and confirm again", in.Body.Generation, current.Name(),
 			claim.Detail)
 	}
-	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(ctx, current, s.clock())}, nil
+	return s.entity(ctx, current)
 }
 
 func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
@@ -220,8 +263,9 @@ func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity
 	if err != nil {
 		return nil, err
 	}
-	out := client.Probed{Rollover: viewRollover(ctx, standing, s.clock()), Results: viewAnswers(ctx, answers)}
-	return &Entity[client.Probed]{Body: out}, nil
+	out := client.Probed{Results: viewAnswers(ctx, answers)}
+	out.Rollover, err = s.viewOne(ctx, standing)
+	return &Entity[client.Probed]{Body: out}, err
 }
 
 func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*Entity[client.Diagnosis], error) {
@@ -280,9 +324,8 @@ func (s *server) listAtRisk(ctx context.Context, in *struct {
 		all = ofHost[in.Host]
 	}
 	all = matching(all, in.Query, wordsOf)
-	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover {
-		return viewRollover(ctx, standing, s.clock())
-	})
+	view := s.listView(ctx)
+	return pageAt(all, in.Paged, func(standing standing.Standing) client.Rollover { return view(standing, s.clock()) })
 }
 
 // wordsOf returns the texts by which a roll-over is found.
@@ -302,9 +345,8 @@ func (s *server) listTenantAtRisk(ctx context.Context, in *struct {
 		return !at
 	})
 	byUrgency(all, now)
-	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
-		return viewRollover(ctx, standing, now)
-	}), err
+	view := s.listView(ctx)
+	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover { return view(standing, now) }), err
 }
 
 // wordsOfOwn returns the texts by which a roll-over is found among those of its tenant.
