@@ -12,6 +12,8 @@ package rollover
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -111,6 +113,15 @@ func (r Rollover) Generation(number int) (g Generation, known bool) {
 		return r.Generations[i], true
 	}
 	return g, false
+}
+
+// Numbers lists the numbers of the generations, such as "1, 2".
+func (r Rollover) Numbers() string {
+	all := make([]string, len(r.Generations))
+	for i, g := range r.Generations {
+		all[i] = strconv.Itoa(g.Number)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (r Rollover) index(number int) int {
@@ -358,7 +369,8 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	presented, _ := r.Generation(r.Presents)
 	switch {
 	case !known:
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired", number)
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired: use one of %s",
+			number, r.Numbers())
 	case number == r.Presents:
 		return r, nil, nil
 	case !g.usable(now):

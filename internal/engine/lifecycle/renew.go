@@ -364,7 +364,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	v := policy.Validity{NotBefore: old.NotBefore, NotAfter: old.NotAfter}
 	if ok, from := e.policy.MayRenewByHand(v, now); reason == "" && !ok {
 		return none, tenancy.Errorf(tenancy.ErrRefused, "the %s of %s is valid until %s, %.2f days from now: Renew is "+
-			"possible from %s on, and the background job renews it in time anyway",
+			"possible from %s on, and the background job renews it in time anyway. Operators can renew it now with the "+
+			"reason lost, compromised or reissue",
 			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
 			from.Format("2006-01-02 15:04 MST"))
 	}

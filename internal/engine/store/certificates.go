@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -24,9 +25,18 @@ func scanCertificate(s row) (c tenancy.Certificate, err error) {
 // Certificate finds one generation.
 func (r Reader) Certificate(ctx context.Context, tenantID string, purpose tenancy.Purpose,
 	generation int) (tenancy.Certificate, error) {
-	return one(ctx, r, "such generation", scanCertificate,
+	c, err := one(ctx, r, "such generation", scanCertificate,
 		"SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? AND generation = ?", tenantID,
 		purpose, generation)
+	if !errors.Is(err, tenancy.ErrNotFound) {
+		return c, err
+	}
+	newest, err := r.Newest(ctx, tenantID, purpose)
+	if err == nil {
+		err = tenancy.Errorf(tenancy.ErrNotFound, "there is no generation %d of the credential %s: the newest one is "+
+			"generation %d", generation, purpose, newest.Generation)
+	}
+	return c, err
 }
 
 // Newest finds the newest generation. It returns [tenancy.ErrNotFound] if there is none.

@@ -433,9 +433,12 @@ func TestInvalidInputGetsAProblemThatNamesTheError(t *testing.T) {
 			`{"name":"x","receiver":"erp","endpoint":"http://x"}`, "", 422, "must be an https URL for a client certificate"},
 		{"strategy of later", "POST", "/tenants/acme/arrangements",
 			`{"name":"x","receiver":"erp","endpoint":"https://x","strategy":"psychic"}`, "", 422, "expected value to be one of"},
+		{"no run date", "POST", "/runs", `{"run_date":"2026-10-03T00:00:00Z"}`, "", 422, "is not a run date of the policy " +
+			"perennial: the run dates before and after it are 2026-10-01T00:00:00Z and 2026-11-01T00:00:00Z"},
 		{"future run", "POST", "/runs", `{"run_date":"2030-01-01T00:00:00Z"}`, "", 409, "is in the future"},
 		{"invalid time", "POST", "/runs", `{"run_date":"tomorrow"}`, "", 422, "date-time"},
-		{"generation", "GET", "/tenants/acme/certificates/tenant/99", "", "", 404, "there is no such generation"},
+		{"generation", "GET", "/tenants/acme/certificates/tenant/99", "", "", 404, "there is no " +
+			"generation 99 of the credential tenant: the newest one is generation 1"},
 		{"huge generation", "GET", "/tenants/acme/certificates/tenant/99999999999999999999", "", "", 422, "invalid"},
 		{"limit", "GET", "/tenants?limit=100000", "", "", 422, "expected number <= 500"},
 		{"token without a user", "POST", "/tokens", `{"name":"x","role":"key-user","tenant":"acme"}`, "", 422,

@@ -141,13 +141,19 @@ func (s *server) getRun(ctx context.Context, in *struct {
 
 func (s *server) runNow(ctx context.Context, in *struct {
 	Body struct {
-		RunDate time.Time `json:"run_date" doc:"Run date. Must not be in the future."`
+		RunDate time.Time `json:"run_date" doc:"Run date of the policy. Must not be in the future."`
 	}
 }) (*Entity[client.Run], error) {
 	if in.Body.RunDate.UnixMicro() <= 0 {
 		return nil, tenancy.Invalid("run_date", "is before 1970")
 	}
-	r, err := s.engine.Run(ctx, in.Body.RunDate, s.now())
+	date, p := in.Body.RunDate.UTC(), s.engine.Policy()
+	if before := p.Schedule.Latest(date); !before.Equal(date) {
+		return nil, tenancy.Invalid("run_date", "%s is not a run date of the policy %s: the run dates before and after it "+
+			"are %s and %s", date.Format(time.RFC3339), p.Name, before.Format(time.RFC3339),
+			p.Schedule.Next(date).Format(time.RFC3339))
+	}
+	r, err := s.engine.Run(ctx, date, s.now())
 	return &Entity[client.Run]{Body: viewRun(r)}, err
 }
 

@@ -237,9 +237,8 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if _, ok := current.Certificate(in.Body.Generation); !ok {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: choose another",
-			in.Body.Generation,
-			current.Name())
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: use one of %s",
+			in.Body.Generation, current.Name(), current.Rollover.Numbers())
 	}
 	claim, current, err := s.prober().Confirm(ctx, current, in.Body.Generation, actor(ctx),
 		actor(ctx)+" reports it as installed")

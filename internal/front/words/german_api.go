@@ -94,8 +94,12 @@ var germanAPI = []translation{
 	{"every receiver accepts the new certificate", "Jeder Empfänger akzeptiert das neue Zertifikat"},
 	{"feeds that are no longer fetched: %d", "Feeds, die nicht mehr abgerufen werden: %d"},
 	{
-		"generation %d is not available to %s: choose another",
-		"Die Generation %d steht %s nicht zur Verfügung: Wählen Sie eine andere",
+		"%s is not a run date of the policy %s: the run dates before and after it are %s and %s",
+		"%s ist kein Laufdatum der Richtlinie %s: Die Laufdaten davor und danach sind %s und %s",
+	},
+	{
+		"generation %d is not available to %s: use one of %s",
+		"Die Generation %d steht %s nicht zur Verfügung: Verwenden Sie eine von %s",
 	},
 	{
 		"hosts that several tenants name, which may be one counterparty: %d",

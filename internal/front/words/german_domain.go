@@ -216,4 +216,30 @@ var germanDomain = []translation{
 		"unsupported method %q: use GET, HEAD or OPTIONS",
 		"Die Methode %q wird nicht unterstützt: Verwenden Sie GET, HEAD oder OPTIONS",
 	},
+	{
+		"generation %d does not exist or is retired: use one of %s",
+		"Generation %d gibt es nicht, oder sie ist stillgelegt: Verwenden Sie eine von %s",
+	},
+	{"generation %d is expired or revoked", "Generation %d ist abgelaufen oder widerrufen"},
+	{
+		"generation %d expires on %s, too soon to go back to it; it is tried anyway if the receiver refuses generation %d",
+		"Generation %d läuft am %s ab, zu früh für eine Rückkehr zu ihr; sie wird ohnehin versucht, wenn der Empfänger " +
+			"Generation %d ablehnt",
+	},
+	{
+		"the receiver accepted generation %d, and accepts nothing older than what it accepted last",
+		"Der Empfänger hat Generation %d akzeptiert, und er akzeptiert nichts, was älter ist als das zuletzt Akzeptierte",
+	},
+	{
+		"the key users were notified of generation %d too recently: it can be presented from %s on. With the strategy " +
+			"adaptive, it is tried earlier if the receiver refuses generation %d",
+		"Die Key-User wurden erst kürzlich über Generation %d benachrichtigt: Sie kann ab %s vorgelegt werden. Mit der " +
+			"Strategie adaptive wird sie früher versucht, wenn der Empfänger Generation %d ablehnt",
+	},
+	{
+		"the key users were notified of generation %d too recently: it can be presented from %s on; it is tried anyway " +
+			"if the receiver refuses generation %d",
+		"Die Key-User wurden erst kürzlich über Generation %d benachrichtigt: Sie kann ab %s vorgelegt werden; sie wird " +
+			"ohnehin versucht, wenn der Empfänger Generation %d ablehnt",
+	},
 }

@@ -152,9 +152,9 @@ var germanEngine = []translation{
 	},
 	{
 		"the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job " +
-			"renews it in time anyway",
+			"renews it in time anyway. Operators can renew it now with the reason lost, compromised or reissue",
 		"Das %s von %s gilt bis %s, noch %.2f Tage: Erneuern ist ab %s möglich, und der Hintergrundjob erneuert es " +
-			"ohnehin rechtzeitig",
+			"ohnehin rechtzeitig. Operatoren können es jetzt mit dem Grund lost, compromised oder reissue erneuern",
 	},
 	{"the arrangement has no feed: create it first", "Die Vereinbarung hat keinen Feed: Erstellen Sie ihn zuerst"},
 	{
@@ -236,6 +236,10 @@ var germanEngine = []translation{
 		"Es sind %d Zertifikate: Geben Sie eines an, mit den CAs darüber",
 	},
 	{"there is no %s", "%s gibt es nicht"},
+	{
+		"there is no generation %d of the credential %s: the newest one is generation %d",
+		"Es gibt keine Generation %d des Credentials %s: Die neueste ist Generation %d",
+	},
 	{"there is no arrangement %s", "Es gibt keine Vereinbarung %s"},
 	{"there is no certificate", "Es wurde kein Zertifikat angegeben"},
 	{

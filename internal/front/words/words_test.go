@@ -60,7 +60,7 @@ func formatOf(call *ast.CallExpr, inTenancy bool) ast.Expr {
 // walk parses the files of the program.
 func walk(t *testing.T, visit func(path string, file *ast.File)) {
 	t.Helper()
-	for _, root := range []string{"../../../internal", "../../../tenancy", "../../../policy"} {
+	for _, root := range []string{"../../../internal", "../../../tenancy", "../../../policy", "../../../rollover"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
