@@ -29,7 +29,8 @@ func (c *findCmd) Run(e env) error {
 	case c.Output == "json":
 		return writeJSON(e.out, found)
 	case len(found.Items) == 0:
-		_, err := fmt.Fprintf(e.out, "Nothing begins with %s.\n", printable(text))
+		_, err := fmt.Fprintf(e.out, "Nothing begins with %s. %s\n", printable(text), "A serial number is found if it is "+
+			"complete, and a certificate by the first 8 digits of its SHA-256 or more.")
 		return err
 	}
 	err = table(e.out, "KIND\tTENANT\tNAME\tDETAIL", func(row func(...any)) {

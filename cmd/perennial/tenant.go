@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -270,8 +271,12 @@ func (c *mailCheckCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	unknown, err := c.unknown()
+	if err != nil {
+		return err
+	}
 	if c.Output == "json" {
-		return writeJSON(e.out, v)
+		return errors.Join(writeJSON(e.out, v), unknown)
 	}
 	verdict := "gets no mail"
 	if v.GetsMail {
@@ -291,7 +296,17 @@ func (c *mailCheckCmd) Run(e env) error {
 	for _, d := range v.Deliveries {
 		fmt.Fprintf(e.out, "  %s  %s: %s %s\n", moment(d.CreatedAt), d.State, printable(d.Subject), printable(d.LastError))
 	}
-	return nil
+	return unknown
+}
+
+// unknown returns a finding if the tenant has no such key user, whose name may be misspelt.
+func (c *mailCheckCmd) unknown() (finds error, err error) {
+	_, err = get[client.KeyUser](&c.remote, in(c.Tenant, "key-users", c.User))
+	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return &finding{exitFailed, fmt.Sprintf("%s has no key user %s: perennial user list %s lists them", c.Tenant, c.User,
+			c.Tenant)}, nil
+	}
+	return nil, err
 }
 
 type scopeCmd struct {
