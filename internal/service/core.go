@@ -43,21 +43,31 @@ type core struct {
 	deliverer jobs.Deliverer
 }
 
+// inputs holds what the settings and their files describe, without a database and a listener.
+type inputs struct {
+	rules      Rules
+	mailDomain string
+	mailServer *notify.Server // nil if none is configured
+	tls        *tls.Config    // of --tls-cert and --tls-key; nil without them
+}
+
+func (s *Settings) inputs() (p inputs, err error) {
+	if p.rules, err = s.Certificates.rules(); err != nil {
+		return p, err
+	}
+	if p.mailDomain, err = notify.ParseSender(s.Mail.MailFrom); err != nil {
+		return p, fmt.Errorf("--mail-from: %w", err)
+	}
+	if p.mailServer, err = s.Mail.server(); err != nil {
+		return p, err
+	}
+	p.tls, err = s.Transport.files()
+	return p, err
+}
+
 // openCore opens the database and wires the engine. crlURL is named in certificates; empty for none.
-func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core, err error) {
+func openCore(ctx context.Context, c Config, s Settings, in inputs, crlURL string) (_ *core, err error) {
 	p := &core{}
-	flags, err := s.Certificates.rules()
-	if err != nil {
-		return nil, err
-	}
-	domain, err := notify.ParseSender(s.Mail.MailFrom)
-	if err != nil {
-		return nil, fmt.Errorf("--mail-from: %w", err)
-	}
-	server, err := s.Mail.server()
-	if err != nil {
-		return nil, err
-	}
 	if p.store, err = store.OpenExclusive(ctx, s.Database.URL); err != nil {
 		return nil, err
 	}
@@ -75,10 +85,10 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.tokens = c.Tokens; p.tokens == nil {
 		p.tokens = kms.Tokens()
 	}
-	if err = p.checkFlag(ctx, flags); err != nil {
+	if err = p.checkFlag(ctx, in.rules); err != nil {
 		return nil, fmt.Errorf("--tenant-keys: %w", err)
 	}
-	if p.rules, err = agree(ctx, p.store, flags); err != nil {
+	if p.rules, err = agree(ctx, p.store, in.rules); err != nil {
 		return nil, err
 	}
 	if p.policy, err = p.rules.LoadPolicy(); err != nil {
@@ -94,7 +104,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	engine := lifecycle.Config{
 		Store: p.store, Issuer: p.issuer, IssuerName: p.issuerName(), Issuers: p.issuers, Keys: p.pool,
 		WithoutMUsers: p.rules.MUser == off,
-		Seal:          p.keys, Policy: p.policy, MailDomain: domain, Tokens: p.tokens, TokenURI: p.rules.tokenURI(),
+		Seal:          p.keys, Policy: p.policy, MailDomain: in.mailDomain, Tokens: p.tokens, TokenURI: p.rules.tokenURI(),
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease, Heads: s.Audit.sinks(c.Log),
 		Operators: s.Mail.OperatorsMail, MessagesKept: s.MessageLogRetention,
 	}
@@ -108,13 +118,13 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if engine.Pace = ratelimit.Pace(p.store, "issuer", rate, c.Now); engine.Pace != nil {
 		engine.PartSize = partSize(rate)
 	}
-	if server != nil {
+	if in.mailServer != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, c.Log); err != nil {
 			return nil, err
 		}
 		if p.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{
-			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Policy: &p.policy, Platform: s.Platform.notify(),
-			Issuer: p.issuer, LinkKey: engine.LinkKey, Say: words.In, Log: c.Log,
+			Store: p.store, Sender: in.mailServer, BaseURL: s.Transport.BaseURL, Policy: &p.policy,
+			Platform: s.Platform.notify(), Issuer: p.issuer, LinkKey: engine.LinkKey, Say: words.In, Log: c.Log,
 			Gone: func(ctx context.Context, administratorID string, now time.Time) error {
 				return p.engine.StopAdministrator(ctx, administratorID, tenancy.Bounced, "", "mail", now)
 			},

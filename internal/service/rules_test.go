@@ -22,7 +22,11 @@ func TestReplicasThatDifferAreRefusedWithBothValues(t *testing.T) {
 		start := func(c Certificates) (Rules, error) {
 			s := Settings{Database: Database{URL: url, KeyFile: key}, Certificates: c, JobLease: time.Minute}
 			s.Mail.MailFrom = "Perennial <p@example.com>"
-			p, err := openCore(t.Context(), Config{Settings: s, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, s, "")
+			in, err := s.inputs()
+			if err != nil {
+				return Rules{}, err
+			}
+			p, err := openCore(t.Context(), Config{Settings: s, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, s, in, "")
 			if err != nil {
 				return Rules{}, err
 			}

@@ -102,9 +102,13 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.network, err = s.settings.Gateway.Network(); err != nil {
 		return nil, err
 	}
+	in, err := s.settings.inputs()
+	if err != nil {
+		return nil, err
+	}
 	transport := &s.settings.Transport
 	if s.listener, err = net.Listen("tcp", transport.Listen); err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, serve.ListenError("--listen", transport.Listen, err)
 	}
 	crlURL := transport.crlAddress()
 	if transport.BaseURL == "" {
@@ -117,7 +121,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		s.log.WarnContext(ctx, "certificates name a revocation list that this service does not serve, because it serves "+
 			"only TLS: set --pki-listen :80, or --crl-url", "list", crlURL)
 	}
-	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
+	if s.core, err = openCore(ctx, c, s.settings, in, crlURL); err != nil {
 		return nil, err
 	}
 	if s.core.store.Engine() == store.Postgres {
@@ -127,9 +131,11 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		return nil, err
 	}
 	s.settings.Certificates.TrustDomain = s.core.rules.TrustDomain // for senders' certificates
-	config, err := transport.config(s.core.issuer, s.now)
-	if err != nil {
-		return nil, err
+	config := in.tls
+	if transport.TLS == "self" {
+		if config, err = transport.self(s.core.issuer, s.now); err != nil {
+			return nil, err
+		}
 	}
 	importer, err := importing.New(s.core.engine, s.core.store, s.core.keys, s.now)
 	if err != nil {
@@ -258,32 +264,34 @@ func info(version string, r Rules, settings string) prometheus.Collector {
 	return g
 }
 
-// config returns the TLS configuration of the listener; nil for plain HTTP.
-func (t *Transport) config(i issuer.Issuer, now func() time.Time) (*tls.Config, error) {
-	switch {
-	case t.TLS == "self":
-		authority := strings.TrimPrefix(t.BaseURL, "https://")
-		host, _, err := net.SplitHostPort(authority)
-		if err != nil {
-			host = authority
-		}
-		ca, ok := issuer.As[issuer.ServerCertifier](i)
-		if !ok {
-			return nil, errors.New("--tls self: the issuer has no server certificates: use --tls-cert and --tls-key")
-		}
-		server, err := ca.NewServerCertificate(host, now)
-		if err != nil {
-			return nil, err
-		}
-		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: server.Get}, nil
-	case t.TLSCert != "":
-		pair, err := tls.LoadX509KeyPair(t.TLSCert, t.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+// self returns the TLS configuration of the listener with a certificate of the service's own CA.
+func (t *Transport) self(i issuer.Issuer, now func() time.Time) (*tls.Config, error) {
+	authority := strings.TrimPrefix(t.BaseURL, "https://")
+	host, _, err := net.SplitHostPort(authority)
+	if err != nil {
+		host = authority
 	}
-	return nil, nil
+	ca, ok := issuer.As[issuer.ServerCertifier](i)
+	if !ok {
+		return nil, errors.New("--tls self: the issuer has no server certificates: use --tls-cert and --tls-key")
+	}
+	server, err := ca.NewServerCertificate(host, now)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: server.Get}, nil
+}
+
+// files returns the TLS configuration of the listener with the certificate of --tls-cert; nil without one.
+func (t *Transport) files() (*tls.Config, error) {
+	if t.TLSCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.TLSCert, t.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
 }
 
 // Run serves until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is

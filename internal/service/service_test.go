@@ -55,6 +55,28 @@ func open(t *testing.T, s Settings) (*Service, error) {
 	})
 }
 
+func TestAnAddressInUseIsNamedAfterTheOtherFaults(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	testenv.Check(t, err)
+	defer taken.Close()
+	address := taken.Addr().String()
+	for flag, set := range map[string]func(*Settings){
+		"--listen":  func(s *Settings) { s.Transport.Listen = address },
+		"--gateway": func(s *Settings) { s.Gateway.Gateway = address },
+	} {
+		s := settings(t)
+		set(&s)
+		want := flag + ": another process listens at " + address + ": stop it, or choose another address, such as " + flag
+		if _, err := open(t, s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		s.Certificates.Policy = "nothing"
+		if _, err := open(t, s); err == nil || !strings.Contains(err.Error(), `unknown policy "nothing"`) {
+			t.Errorf("with a wrong policy: %v", err)
+		}
+	}
+}
+
 // run runs a service until stop is called, which returns what Run returned.
 func run(t *testing.T, s *Service) (stop func() error) {
 	t.Helper()

@@ -50,7 +50,7 @@ func OpenSide(flag, address string, handler http.Handler, log *slog.Logger) (*Si
 	}
 	l, err := gateway.Listen(address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
+		return nil, ListenError(flag, address, err)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

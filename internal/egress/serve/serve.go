@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
@@ -151,11 +152,20 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 	}
 	l, err := gateway.Listen(o.Gateway)
 	if err != nil {
-		return nil, fmt.Errorf("--gateway: %w", err)
+		return nil, ListenError("--gateway", o.Gateway, err)
 	}
 	c.LogDetail, c.ParkedTimeout = gateway.LogDetail(o.MessageLogDetail), o.ParkedTimeout
 	c.Suffix, c.Open, c.SenderDomain, c.SenderCRL = o.GatewaySuffix, o.GatewayOpen, o.SenderDomain, o.SenderCRL
 	return &Server{URL: urlOf(l, config), config: c, tls: config, listener: l}, nil
+}
+
+// ListenError explains why a process cannot listen at an address, which a flag has set.
+func ListenError(flag, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: another process listens at %s: stop it, or choose another address, such as %s 127.0.0.1:9090",
+			flag, address, flag)
+	}
+	return fmt.Errorf("%s: %w", flag, err)
 }
 
 // Start starts the gateway, which delivers parked messages from now on. Call it once, before [Server.Serve].
