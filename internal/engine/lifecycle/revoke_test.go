@@ -130,6 +130,36 @@ func TestARetiredGenerationCanBeRevoked(t *testing.T) {
 	}
 }
 
+// An arrangement begins with the newest generation, so it has never presented the revoked one.
+func TestAnArrangementThatBeganLaterIsNotAtRiskByARevocation(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	w.sees(w.erp, 2, rollover.Accepted, rollover.Traffic, date("2026-07-01"))
+	at := date("2026-07-01").Add(29 * policy.Day)
+	check(t, w.Tick(t.Context(), at))
+	w.arrange(tenancy.Arrangement{TenantID: w.acme.ID, Name: "crm-to-before", Endpoint: "https://before",
+		Strategy: tenancy.Adaptive, Generation: 2, CreatedAt: at})
+	_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Compromised, "olga", at)
+	check(t, err)
+	w.arrange(tenancy.Arrangement{TenantID: w.acme.ID, Name: "crm-to-after", Endpoint: "https://after",
+		Strategy: tenancy.Adaptive, Generation: 2, CreatedAt: at})
+	for _, name := range []string{"before", "after"} {
+		s := w.standing(w.acme, name)
+		if risk, atRisk := s.Rollover.Risk(at); atRisk || s.Rollover.State(at) != rollover.Settled || len(s.Revoked) > 0 {
+			t.Errorf("%s: at risk %v %+v, %s", name, atRisk, risk, s.Rollover.State(at))
+		}
+	}
+	if s := w.standing(w.acme, "erp"); len(s.Revoked) != 1 || s.Revoked[0].Generation != 1 {
+		t.Errorf("%d revoked generations of the arrangement that presented it", len(s.Revoked))
+	}
+	w.revoked(1)
+	// The newest one is revoked too. Its successor is not known to be accepted by either of them.
+	_, err = w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Compromised, "olga", at.Add(time.Hour))
+	check(t, err)
+	if got := w.open(at.Add(time.Hour)); !slices.Equal(got, []string{"crm-to-after", "crm-to-before", "crm-to-erp"}) {
+		t.Errorf("%q are found at risk", got)
+	}
+}
+
 func TestAGenerationIsNotRevokedWithoutNeed(t *testing.T) {
 	w := revokingWith(t, tenancy.Adaptive)
 	_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, Lost, "olga", date("2026-06-02"))

@@ -27,23 +27,29 @@ type Standing struct {
 	Arrangement  tenancy.Arrangement
 	Rollover     rollover.Rollover
 	Certificates []tenancy.Certificate
-	Evidence     []Evidence
+	// Revoked are the revoked certificates of the roll-over. A stand-alone gateway does not get them.
+	Revoked  []tenancy.Certificate
+	Evidence []Evidence
 }
 
 // Assemble returns the standing of an arrangement from what is stored about it. inReach are the generations that are
-// not retired, oldest first. Those of other credentials are left out. Those that are revoked are part of the roll-over,
-// and not of the certificates.
+// not retired, oldest first. Those of other credentials are left out. Those that are revoked are part of the roll-over
+// if the arrangement may have presented them.
 func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certificate, evidence []Evidence) Standing {
 	certs := ofCredential(inReach, a.Presents())
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
 		UnaskedAt: a.Learned.UnaskedAt, NewestOnly: a.Egress.TakesNewestOnly() || !a.Learned.NewestOnlyAt.IsZero(),
 		Generations: make([]rollover.Generation, 0, len(certs))}
 	presentable := make([]tenancy.Certificate, 0, len(certs))
+	var revoked []tenancy.Certificate
 	for _, c := range certs {
-		if c.State != tenancy.Revoked {
+		switch {
+		case c.State != tenancy.Revoked:
 			presentable = append(presentable, c)
-		} else if c.NotAfter.Before(certs[len(certs)-1].NotBefore) { // it expired long ago
-			continue
+		case c.NotAfter.Before(certs[len(certs)-1].NotBefore), beforeUse(a, c, evidence):
+			continue // it expired long ago, or the arrangement never used it
+		default:
+			revoked = append(revoked, c)
 		}
 		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 			Revoked: c.State == tenancy.Revoked, NoticedUntil: noticedUntil(a, c)}
@@ -55,7 +61,16 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certifi
 		}
 		r.Generations = append(r.Generations, g)
 	}
-	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: presentable, Evidence: evidence}
+	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: presentable, Revoked: revoked,
+		Evidence: evidence}
+}
+
+// beforeUse reports whether an arrangement never used a generation, because it began with a later one: it has no
+// evidence about it, and was never cut over to the one that it presents.
+func beforeUse(a tenancy.Arrangement, c tenancy.Certificate, evidence []Evidence) bool {
+	return c.Generation < a.Generation && !slices.ContainsFunc(evidence, func(e Evidence) bool {
+		return e.Generation == c.Generation || e.Generation == a.Generation && !e.PresentedAt.IsZero()
+	})
 }
 
 // noticedUntil returns the end of the notice of a generation: that of the key users and, with the strategy immediate,

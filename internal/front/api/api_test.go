@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -540,9 +541,14 @@ func TestOneGenerationIsRevokedByAnOperator(t *testing.T) {
 	if c := f.ok("operator", "POST", path+"2/revoke", 200, `{"reason":"compromised"}`); c["generation"] != 3.0 {
 		t.Errorf("the newest is %v", c)
 	}
-	for generation, want := range map[string]string{"1": "active", "2": "revoked", "3": "standby"} {
-		if c := f.ok("acme/alice", "GET", path+generation, 200, ""); c["state"] != want {
-			t.Errorf("generation %s is %v, want %s", generation, c["state"], want)
+	known := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/rollover", 200, "")["generations"].([]any)
+	for i, want := range []string{"active", "revoked", "standby"} {
+		c := f.ok("acme/alice", "GET", path+strconv.Itoa(i+1), 200, "")
+		if c["state"] != want {
+			t.Errorf("generation %d is %v, want %s", i+1, c["state"], want)
+		}
+		if g := known[i].(map[string]any); g["fingerprint_sha256"] != c["fingerprint_sha256"] {
+			t.Errorf("generation %d has the fingerprint %v in the roll-over", i+1, g["fingerprint_sha256"])
 		}
 	}
 	if a := f.call("operator", "POST", path+"2/revoke", `{"reason":"lost"}`); a.status != 409 ||

@@ -95,9 +95,7 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	case state == parties.Quiet:
 		out.RenewsAt = s.renewsAt(c)
 	}
-	if out.Revoked, err = s.revokedSerials(ctx, standing); err != nil {
-		return nil, err
-	}
+	out.Revoked = revokedSerials(standing, s.clock())
 	if out.Renewal, err = s.renewal(ctx, standing); err != nil {
 		return nil, err
 	}
@@ -106,18 +104,13 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 }
 
 // revokedSerials returns the serial numbers of the revoked generations that have not expired.
-func (s *server) revokedSerials(ctx context.Context, of standing.Standing) (serials []string, err error) {
-	for _, g := range of.Rollover.Generations {
-		if !g.Revoked || !s.clock().Before(g.NotAfter) {
-			continue
+func revokedSerials(of standing.Standing, now time.Time) (serials []string) {
+	for _, c := range of.Revoked {
+		if now.Before(c.NotAfter) {
+			serials = append(serials, c.Serial)
 		}
-		c, err := s.store.Certificate(ctx, of.Tenant.ID, of.Arrangement.Presents(), g.Number)
-		if err != nil {
-			return nil, err
-		}
-		serials = append(serials, c.Serial)
 	}
-	return serials, nil
+	return serials
 }
 
 // opened records that the page of a link was opened, at most once an hour, and extends its validity.

@@ -75,8 +75,7 @@ func TestALinkOutlivesItsGenerationOverTwoRenewals(t *testing.T) {
 	f.ok("", "GET", link, 404, "")
 }
 
-// Someone who has the page open during a renewal must not report the newer certificate as installed.
-// Instructions keep the old certificate, so the page must say that this one must go.
+// A receiver that stores single certificates accepts a revoked one until its administrator removes it.
 func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
 	f := setUp(t)
 	_, link := f.receiverLink()
@@ -91,6 +90,7 @@ func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
 	}
 }
 
+// Someone who has the page open during a renewal must not report the newer certificate as installed.
 func TestOnlyTheShownGenerationIsReportedAsInstalled(t *testing.T) {
 	f := setUp(t)
 	_, link := f.receiverLink()

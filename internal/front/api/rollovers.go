@@ -32,11 +32,15 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
 	}
 	for _, g := range s.Rollover.Generations {
-		c, _ := s.Certificate(g.Number)
 		k := client.RolloverKnowledge{
-			Generation: g.Number, Fingerprint: c.Fingerprint, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
+			Generation: g.Number, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
 			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
 			VerdictAt: g.VerdictAt, Revoked: g.Revoked, Source: g.By,
+		}
+		for _, c := range slices.Concat(s.Certificates, s.Revoked) {
+			if c.Generation == g.Number {
+				k.Fingerprint = c.Fingerprint
+			}
 		}
 		_, move, err := s.Rollover.Choose(g.Number, now)
 		k.Choosable = move != nil && err == nil
