@@ -27,6 +27,7 @@ type Attention struct {
 	Host     string    `json:"host,omitempty" doc:"Of the receivers."`
 	Tenants  int       `json:"tenants,omitempty" doc:"Tenants with such a receiver."`
 	Refused  int       `json:"refused,omitempty" doc:"Arrangements whose receiver refuses the new certificate."`
+	Stopped  int       `json:"stopped,omitempty" doc:"Arrangements whose certificates are all revoked, so that no message can be sent until the CA issues the next one."`
 	Since    time.Time `json:"since,omitzero"`
 	Deadline time.Time `json:"deadline,omitzero"`
 }

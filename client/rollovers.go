@@ -16,10 +16,11 @@ type Rollover struct {
 	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
 	Tries       []int               `json:"tries" doc:"Generations with which a message is tried, in this order."`
-	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired."`
+	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired, or if no generation can be presented (stopped)."`
 	Deadline    time.Time           `json:"deadline,omitzero" doc:"If at risk: the expiry of the last generation that the receiver is known to accept. Not in the future if messages already depend on the newest generation."`
 	DaysLeft    float64             `json:"days_left,omitempty" doc:"Days until the deadline, rounded up."`
 	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages already depend on the newest generation, because no older one is tried or accepted."`
+	Stopped     bool                `json:"stopped,omitempty" doc:"True if the newest generation is revoked and no older one is usable, so that no message can be sent until the CA issues the next one. It is at risk then."`
 	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver must accept."`
 	UnaskedAt   time.Time           `json:"unasked_at,omitzero" doc:"Last time at which the receiver delivered a message without asking for a certificate."`
 	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver refuses every certificate older than the last one that it accepted. It is not tested with a generation that messages do not present yet."`
@@ -34,6 +35,7 @@ const (
 	TurnNone     = "none"     // nothing needs to be done
 	TurnOwner    = "owner"    // a key user of the tenant
 	TurnReceiver = "receiver" // the administrator of the receiver
+	TurnOperator = "operator" // the hosting team
 )
 
 // The actions of a next step.
@@ -46,8 +48,8 @@ const (
 
 // NextStep is the one thing that moves a roll-over on.
 type NextStep struct {
-	Reason string `json:"reason" enum:"exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,choose-later,ready,ready-later,cut-over,settled" doc:"Why it is this step."`
-	Turn   string `json:"turn" enum:"none,owner,receiver" doc:"Whose turn it is: nobody's, a key user's, or that of the receiver's administrator."`
+	Reason string `json:"reason" enum:"stopped,exposed-refused,exposed,survives,test-unclear,message-unclear,claimed,cut-over-unproved,refused,regressed,waiting,choose,choose-later,ready,ready-later,cut-over,settled" doc:"Why it is this step."`
+	Turn   string `json:"turn" enum:"none,owner,receiver,operator" doc:"Whose turn it is: nobody's, a key user's, that of the receiver's administrator, or the hosting team's."`
 	Action string `json:"action,omitempty" enum:"send-link,test,choose,set-probe" doc:"What a key user can do now. Absent if nothing needs to be done."`
 }
 

@@ -10,7 +10,7 @@ import (
 // A Risk is a renewal that the receiver has not been proved to follow. Reminders, lists, links, pages and calendars all
 // use it, so that they name the same receivers and the same deadline.
 type Risk struct {
-	// Wanted is the generation that the receiver must accept.
+	// Wanted is the generation that the receiver must accept; zero if every usable one was revoked, see [Risk.Stopped].
 	Wanted int
 	// Deadline is the instant from which messages fail unless the receiver accepts the wanted generation. It is the
 	// expiry of the last generation that the receiver is known to accept. If none is known to be accepted, it is the
@@ -26,6 +26,20 @@ type Risk struct {
 	Until time.Time
 }
 
+// Stopped reports whether no message can be sent before the CA issues another generation.
+func (r Risk) Stopped() bool { return r.Wanted == 0 }
+
+// Compare orders risks: those of arrangements that cannot send come first, then those with the earliest deadline.
+func (r Risk) Compare(other Risk) int {
+	switch {
+	case r.Stopped() == other.Stopped():
+		return r.Deadline.Compare(other.Deadline)
+	case r.Stopped():
+		return -1
+	}
+	return 1
+}
+
 // Left returns the time until the deadline, or zero after it.
 func (r Risk) Left(now time.Time) time.Duration { return max(0, r.Deadline.Sub(now)) }
 
@@ -37,9 +51,13 @@ func (r Risk) Days(now time.Time) int {
 const oneDay = 24 * time.Hour
 
 // Risk returns whether the arrangement is at risk at now: the receiver has not been proved to accept the newest usable
-// generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof.
+// generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof. It is also at
+// risk if the newest generation was revoked and no other one is usable.
 func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	usable := r.usable(now)
+	if len(usable) == 0 && len(r.Generations) > 0 && r.newest().Revoked {
+		return Risk{Deadline: now, Exposed: true}, true
+	}
 	if len(usable) == 0 || r.Proved(usable[0]) || !slices.ContainsFunc(r.Generations, func(g Generation) bool {
 		return g.Number < usable[0] && now.Before(g.NotAfter)
 	}) {

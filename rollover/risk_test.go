@@ -64,6 +64,11 @@ func TestTheDeadlineIsThatOfTheLastGenerationThatTheReceiverIsKnownToAccept(t *t
 			Risk{Wanted: 2, Deadline: at(308), Last: 2, Exposed: true}, true},
 		{"the newest is accepted, and the other one is compromised", renewed(tenancy.Adaptive).with(1, revoked).
 			sees(2, Accepted, Traffic, 309), Risk{}, false},
+		{"all are compromised", renewed(tenancy.Adaptive).with(1, revoked).with(2, revoked).sees(2, Accepted, Traffic, 305),
+			Risk{Deadline: at(310), Exposed: true}, true},
+		{"the newest is compromised, and the other one has expired", renewed(tenancy.Adaptive).with(2, revoked).
+			with(1, func(g *Generation) { g.NotAfter = at(309) }), Risk{Deadline: at(310), Exposed: true}, true},
+		{"nothing is issued yet", Rollover{Strategy: tenancy.Adaptive}, Risk{}, false},
 	} {
 		got, risk := c.rollover.Risk(at(310))
 		if risk != c.at || got != c.want {
@@ -72,6 +77,14 @@ func TestTheDeadlineIsThatOfTheLastGenerationThatTheReceiverIsKnownToAccept(t *t
 	}
 	if _, risk := renewed(tenancy.Adaptive).Risk(at(365)); risk {
 		t.Error("at risk after the old generation has expired")
+	}
+}
+
+func TestAnArrangementThatCannotSendIsTheMostUrgent(t *testing.T) {
+	late, later, stopped := Risk{Wanted: 2, Deadline: at(1)}, Risk{Wanted: 2, Deadline: at(2)}, Risk{Deadline: at(3)}
+	got := []Risk{later, late, stopped}
+	if slices.SortFunc(got, Risk.Compare); !slices.Equal(got, []Risk{stopped, late, later}) {
+		t.Errorf("%+v", got)
 	}
 }
 

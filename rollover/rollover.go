@@ -96,7 +96,8 @@ type State string
 // The steps of a roll-over. A receiver that does not accept the new generation yet is refused, and one that went back
 // to the old generation is regressed. Both are normal.
 const (
-	Announced State = "announced" // the newest generation exists, and its verdict is unknown
+	// Announced: the newest generation exists, and its verdict is unknown; or it was revoked, and the next one is awaited.
+	Announced State = "announced"
 	Claimed   State = "claimed"   // a person reports that the receiver accepts it, and nothing proves it
 	Trusted   State = "trusted"   // a probe or a message proves that the receiver accepts it
 	CutOver   State = "cut-over"  // it is presented, and the old one is still available
@@ -405,6 +406,9 @@ func (r Rollover) abandoned(now time.Time) bool {
 // State returns the step of the roll-over at now.
 func (r Rollover) State(now time.Time) State {
 	newest := r.newest()
+	if newest.Revoked {
+		return Announced
+	}
 	old := slices.ContainsFunc(r.Generations[:len(r.Generations)-1], func(g Generation) bool { return g.usable(now) })
 	switch {
 	case r.Presents == newest.Number && !old && newest.Verdict != Accepted && r.abandoned(now):

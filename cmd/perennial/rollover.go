@@ -112,6 +112,11 @@ func nextStep(v client.Rollover) string {
 		}
 		return ""
 	}
+	if v.Next.Reason == "stopped" {
+		tenant, _, _ := strings.Cut(v.Arrangement, "/")
+		return fmt.Sprintf("hosting team: perennial request list --tenant %s; without a request: perennial certificate "+
+			"renew %s --purpose CREDENTIAL", tenant, tenant)
+	}
 	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}
 	tenant, name, _ := strings.Cut(v.Arrangement, "/")
 	newest := v.Generations[len(v.Generations)-1].Generation
@@ -236,6 +241,9 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 
 // riskOf describes the deadline of an arrangement at risk.
 func riskOf(v client.Rollover) string {
+	if v.Stopped {
+		return "no message can be sent: the certificate is revoked, and the CA has not issued the next one"
+	}
 	if v.Exposed {
 		return fmt.Sprintf("messages depend on generation %d already", v.Wanted)
 	}
@@ -253,10 +261,10 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "at-risk")
 	}
-	return list(&c.listing, e, c.search(path), "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS",
+	return list(&c.listing, e, c.search(path), "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS\tRISK",
 		c.none("No receiver is at risk."),
 		func(v client.Rollover) []any {
-			return []any{v.DaysLeft, v.Arrangement, v.State, v.Strategy, v.Presents}
+			return []any{v.DaysLeft, v.Arrangement, v.State, v.Strategy, v.Presents, riskOf(v)}
 		})
 }
 

@@ -3,9 +3,11 @@ package lifecycle
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -184,6 +186,46 @@ func TestAGenerationIsNotRevokedWithoutNeed(t *testing.T) {
 		}
 	}
 	w.revoked(1)
+}
+
+// No generation is left, and the CA answers later: every message fails until then.
+func TestArrangementsAreAtRiskWhileEveryGenerationIsRevoked(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	ca := f.withSlow()
+	acme := f.tenant("acme", now)
+	f.arrangementOf(acme, "erp", "bank")
+	f.add(acme, tenancy.Credential{Name: "bank", Issuer: "bank-ca"}, now)
+	ca.open = true
+	check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+	if got := f.open(now.Add(time.Hour)); len(got) > 0 {
+		t.Errorf("%q are at risk at first", got)
+	}
+	ca.open = false
+	at := now.Add(2 * time.Hour)
+	_, err := f.RevokeGeneration(t.Context(), "acme", "bank", 1, Compromised, "olga", at)
+	check(t, err)
+	check(t, f.Tick(t.Context(), at.Add(time.Hour)))
+	check(t, f.Open(t.Context(), at, func(s standing.Standing) {
+		risk, atRisk := s.Rollover.Risk(at)
+		if !atRisk || !risk.Stopped() || !risk.Exposed || s.Rollover.State(at) == rollover.Settled {
+			t.Errorf("%s: %v, %+v, %s", s.Name(), atRisk, risk, s.Rollover.State(at))
+		}
+	}))
+	if got := f.open(at); !slices.Equal(got, []string{"crm-to-erp"}) {
+		t.Errorf("%q are at risk without a certificate", got)
+	}
+	erp, err := f.store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
+	check(t, err)
+	_, err = f.Standing(t.Context(), f.store.Reader, acme, erp)
+	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "is revoked, and no message can be sent") {
+		t.Error(err)
+	}
+	ca.open = true
+	check(t, f.Tick(t.Context(), at.Add(5*time.Hour)))
+	if risk, atRisk := f.standing(acme, "erp").Rollover.Risk(at.Add(5 * time.Hour)); !atRisk || risk.Stopped() {
+		t.Errorf("with the next generation: %v, %+v", atRisk, risk)
+	}
 }
 
 // The CA answers after the revocation. Its answer must not revoke the earlier generation.

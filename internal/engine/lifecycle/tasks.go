@@ -25,7 +25,7 @@ func (e *Engine) closeTasks(ctx context.Context, t tenancy.Tenant, certs []tenan
 	present := slices.DeleteFunc(slices.Clone(all), func(s standing.Standing) bool {
 		return s.Arrangement.Presents() != newest.Purpose
 	})
-	open := slices.ContainsFunc(present, func(s standing.Standing) bool {
+	open := newest.State == tenancy.Revoked || slices.ContainsFunc(present, func(s standing.Standing) bool {
 		known, _ := s.Rollover.Generation(newest.Generation)
 		return known.Verdict != rollover.Accepted && s.Rollover.UnaskedAt.IsZero()
 	})

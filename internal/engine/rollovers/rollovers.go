@@ -82,6 +82,9 @@ func (o *Rollovers) Standing(ctx context.Context, r store.Reader, t tenancy.Tena
 		return s, err
 	case len(all) == 0:
 		return s, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s/%s presents no client certificate", t.Name, a.Name)
+	case len(all[0].Certificates) == 0 && len(all[0].Rollover.Generations) > 0:
+		return s, tenancy.Errorf(tenancy.ErrRefused, "the certificate of the credential %s of tenant %s is revoked, and "+
+			"no message can be sent until its CA issues the next one", a.Presents(), t.Name)
 	case len(all[0].Certificates) == 0:
 		return s, tenancy.Errorf(tenancy.ErrRefused, "tenant %s has no certificate of the credential %s that could be "+
 			"presented", t.Name, a.Presents())

@@ -80,6 +80,10 @@ func TestCertificatesReadBackAsWritten(t *testing.T) {
 		revoke := func(ctx context.Context, tx *Tx) error { return tx.Revoke(ctx, "c3", "lost", other.RevokedAt) }
 		r.write(revoke)
 		r.refused("revoking again", tenancy.ErrStale, revoke)
+		rolling, err = r.Rolling(ctx, other.NotAfter, "", 10)
+		r.same("the newest is revoked", err, rolling, []string{"b"})
+		rolling, err = r.Rolling(ctx, now, "b", 10)
+		r.same("the next page", err, rolling, []string(nil))
 		revoked, err := r.RevokedBy(ctx, "ca", now)
 		r.same("revoked", err, revoked, []Revocation{{other.Serial, other.RevokedAt, "lost"}})
 		revoked, err = r.RevokedBy(ctx, "ca", other.NotAfter)

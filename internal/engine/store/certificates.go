@@ -308,11 +308,13 @@ func (t *Tx) DestroyOldKeys(ctx context.Context, now time.Time) (int64, error) {
 }
 
 // Rolling lists the tenants with an open roll-over at now: an old generation is not retired yet, whether it was ever
-// presented or not, or it was revoked and has not expired. Its cost is proportional to what it returns.
+// presented or not, or it was revoked and has not expired, or the newest one was revoked. Its cost is proportional to
+// what it returns.
 func (r Reader) Rolling(ctx context.Context, now time.Time, after string, limit int) ([]string, error) {
-	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose <> 'm-user' AND "+
+	return list(ctx, r, scanOne[string], "SELECT tenant_id FROM certificates WHERE purpose <> 'm-user' AND "+
 		"successor_id <> '' AND state <> 'retired' AND (state <> 'revoked' OR not_after > ?) AND tenant_id > ? "+
-		"ORDER BY tenant_id LIMIT ?", micros(now), after, limit)
+		"UNION SELECT tenant_id FROM certificates WHERE purpose <> 'm-user' AND successor_id = '' AND state = 'revoked' AND "+
+		"tenant_id > ? ORDER BY tenant_id LIMIT ?", micros(now), after, after, limit)
 }
 
 // InReachOf reads the generations that are not retired of the credentials that arrangements present, by tenant ID, the

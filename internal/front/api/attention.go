@@ -66,7 +66,8 @@ func (s *server) listAttention(ctx context.Context, _ *struct{}) (*Entity[client
 	return &Entity[client.AttentionList]{Body: out}, nil
 }
 
-// moreUrgent compares causes: urgent ones come first, then those with the earliest deadline.
+// moreUrgent compares causes: those for which no message can be sent come first, then urgent ones, then those with the
+// earliest deadline.
 func moreUrgent(a, b client.Attention) int {
 	late := func(t time.Time) int64 {
 		if t.IsZero() {
@@ -75,7 +76,7 @@ func moreUrgent(a, b client.Attention) int {
 		return t.UnixMicro()
 	}
 	urgent := map[bool]int{true: 0, false: 1}
-	return cmp.Or(urgent[a.Urgent]-urgent[b.Urgent], cmp.Compare(late(a.Deadline), late(b.Deadline)))
+	return cmp.Or(urgent[a.Stopped > 0]-urgent[b.Stopped > 0], urgent[a.Urgent]-urgent[b.Urgent], cmp.Compare(late(a.Deadline), late(b.Deadline)))
 }
 
 // causesOf returns the causes besides receivers at risk.
@@ -166,6 +167,10 @@ func byHost(risk []standing.Standing, now time.Time) (all []client.Attention) {
 		if known, _ := s.Rollover.Generation(risk.Wanted); known.Verdict == rollover.Refused {
 			v.Refused++
 		}
+		if risk.Stopped() {
+			v.Stopped++
+			v.Turn = client.TurnOperator
+		}
 		if v.Deadline.IsZero() || risk.Deadline.Before(v.Deadline) {
 			v.Deadline = risk.Deadline
 		}
@@ -187,6 +192,9 @@ func hostOf(a tenancy.Arrangement) string {
 // hostTitle states what is open at a host.
 func hostTitle(v client.Attention) tenancy.Text {
 	switch {
+	case v.Stopped > 0:
+		return tenancy.Say("%s: no message can be sent in %d of %d arrangements, because the certificate is revoked and "+
+			"the CA has not issued the next one", v.Host, v.Stopped, v.Count)
 	case v.Refused > 0 && v.Count == 1:
 		return tenancy.Say("%s refuses the new certificate", v.Host)
 	case v.Refused > 0:

@@ -142,7 +142,7 @@ func (s *server) surveyRollovers(ctx context.Context) (out openRollovers, size i
 	}
 	err1 := s.engine.Open(ctx, now, func(of standing.Standing) {
 		size++
-		if len(of.Certificates) == 0 {
+		if len(of.Rollover.Generations) == 0 {
 			return
 		}
 		r := boardRolloverOf(of, now)
@@ -200,7 +200,7 @@ func (s *server) tenantRollovers(ctx context.Context, tenant string) (out openRo
 	}
 	var open []boardRollover
 	for _, of := range all {
-		if len(of.Certificates) == 0 {
+		if len(of.Rollover.Generations) == 0 {
 			continue
 		}
 		r := boardRolloverOf(of, s.clock())
@@ -240,7 +240,7 @@ func (s *server) viewRollovers(ctx context.Context, all []boardRollover) (views 
 	for _, r := range all {
 		a, found := arrangements[r.arrangement]
 		of := standing.Assemble(tenants[r.tenant], a, certificates[r.tenant], evidence[r.arrangement])
-		if found && len(of.Certificates) > 0 && boardRolloverOf(of, now).column == r.column {
+		if found && len(of.Rollover.Generations) > 0 && boardRolloverOf(of, now).column == r.column {
 			views = append(views, viewedRollover{r.column, view(of, now)})
 		}
 	}
@@ -321,7 +321,7 @@ func (s *server) listRollovers(ctx context.Context, in *struct {
 	view := s.listView(ctx)
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, of := range matching(all, in.Query, wordsOfOwn) {
-		if len(of.Certificates) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
+		if len(of.Rollover.Generations) > 0 && in.fits(boardRolloverOf(of, s.clock())) {
 			out.Body.Items = append(out.Body.Items, view(of, s.clock()))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 )
@@ -156,5 +157,51 @@ func TestASettingOfACredentialAppliesFromTheNextGenerationOnAndItsNamesStay(t *t
 	}
 	if v := f.ok("acme/alice", "GET", "/tenants/acme/credentials/m-user", 200, ""); v["key_type"] != nil {
 		t.Errorf("%v", v)
+	}
+}
+
+// No certificate is left, and a person has to ask the CA for the next one: no list may hide that every message fails.
+func TestAnArrangementWithoutACertificateIsTheFirstThingThatIsShown(t *testing.T) {
+	f := setUp(t)
+	f.ok("operator", "POST", "/tenants/acme/credentials", 201,
+		`{"name":"bank","issuer":"swish","key_type":"rsa2048","subject":"CN=1234,O=Bank"}`)
+	request := "/tenants/acme/requests/" + items(f.ok("acme/alice", "GET", "/tenants/acme/requests", 200,
+		""))[0].(map[string]any)["id"].(string)
+	csr := f.call("acme/alice", "GET", request+"/csr", "")
+	f.ok("acme/alice", "POST", request+"/answer", 201, f.signedBySwish(csr.raw, nil))
+	f.ok("operator", "POST", "/tenants/acme/arrangements", 201,
+		`{"name":"pay","receiver":"erp","endpoint":"https://bank.example.com/pay","credential":"bank"}`)
+	f.ok("operator", "POST", "/tenants/acme/certificates/tenant/renew", 201, `{"reason":"compromised"}`)
+	f.now = f.now.Add(time.Hour)
+	f.ok("operator", "POST", "/tenants/acme/certificates/bank/1/revoke", 200, `{"reason":"compromised"}`)
+	for _, path := range []string{"/at-risk", "/tenants/acme/at-risk"} {
+		list := items(f.ok("operator", "GET", path, 200, ""))
+		if len(list) != 2 {
+			t.Fatalf("%s: %v", path, list)
+		}
+		if first := list[0].(map[string]any); first["arrangement"] != "acme/pay" || first["stopped"] != true ||
+			first["exposed"] != true || first["wanted"] != nil || first["state"] != "announced" {
+			t.Errorf("%s: %v", path, first)
+		}
+		if second := list[1].(map[string]any); second["arrangement"] != "acme/crm-to-erp" || second["stopped"] != nil {
+			t.Errorf("%s: %v", path, second)
+		}
+	}
+	cause := items(f.ok("operator", "GET", "/attention", 200, ""))[0].(map[string]any)
+	if title := "bank.example.com: no message can be sent in 1 of 1 arrangements, because the certificate is revoked and " +
+		"the CA has not issued the next one"; cause["title"] != title || cause["turn"] != "operator" || cause["urgent"] != true {
+		t.Errorf("%v", cause)
+	}
+	r := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/pay/rollover", 200, "")
+	if next := r["next"].(map[string]any); next["reason"] != "stopped" || r["stopped"] != true {
+		t.Errorf("%v", r)
+	}
+	// There is nothing to test or to install.
+	if tests := f.ok("operator", "GET", "/worklist/scope?filter=at-risk", 200, ""); tests["arrangements"] != 1.0 {
+		t.Errorf("%v", tests)
+	}
+	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements/pay/rollover/links", ""); a.status != 409 ||
+		!strings.Contains(a.raw, "no message can be sent until its CA issues the next one") {
+		t.Errorf("a link: %d %s", a.status, a.raw)
 	}
 }

@@ -24,6 +24,8 @@ var steps = []struct {
 	fits func(p situation) bool
 	next client.NextStep
 }{
+	{func(p situation) bool { return p.Stopped },
+		client.NextStep{Reason: "stopped", Turn: client.TurnOperator}},
 	{func(p situation) bool { return p.Exposed && p.newest.Verdict == rollover.Refused },
 		client.NextStep{Reason: "exposed-refused", Turn: client.TurnReceiver, Action: client.ActionLink}},
 	{func(p situation) bool { return p.Exposed },

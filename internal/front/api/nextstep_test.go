@@ -23,6 +23,8 @@ func TestEachStateOfARolloverHasOneNextStep(t *testing.T) {
 		probe  tenancy.Probe
 		want   client.NextStep
 	}{
+		{client.Rollover{AtRisk: true, Exposed: true, Stopped: true, State: rollover.Announced},
+			knows(rollover.Refused, rollover.Probe), probe, client.NextStep{Reason: "stopped", Turn: "operator"}},
 		{client.Rollover{AtRisk: true, Exposed: true, State: rollover.CutOver}, knows(rollover.Refused, rollover.Probe),
 			probe, client.NextStep{Reason: "exposed-refused", Turn: "receiver", Action: "send-link"}},
 		{client.Rollover{AtRisk: true, Exposed: true, State: rollover.CutOver}, knows("", ""), probe,

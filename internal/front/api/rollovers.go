@@ -30,6 +30,7 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 	}
 	if at {
 		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
+		v.Stopped = risk.Stopped()
 	}
 	for _, g := range s.Rollover.Generations {
 		k := client.RolloverKnowledge{
@@ -169,11 +170,19 @@ func registerRollovers(r *router) {
 }
 
 func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
-	standing, err := s.standing(ctx, *in)
+	t, a, err := s.arrangement(ctx, *in)
 	if err != nil {
 		return nil, err
 	}
-	return s.entity(ctx, standing)
+	all, err := s.engine.Standings(ctx, s.store.Reader, t, []tenancy.Arrangement{a})
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 || len(all[0].Rollover.Generations) == 0 {
+		_, err := s.engine.Standing(ctx, s.store.Reader, t, a) // it states the reason
+		return nil, err
+	}
+	return s.entity(ctx, all[0])
 }
 
 // entity is the answer about one roll-over.
@@ -375,7 +384,7 @@ func byUrgency(all []standing.Standing, now time.Time) {
 	slices.SortStableFunc(all, func(a, b standing.Standing) int {
 		one, _ := a.Rollover.Risk(now)
 		other, _ := b.Rollover.Risk(now)
-		return one.Deadline.Compare(other.Deadline)
+		return one.Compare(other)
 	})
 }
 

@@ -57,7 +57,7 @@ type OneTestRound struct {
 }
 
 // selected returns the arrangements at risk of a selection, most urgent first, and the number of tenants that were
-// named and have none.
+// named and have none. Those without a certificate that could be tested or installed are left out.
 func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []standing.Standing, idle int, err error) {
 	risk, at, err := s.fleetRollovers.get(ctx)
 	if err != nil {
@@ -67,6 +67,7 @@ func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []s
 		_, ofHost := s.riskHosts.read(risk, at, s.clock())
 		risk = ofHost[in.Host]
 	}
+	risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool { return len(a.Certificates) == 0 })
 	chosen := map[string]bool{}
 	if named := len(in.Tenants) > 0; named || in.Query != "" {
 		tenants, err := s.chosenTenants(ctx, WorkChoice{Query: in.Query, Names: in.Tenants}, mostSelected)
@@ -76,7 +77,7 @@ func (s *server) selected(ctx context.Context, in client.WorkSelection) (all []s
 		for _, t := range tenants {
 			chosen[t.ID] = true
 		}
-		risk = slices.DeleteFunc(slices.Clone(risk), func(a standing.Standing) bool { return !chosen[a.Tenant.ID] })
+		risk = slices.DeleteFunc(risk, func(a standing.Standing) bool { return !chosen[a.Tenant.ID] })
 	}
 	if in.Filter == client.WorkFilterUnwarned {
 		if risk, err = s.withoutKeyUsers(ctx, risk); err != nil {

@@ -135,6 +135,9 @@ type stateOf struct{ tone, word string }
 
 // rolling returns the state of a roll-over.
 func (v *view) rolling(r client.Rollover) stateOf {
+	if r.Stopped {
+		return stateOf{"bad", v.T("Stopped")}
+	}
 	if r.AtRisk && r.DaysLeft <= 30 {
 		return stateOf{"bad", v.T("At risk")}
 	}
@@ -172,7 +175,8 @@ func (v *view) rolloverLegend() string {
 	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a " +
 		"person reports it as installed, but nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use " +
 		"it. Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. At risk: the " +
-		"deadline for the newest certificate is within 30 days.")
+		"deadline for the newest certificate is within 30 days. Stopped: no message can be sent, because the certificate " +
+		"is revoked and the CA has not issued the next one.")
 }
 
 func (v *view) verdict(verdict rollover.Verdict) stateOf {

@@ -272,12 +272,14 @@ var germanFrame = []translation{
 		"Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a person " +
 			"reports it as installed, but nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use it. " +
 			"Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. At risk: the " +
-			"deadline for the newest certificate is within 30 days.",
+			"deadline for the newest certificate is within 30 days. Stopped: no message can be sent, because the certificate " +
+			"is revoked and the CA has not issued the next one.",
 		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger akzeptiert es nicht. Gemeldet: " +
 			"Eine Person hat es als installiert gemeldet, der Nachweis fehlt noch. Bereit: Der Empfänger akzeptiert es. " +
 			"Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht mehr benötigt. Wieder altes Zertifikat: " +
 			"Der Empfänger akzeptiert nur noch das alte. Gefährdet: Die Frist für das neueste Zertifikat endet innerhalb von " +
-			"30 Tagen.",
+			"30 Tagen. Gestoppt: Es kann keine Nachricht gesendet werden, weil das Zertifikat widerrufen ist und die CA das " +
+			"nächste noch nicht ausgestellt hat.",
 	},
 	{"Welcome", "Willkommen"},
 	{"Why?", "Warum?"},

@@ -129,6 +129,17 @@ var germanStory = []translation{
 			"Zertifikat. Bis es installiert ist, verwenden Nachrichten das alte.",
 	},
 	{
+		"No message can be sent, because the certificate is revoked and the CA has not issued the next one.",
+		"Es kann keine Nachricht gesendet werden, weil das Zertifikat widerrufen ist und die CA das nächste noch nicht " +
+			"ausgestellt hat.",
+	},
+	{
+		"The certificate is revoked, and no message can be sent until the CA issues the next one. The page of the " +
+			"certificates shows the request. If there is none, renew the certificate.",
+		"Das Zertifikat ist widerrufen, und es kann keine Nachricht gesendet werden, bis die CA das nächste ausstellt. Die " +
+			"Seite der Zertifikate zeigt den Antrag. Gibt es keinen, erneuern Sie das Zertifikat.",
+	},
+	{
 		"Messages are sent with generation %d only, and the receiver refuses it. Create a link and send it to its " +
 			"administrator now.",
 		"Nachrichten werden nur noch mit Generation %d gesendet, und der Empfänger lehnt sie ab. Erstellen Sie einen " +

@@ -185,6 +185,11 @@ var germanTenant = []translation{
 		"Sie erhalten keine Mails mehr zu Aufgaben. Die Aufgaben selbst bleiben bestehen.",
 	},
 	{
+		"No message can be sent to %d of %d receivers: the certificate is revoked, and the CA has not issued the next one.",
+		"An %d von %d Empfängern kann keine Nachricht gesendet werden: Das Zertifikat ist widerrufen, und die CA hat das " +
+			"nächste noch nicht ausgestellt.",
+	},
+	{
 		"Your certificate has been renewed, and every receiver accepts the new one.",
 		"Ihr Zertifikat wurde erneuert, und jeder Empfänger akzeptiert das neue.",
 	},

@@ -35,6 +35,9 @@ func (v *view) advice(r roll) string {
 		return text
 	}
 	switch roll.Next.Reason {
+	case "stopped":
+		return v.T("The certificate is revoked, and no message can be sent until the CA issues the next one. The page of " +
+			"the certificates shows the request. If there is none, renew the certificate.")
 	case "exposed-refused":
 		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link and send it "+
 			"to its administrator now.", newest.Generation)
@@ -126,5 +129,5 @@ func (v *view) calmAdvice(roll client.Rollover, newest client.RolloverKnowledge)
 
 // offersLink reports whether a link, or a report by hand, can help the roll-over.
 func offersLink(r client.Rollover) bool {
-	return len(r.Generations) > 1 && newestOf(r).Verdict != "accepted"
+	return len(r.Generations) > 1 && !r.Stopped && newestOf(r).Verdict != "accepted"
 }

@@ -72,6 +72,16 @@ func (v *view) ownTasks() string {
 
 // sentence returns the most important fact about the tenant.
 func (v *view) sentence(s situation) string {
+	stopped := 0
+	for _, r := range s.rollovers {
+		if r.Stopped {
+			stopped++
+		}
+	}
+	if stopped > 0 {
+		return v.T("No message can be sent to %d of %d receivers: the certificate is revoked, and the CA has not issued the "+
+			"next one.", stopped, len(s.rollovers))
+	}
 	for _, f := range s.forecast.Certificates {
 		if f.Purpose != tenancy.ForTenant {
 			continue

@@ -42,6 +42,12 @@ var germanAPI = []translation{
 		"%s refuses the new certificate in %d of %d arrangements",
 		"%s lehnt das neue Zertifikat in %d von %d Vereinbarungen ab",
 	},
+	{
+		"%s: no message can be sent in %d of %d arrangements, because the certificate is revoked and the CA has not " +
+			"issued the next one",
+		"%s: In %d von %d Vereinbarungen kann keine Nachricht gesendet werden, weil das Zertifikat widerrufen ist und die " +
+			"CA das nächste noch nicht ausgestellt hat",
+	},
 	{"%s: %d tenants wait for the same administrator", "%s: %d Mandanten warten auf denselben Ansprechpartner"},
 	{"%s: every receiver accepts the new one", "%s: Jeder Empfänger akzeptiert das neue"},
 	{"%s: receivers are not ready for the new one", "%s: Empfänger sind für das neue noch nicht bereit"},

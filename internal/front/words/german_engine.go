@@ -151,6 +151,12 @@ var germanEngine = []translation{
 		"Der Mandant %s hat kein Zertifikat des Credentials %s, das vorgelegt werden könnte",
 	},
 	{
+		"the certificate of the credential %s of tenant %s is revoked, and no message can be sent until its CA issues the " +
+			"next one",
+		"Das Zertifikat des Credentials %s des Mandanten %s ist widerrufen, und es kann keine Nachricht gesendet werden, " +
+			"bis die CA das nächste ausstellt",
+	},
+	{
 		"the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job " +
 			"renews it in time anyway. Operators can renew it now with the reason lost, compromised or reissue",
 		"Das %s von %s gilt bis %s, noch %.2f Tage: Erneuern ist ab %s möglich, und der Hintergrundjob erneuert es " +
