@@ -102,6 +102,7 @@ const (
 	ClosedAccepted TaskClosing = "accepted" // every receiver accepts the new certificate
 	ClosedRenewed  TaskClosing = "renewed"  // the certificate was renewed
 	ClosedAnswered TaskClosing = "answered" // the CA has answered the request
+	ClosedRevoked  TaskClosing = "revoked"  // a certificate that it names was revoked, which is a task of its own
 )
 
 // MailState is the delivery state of a mail.

@@ -413,6 +413,9 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 			if err := e.revoke(ctx, tx, t.Tenant, revoked, why, now); err != nil {
 				return err
 			}
+			if err := e.supersede(ctx, tx, t.Tenant, revoked, why, now); err != nil {
+				return err
+			}
 		}
 		all, err := e.audiences(ctx, tx.Reader, []tenancy.Certificate{old})
 		if err != nil {

@@ -73,6 +73,9 @@ func (e *Engine) revokeReplaced(ctx context.Context, t tenancy.Tenant, c tenancy
 		if err := e.revoke(ctx, tx, t, []tenancy.Certificate{c}, why, now); err != nil {
 			return err
 		}
+		if err := e.supersede(ctx, tx, t, []tenancy.Certificate{c}, why, now); err != nil {
+			return err
+		}
 		newest, err := tx.Newest(ctx, t.ID, c.Purpose)
 		if err != nil {
 			return err
@@ -110,7 +113,10 @@ func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certifica
 			return err
 		}
 		tx.Changed(t.ID)
-		return e.revoke(ctx, tx, t.Tenant, revoked, why, now)
+		if err := e.revoke(ctx, tx, t.Tenant, revoked, why, now); err != nil {
+			return err
+		}
+		return e.supersede(ctx, tx, t.Tenant, revoked, why, now)
 	})
 	if err == nil && len(revoked) > 0 {
 		e.revokedNow(ctx, t.Tenant, revoked, why, now)

@@ -47,6 +47,12 @@ func (w *revoking) revoked(want ...int) {
 	w.eventsOf("certificate.revoked", len(want))
 }
 
+// compromised renews the certificate and revokes every earlier generation.
+func (w *revoking) compromised(at time.Time) error {
+	_, err := w.RenewByHand(w.t.Context(), "acme", tenancy.ForTenant, Compromised, "olga", at)
+	return err
+}
+
 // presents fails unless messages at now use these generations in this order.
 func (w *revoking) presents(now time.Time, order ...int) {
 	w.t.Helper()
@@ -109,6 +115,49 @@ func TestAReplacedGenerationIsRevokedAloneAndLeftAtOnce(t *testing.T) {
 		if !slices.ContainsFunc(all, func(v tenancy.Task) bool { return v.DueAt.Equal(at) && v.Reason == Compromised }) {
 			t.Errorf("%s: no task is due at once", s)
 		}
+	}
+}
+
+// A person has one task about a roll-over: that of the renewal asks to keep the certificate, or to install it.
+func TestARevocationClosesTheTasksThatItSupersedes(t *testing.T) {
+	revoke := func(generation int) func(w *revoking, at time.Time) error {
+		return func(w *revoking, at time.Time) error {
+			_, err := w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, generation, Lost, "olga", at)
+			return err
+		}
+	}
+	for what, c := range map[string]struct {
+		act       func(w *revoking, at time.Time) error
+		down      bool
+		open, old int // tasks of alice
+	}{
+		"the old one":  {revoke(1), false, 1, 1},
+		"the new one":  {revoke(2), false, 1, 1},
+		"every one":    {func(w *revoking, at time.Time) error { return w.compromised(at) }, false, 1, 1},
+		"without a CA": {revoke(2), true, 0, 1},
+	} {
+		w := revokingWith(t, tenancy.Adaptive)
+		at := date("2026-06-02")
+		w.fixture.down["acme"] = c.down
+		if err := c.act(w, at); (err != nil) != c.down {
+			t.Fatalf("%s: %v", what, err)
+		}
+		open, closed := 0, 0
+		for _, task := range w.tasks(w.acme) {
+			switch {
+			case task.KeyUser != "alice":
+			case task.State == tenancy.TaskOpen:
+				open++
+			case task.ClosedFor == tenancy.ClosedRevoked && task.CompletedAt.Equal(at):
+				closed++
+			default:
+				t.Errorf("%s: a task is closed, because it is %s", what, task.ClosedFor)
+			}
+		}
+		if open != c.open || closed != c.old {
+			t.Errorf("%s: %d open tasks and %d closed ones, want %d and %d", what, open, closed, c.open, c.old)
+		}
+		w.eventsOf("tasks.closed", 1)
 	}
 }
 

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,6 +16,30 @@ import (
 // reports that.
 var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Over,
 	tenancy.Done, tenancy.Differs}
+
+// supersede closes the open tasks about roll-overs from and to revoked certificates of a tenant: they ask to keep one of
+// them, or to install it. The notice of the renewal or the revocation states what to do instead.
+func (e *Engine) supersede(ctx context.Context, tx *store.Tx, t tenancy.Tenant, revoked []tenancy.Certificate,
+	why cause, now time.Time) error {
+	topic := store.TaskTopic{TenantID: t.ID,
+		Kinds: []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Over}}
+	for _, c := range revoked {
+		topic.CertificateIDs = append(topic.CertificateIDs, c.ID)
+		if c.Generation > 1 {
+			previous, err := tx.Certificate(ctx, t.ID, c.Purpose, c.Generation-1)
+			if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+				return err
+			}
+			topic.CertificateIDs = append(topic.CertificateIDs, previous.ID)
+		}
+	}
+	n, err := tx.CloseTasks(ctx, topic, tenancy.ClosedRevoked, now)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.Audit(ctx, tenancy.NewEvent(now, why.actor, "tasks.closed", t.Name, object(t, revoked[0]),
+		map[string]any{"tasks": n, "reason": tenancy.ClosedRevoked}))
+}
 
 // closeTasks closes the tasks about the older generations of a credential when every receiver that gets it accepts the
 // newest one. Without a receiver, nothing shows that a person has nothing to do. Until then, it closes only those about

@@ -86,6 +86,7 @@ func onlyArrangement(t tenancy.Task, all []standing.Standing, now time.Time) (na
 var closings = map[tenancy.TaskClosing]tenancy.Text{
 	tenancy.ClosedAccepted: tenancy.Say("every receiver accepts the new certificate"),
 	tenancy.ClosedRenewed:  tenancy.Say("the certificate has been renewed"),
+	tenancy.ClosedRevoked:  tenancy.Say("the certificate was revoked"),
 	tenancy.ClosedAnswered: tenancy.Say("the CA has issued the certificate"),
 }
 

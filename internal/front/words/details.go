@@ -243,6 +243,7 @@ var detailCodes = map[string]map[string]translation{
 		"lost":              {"the key is lost", "der Schlüssel ist verloren"},
 		"reissue":           {"issued again", "neu ausgestellt"},
 		"renewed":           {"the certificate was renewed", "das Zertifikat wurde erneuert"},
+		"revoked":           {"the certificate was revoked", "das Zertifikat wurde widerrufen"},
 		"suggested":         {"the CA suggests it", "die CA schlägt es vor"},
 		"superseded":        {"superseded", "ersetzt"},
 	},

@@ -171,6 +171,7 @@ var germanAPI = []translation{
 		"Die CAs dieser Zertifikate sind nicht bekannt, weil sie ohne ihre Kette importiert wurden",
 	},
 	{"the certificate has been renewed", "Das Zertifikat wurde erneuert"},
+	{"the certificate was revoked", "Das Zertifikat wurde widerrufen"},
 	{
 		"the contacts have been changed in the meantime: read them again",
 		"Die Kontakte wurden inzwischen geändert: Lesen Sie sie erneut",
