@@ -135,6 +135,9 @@ func TestARevocationClosesTheTasksThatItSupersedes(t *testing.T) {
 		"the new one":  {revoke(2), false, 1, 1},
 		"every one":    {func(w *revoking, at time.Time) error { return w.compromised(at) }, false, 1, 1},
 		"without a CA": {revoke(2), true, 0, 1},
+		"one after another": {func(w *revoking, at time.Time) error { // each must be removed
+			return errors.Join(revoke(1)(w, at), revoke(2)(w, at))
+		}, false, 2, 1},
 	} {
 		w := revokingWith(t, tenancy.Adaptive)
 		at := date("2026-06-02")

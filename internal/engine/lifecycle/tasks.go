@@ -30,7 +30,9 @@ func (e *Engine) supersede(ctx context.Context, tx *store.Tx, t tenancy.Tenant, 
 			if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 				return err
 			}
-			topic.CertificateIDs = append(topic.CertificateIDs, previous.ID)
+			if previous.State != tenancy.Revoked { // it must still be removed
+				topic.CertificateIDs = append(topic.CertificateIDs, previous.ID)
+			}
 		}
 	}
 	n, err := tx.CloseTasks(ctx, topic, tenancy.ClosedRevoked, now)
