@@ -28,6 +28,13 @@ type Certificate struct {
 	RevokedFor    string          `json:"revoked_for,omitempty"`
 }
 
+// IssuedCertificate is the newest generation after a renewal or a revocation.
+type IssuedCertificate struct {
+	Certificate
+	Revoked []int    `json:"revoked_generations,omitempty" doc:"Generations that this request revoked."`
+	Exposed []string `json:"exposed_arrangements,omitempty" doc:"If a generation was revoked: the arrangements (TENANT/ARRANGEMENT) whose receiver is not known to accept any certificate that is left. Their messages can be refused, or cannot be sent until the CA issues the next one."`
+}
+
 // TenantForecast is the forecast for the certificates of a tenant.
 type TenantForecast struct {
 	Policy       string                `json:"policy"`

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -119,19 +121,39 @@ func (c *certificateRenewCmd) Run(e env) error {
 	if c.Reason != "" {
 		body["reason"] = c.Reason
 	}
-	v, err := post[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, "renew"), body)
+	v, err := post[client.IssuedCertificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, "renew"), body)
 	if err != nil {
 		return err
 	}
 	return showIssued(&c.remote, e, v)
 }
 
-// showIssued prints a generation that its CA may issue later.
-func showIssued(c *remote, e env, v client.Certificate) error {
-	if v.State == tenancy.Requested {
-		return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State)
+// showIssued prints a generation that its CA may issue later, and what was revoked.
+func showIssued(c *remote, e env, v client.IssuedCertificate) error {
+	if c.Output == "json" {
+		return writeJSON(e.out, v)
 	}
-	return showCertificate(c, e, v)
+	show := showCertificate
+	if v.State == tenancy.Requested {
+		show = func(c *remote, e env, v client.Certificate) error {
+			return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State)
+		}
+	}
+	if err := show(c, e, v.Certificate); err != nil || len(v.Revoked) == 0 {
+		return err
+	}
+	revoked := make([]string, len(v.Revoked))
+	for i, n := range v.Revoked {
+		revoked[i] = strconv.Itoa(n)
+	}
+	if err := c.show(e, v, "revoked", strings.Join(revoked, ", "), "exposed", cmp.Or(strings.Join(v.Exposed, ", "), "none")); err != nil {
+		return err
+	}
+	if len(v.Exposed) > 0 {
+		fmt.Fprintln(e.out, "\nMessages of the exposed arrangements can be refused, or cannot be sent. See: perennial "+
+			"rollover at-risk")
+	}
+	return nil
 }
 
 type certificateRevokeCmd struct {
@@ -143,7 +165,7 @@ type certificateRevokeCmd struct {
 }
 
 func (c *certificateRevokeCmd) Run(e env) error {
-	v, err := post[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation),
+	v, err := post[client.IssuedCertificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation),
 		"revoke"), map[string]string{"reason": c.Reason})
 	if err != nil {
 		return err

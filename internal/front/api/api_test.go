@@ -501,7 +501,8 @@ func TestRenewIsRefusedWithTheReasonAndOnlyOperatorsGiveOne(t *testing.T) {
 		t.Errorf("a key user's reason: %d %s", a.status, a.raw)
 	}
 	c := f.ok("operator", "POST", path, 201, `{"reason":"compromised"}`)
-	if c["generation"] != 2.0 || c["state"] != "active" {
+	if c["generation"] != 2.0 || c["state"] != "active" || fmt.Sprint(c["revoked_generations"]) != "[1]" ||
+		fmt.Sprint(c["exposed_arrangements"]) != "[acme/crm-to-erp]" {
 		t.Errorf("got %v", c)
 	}
 	old := f.ok("acme/alice", "GET", "/tenants/acme/certificates/tenant/1", 200, "")
@@ -538,7 +539,8 @@ func TestOneGenerationIsRevokedByAnOperator(t *testing.T) {
 			t.Errorf("%s: %d %s", body, a.status, a.raw)
 		}
 	}
-	if c := f.ok("operator", "POST", path+"2/revoke", 200, `{"reason":"compromised"}`); c["generation"] != 3.0 {
+	if c := f.ok("operator", "POST", path+"2/revoke", 200, `{"reason":"compromised"}`); c["generation"] != 3.0 ||
+		fmt.Sprint(c["revoked_generations"]) != "[2]" || c["exposed_arrangements"] != nil {
 		t.Errorf("the newest is %v", c)
 	}
 	known := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/rollover", 200, "")["generations"].([]any)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -133,7 +134,7 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 	Body    struct {
 		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators. Renews regardless of the validity left. lost and compromised immediately revoke every earlier generation that can be presented."`
 	}
-}) (*Created[client.Certificate], error) {
+}) (*Created[client.IssuedCertificate], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
@@ -143,18 +144,63 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
-	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
-	if err == nil && c.State == tenancy.Requested {
-		return &Created[client.Certificate]{Location: prefix + "/tenants/" + t.Name + "/requests",
-			Body: viewRequested(c)}, nil
+	now := s.now()
+	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), now)
+	if err != nil {
+		return nil, err
 	}
-	return &Created[client.Certificate]{Location: fmt.Sprintf(prefix+"/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
-		c.Generation), Body: viewCertificate(c)}, err
+	location := fmt.Sprintf(prefix+"/tenants/%s/certificates/%s/%d", t.Name, c.Purpose, c.Generation)
+	if c.State == tenancy.Requested {
+		location = prefix + "/tenants/" + t.Name + "/requests"
+	}
+	return &Created[client.IssuedCertificate]{Location: location, Body: s.viewIssued(ctx, c, now)}, nil
 }
 
-// viewRequested is the view of a generation whose CA has not answered yet.
-func viewRequested(c tenancy.Certificate) client.Certificate {
-	return client.Certificate{Purpose: c.Purpose, Generation: c.Generation, State: c.State}
+// viewIssued is the view of the newest generation after a request at now that may have revoked others. Its CA may not
+// have answered yet.
+func (s *server) viewIssued(ctx context.Context, c tenancy.Certificate, now time.Time) client.IssuedCertificate {
+	v := client.IssuedCertificate{Certificate: client.Certificate{Purpose: c.Purpose, Generation: c.Generation,
+		State: c.State}}
+	if c.State != tenancy.Requested {
+		v.Certificate = viewCertificate(c)
+	}
+	if err := s.addRevoked(ctx, c, &v, now); err != nil { // it is done nevertheless
+		s.log.WarnContext(ctx, "the result of a renewal does not list what was revoked", "error", err)
+	}
+	return v
+}
+
+// addRevoked adds the generations of a credential that were revoked at now, and the arrangements without another one
+// that their receiver is known to accept.
+func (s *server) addRevoked(ctx context.Context, c tenancy.Certificate, v *client.IssuedCertificate,
+	now time.Time) error {
+	latest := store.Page{Limit: client.LongestPage, Sort: "-created"}
+	revoked, _, err := s.store.SearchCertificates(ctx, c.TenantID, c.Purpose, tenancy.Revoked, latest)
+	if err != nil {
+		return err
+	}
+	for _, old := range revoked {
+		if old.RevokedAt.Equal(now) {
+			v.Revoked = append(v.Revoked, old.Generation)
+		}
+	}
+	if len(v.Revoked) == 0 {
+		return nil
+	}
+	slices.Sort(v.Revoked)
+	tenants, err1 := s.store.TenantsByID(ctx, []string{c.TenantID})
+	arrangements, err2 := s.store.ArrangementsOf(ctx, []string{c.TenantID})
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	all, err := s.engine.Standings(ctx, s.store.Reader, tenants[c.TenantID], arrangements[c.TenantID])
+	for _, of := range all {
+		if risk, at := of.Rollover.Risk(now); at && risk.Exposed && of.Arrangement.Presents() == c.Purpose {
+			v.Exposed = append(v.Exposed, of.Name())
+		}
+	}
+	slices.Sort(v.Exposed)
+	return err
 }
 
 func (s *server) revokeCertificate(ctx context.Context, in *struct {
@@ -162,12 +208,13 @@ func (s *server) revokeCertificate(ctx context.Context, in *struct {
 	Body struct {
 		Reason string `json:"reason" enum:"lost,compromised"`
 	}
-}) (*Entity[client.Certificate], error) {
-	c, err := s.engine.RevokeGeneration(ctx, in.Tenant, in.Purpose, in.Generation, in.Body.Reason, actor(ctx), s.now())
-	if err == nil && c.State == tenancy.Requested {
-		return &Entity[client.Certificate]{Body: viewRequested(c)}, nil
+}) (*Entity[client.IssuedCertificate], error) {
+	now := s.now()
+	c, err := s.engine.RevokeGeneration(ctx, in.Tenant, in.Purpose, in.Generation, in.Body.Reason, actor(ctx), now)
+	if err != nil {
+		return nil, err
 	}
-	return &Entity[client.Certificate]{Body: viewCertificate(c)}, err
+	return &Entity[client.IssuedCertificate]{Body: s.viewIssued(ctx, c, now)}, nil
 }
 
 func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[client.TenantForecast], error) {

@@ -173,7 +173,11 @@ func TestAnArrangementWithoutACertificateIsTheFirstThingThatIsShown(t *testing.T
 		`{"name":"pay","receiver":"erp","endpoint":"https://bank.example.com/pay","credential":"bank"}`)
 	f.ok("operator", "POST", "/tenants/acme/certificates/tenant/renew", 201, `{"reason":"compromised"}`)
 	f.now = f.now.Add(time.Hour)
-	f.ok("operator", "POST", "/tenants/acme/certificates/bank/1/revoke", 200, `{"reason":"compromised"}`)
+	newest := f.ok("operator", "POST", "/tenants/acme/certificates/bank/1/revoke", 200, `{"reason":"compromised"}`)
+	if newest["state"] != "requested" || fmt.Sprint(newest["revoked_generations"], newest["exposed_arrangements"]) !=
+		"[1] [acme/pay]" {
+		t.Errorf("%v", newest)
+	}
 	for _, path := range []string{"/at-risk", "/tenants/acme/at-risk"} {
 		list := items(f.ok("operator", "GET", path, 200, ""))
 		if len(list) != 2 {
