@@ -361,7 +361,7 @@ func (e *Engine) remindOfRequest(ctx context.Context, q tenancy.Request, now tim
 		subject = fmt.Sprintf("%s: %s", subject, daysLeft(left.Days(now)))
 	}
 	due := old.NotAfter
-	if due.IsZero() {
+	if due.IsZero() || revokes(q.Reason) { // no generation is left, or one is that the receiver may not accept
 		due = now
 	}
 	key := fmt.Sprintf("request/%s/%d", q.ID, stage)

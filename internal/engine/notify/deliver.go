@@ -276,6 +276,9 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			l.AlsoRevoked = append(l.AlsoRevoked, c.Serial)
 		}
 	}
+	if (n.Kind == tenancy.Renewed || n.Kind == tenancy.AdministratorRenewed) && l.OldRevoked && !l.Revoked() {
+		l.Reason = old.RevokedFor // since the notice
+	}
 	d.address(&l, all, m, n)
 	if err := d.fill(ctx, &l, all, n, t, old, now); err != nil {
 		return l, err
@@ -330,7 +333,10 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 		l.Changes, l.ChangesKnown = tenancy.Changes{Key: true, Issuer: true, Root: l.NewRoot != nil}, true
 		l.FirstOfCA = d.firstRenewal(old, n.DueAt, now)
 	case n.SuccessorID != "":
-		successor := all.certs[n.SuccessorID]
+		successor := latest(all.certs[n.SuccessorID], all.inReach[t.ID])
+		if l.NewRevoked = successor.State == tenancy.Revoked; l.NewRevoked {
+			break
+		}
 		next := DetailsOf(successor)
 		l.New, wanted = &next, next.Generation
 		if err := d.changed(ctx, l, all, old, successor); err != nil {
@@ -355,6 +361,16 @@ func (d *Deliverer) fill(ctx context.Context, l *Letter, all records, n tenancy.
 	}
 	l.Failed, err = d.store.FailedSince(ctx, ids, old.NotAfter)
 	return err
+}
+
+// latest returns a certificate, or the newest of its credential if it was revoked. That may be revoked as well.
+func latest(c tenancy.Certificate, inReach []tenancy.Certificate) tenancy.Certificate {
+	for _, next := range inReach { // oldest first
+		if c.State == tenancy.Revoked && next.Purpose == c.Purpose && next.Generation > c.Generation {
+			c = next
+		}
+	}
+	return c
 }
 
 // issuedByDefault returns the credentials whose newest generation is of the default issuer.

@@ -130,6 +130,8 @@ func situations() (all []situation) {
 		l.AlsoRevoked = []string{"0a1b"}
 	})
 	add("lost, no system", tenancy.Renewed, because("authority-revoked"))
+	add("withdrawn", tenancy.Renewed, first, func(l *Letter) { l.NewRevoked = true })
+	add("revoked", tenancy.Expiring, first, func(l *Letter) { l.OldRevoked = true })
 	add("mixed", tenancy.Unready, mixed)
 	add("one, urgent", tenancy.Unready, one, urgent)
 	add("forty", tenancy.Unready, forty)
@@ -246,6 +248,8 @@ func administratorSituations() (all []situation) {
 		l.Arrangements[0].Accepts, l.Arrangements[0].Refuses, l.OldRevoked = true, false, true
 	}))
 	add("reverted", tenancy.AdministratorDone, to(ina, 2))
+	add("withdrawn", tenancy.AdministratorRenewed, to(ina, 1, first, func(l *Letter) { l.NewRevoked = true }))
+	add("revoked", tenancy.AdministratorExpiring, to(ina, 1, first, func(l *Letter) { l.OldRevoked = true }))
 	add("one", tenancy.AdministratorRetired, to(ina, 1))
 	add("counterparty, over", tenancy.AdministratorUnready, to(party, 0, func(l *Letter) {
 		l.Tenant, l.TenantTitle, l.Now = "", "", date(2027, 1, 15)

@@ -44,7 +44,9 @@ type Letter struct {
 	// were revoked with it.
 	OldRevoked  bool
 	AlsoRevoked []string
-	New         *Details // nil in a warning
+	New         *Details // nil in a warning, and if NewRevoked is set
+	// NewRevoked is set if the new certificate was revoked since the notice, and the CA has not issued the next one.
+	NewRevoked bool
 	Authority   *Details // the new issuing CA if one is announced, else nil
 	NewRoot     *Details // its root if that is new too, else nil
 	// FirstOfCA is the planned renewal that the new CA signs first; zero if it is not known.
@@ -84,6 +86,12 @@ type Letter struct {
 // Revoked reports whether the old certificate was revoked with its renewal.
 func (l Letter) Revoked() bool {
 	return l.Reason == "lost" || l.Reason == "compromised" || l.Reason == "authority-revoked"
+}
+
+// Overtaken reports whether a revocation since the notice leaves nothing of it: the certificate that it announces the
+// renewal of was revoked, or the new one. Another mail states what to do.
+func (l Letter) Overtaken() bool {
+	return l.NewRevoked || l.OldRevoked && (l.Kind == tenancy.Expiring || l.Kind == tenancy.AdministratorExpiring)
 }
 
 // AtOnce reports whether the new certificate is in use as soon as it exists, because no arrangement presents it.

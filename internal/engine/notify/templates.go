@@ -42,6 +42,9 @@ var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenanc
 	tenancy.AdministratorExpiring, tenancy.AdministratorRenewed, tenancy.AdministratorUnready,
 	tenancy.AdministratorDone, tenancy.AdministratorRetired, tenancy.AdministratorStopped}
 
+// overtaken is the template of a letter of any kind that a revocation has overtaken.
+const overtaken tenancy.NoticeKind = "overtaken"
+
 // toOperators are the kinds of mails to the hosting team. They are in English.
 var toOperators = []tenancy.NoticeKind{tenancy.AuditHead, tenancy.TokensEnd, tenancy.AuthorityAwaited}
 
@@ -69,7 +72,7 @@ func loadTemplates(dir string) (*Templates, error) {
 	}
 	t := &Templates{map[tenancy.NoticeKind]map[string]*markup.Template{}, map[tenancy.NoticeKind]pair{}}
 	found := dir == ""
-	for _, kind := range noticeKinds {
+	for _, kind := range append(slices.Clone(noticeKinds), overtaken) {
 		t.own[kind] = map[string]*markup.Template{}
 		for _, language := range tenancy.Languages() {
 			from := ours
@@ -162,6 +165,9 @@ func (t *Templates) loadPair(from, ours fs.FS, kind tenancy.NoticeKind) error {
 // render returns the plain text and the HTML of a letter.
 func (t *Templates) render(kind tenancy.NoticeKind, l Letter) (text, html string, err error) {
 	l.Kind, l.Platform.Name = kind, cmp.Or(l.Platform.Name, defaultPlatform)
+	if l.Overtaken() {
+		kind = overtaken
+	}
 	if p, found := t.pairs[kind]; found {
 		return p.render(l)
 	}

@@ -200,6 +200,11 @@ func TestAnArrangementWithoutACertificateIsTheFirstThingThatIsShown(t *testing.T
 	if next := r["next"].(map[string]any); next["reason"] != "stopped" || r["stopped"] != true {
 		t.Errorf("%v", r)
 	}
+	tasks := items(f.ok("acme/alice", "GET", "/tenants/acme/tasks", 200, ""))
+	if last := tasks[len(tasks)-1].(map[string]any); last["type"] != "by-hand" ||
+		last["due_at"] != f.now.Format(time.RFC3339) {
+		t.Errorf("the request is not due at once: %v", last)
+	}
 	// There is nothing to test or to install.
 	if tests := f.ok("operator", "GET", "/worklist/scope?filter=at-risk", 200, ""); tests["arrangements"] != 1.0 {
 		t.Errorf("%v", tests)
