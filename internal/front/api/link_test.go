@@ -88,6 +88,11 @@ func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
 	if revoked, _ := page["revoked"].([]any); len(revoked) != 1 || revoked[0] != serial {
 		t.Errorf("%v are named, want %v", page["revoked"], serial)
 	}
+	// Its names are those that the receiver can compare.
+	renewal, _ := page["renewal"].(map[string]any)
+	if old, _ := renewal["old"].(map[string]any); old["serial"] != serial || old["state"] != "revoked" {
+		t.Errorf("the new certificate is compared with %v", renewal)
+	}
 }
 
 // Someone who has the page open during a renewal must not report the newer certificate as installed.

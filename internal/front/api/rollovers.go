@@ -58,14 +58,19 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 	return v
 }
 
-// compared returns the newest generation, and the one that the receiver is known to accept, or else the previous one.
-// several is false if there is only one.
+// compared returns the newest generation, and the one that the receiver is known to accept, or else the previous one,
+// which is revoked if no other one is left. several is false if there is only one.
 func compared(of standing.Standing, now time.Time) (old, next tenancy.Certificate, several bool) {
-	n := len(of.Certificates)
-	if n < 2 {
+	n, revoked := len(of.Certificates), len(of.Revoked)
+	switch {
+	case n > 1:
+		old = of.Certificates[n-2]
+	case n == 1 && revoked > 0 && of.Revoked[revoked-1].Generation < of.Certificates[0].Generation:
+		old = of.Revoked[revoked-1]
+	default:
 		return old, next, false
 	}
-	old, next = of.Certificates[n-2], of.Certificates[n-1]
+	next = of.Certificates[n-1]
 	if risk, at := of.Rollover.Risk(now); at && !risk.Exposed {
 		if c, known := of.Certificate(risk.Last); known {
 			old = c

@@ -9,6 +9,7 @@ package instructions
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -31,8 +32,10 @@ func (c Certificate) file(extension string) string {
 // A Renewal is a new certificate, the one that it replaces, and the changes.
 type Renewal struct {
 	New     Certificate
-	Old     *Certificate // nil if it is not known
+	Old     *Certificate // nil if it is not known, or if it is revoked
 	Changes tenancy.Changes
+	// Revoked is set if the receiver may know earlier certificates that are revoked.
+	Revoked bool
 }
 
 // An Instruction describes the installation in one product.
@@ -44,7 +47,7 @@ type Instruction struct {
 	// Notes describe the other changes of this renewal.
 	Notes []string
 	// Snippets are alternatives for the product's configuration. The first compares the properties in Identifies. The
-	// second, if there is one, compares the subject.
+	// second, if there is one, compares the subject. It is left out if a revoked certificate has the same one.
 	Snippets []string
 }
 
@@ -71,10 +74,16 @@ func IdentifiesOf(product string) (by []tenancy.Identifier, found bool) {
 func For(r Renewal) []Instruction {
 	all := make([]Instruction, len(products))
 	for i, p := range products {
-		all[i] = Instruction{Product: p.name, Identifies: p.identifies, How: p.how, Notes: notes(r.Changes),
+		all[i] = Instruction{Product: p.name, Identifies: p.identifies, How: p.how, Notes: notes(r),
 			Snippets: p.snippets(r)}
-		if p.otherwise != "" && r.Changes.Survival(p.identifies) != tenancy.Survives {
+		switch {
+		case p.otherwise != "" && r.Changes.Survival(p.identifies) != tenancy.Survives:
 			all[i].How = p.otherwise
+		case p.revoked != "" && r.Revoked:
+			all[i].How, all[i].Snippets = p.revoked, all[i].Snippets[:1] // a subject does not tell them apart
+		}
+		if r.Revoked && (slices.Contains(p.identifies, tenancy.BySubject) || slices.Contains(p.identifies, tenancy.ByCA)) {
+			all[i].Notes = append(all[i].Notes, revocationList)
 		}
 	}
 	return all
@@ -85,14 +94,23 @@ const (
 	newCA = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
 		"that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system " +
 		"trusts, and keep the old ones."
+	newCAOfRevoked = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with " +
+		"those that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your " +
+		"system trusts. If the old CA is revoked, remove its certificate."
+	revocationList = "A rule that compares only the subject or the CA accepts a revoked certificate until your system " +
+		"reads the revocation list of the CA."
 	newSubject = "The subject changes with this renewal. If a rule compares it, add the new subject to the rule and " +
 		"keep the old one."
 	newSAN = "The subject alternative name changes with this renewal. If a rule compares it, add the new name to the " +
 		"rule and keep the old one."
 )
 
-func notes(c tenancy.Changes) (all []string) {
-	if c.Issuer || c.Root {
+func notes(r Renewal) (all []string) {
+	c := r.Changes
+	switch {
+	case (c.Issuer || c.Root) && r.Revoked:
+		all = append(all, newCAOfRevoked)
+	case c.Issuer || c.Root:
 		all = append(all, newCA)
 	}
 	if c.Subject {

@@ -122,6 +122,33 @@ func TestTheOldCertificatesValuesAreFilledInIfTheyAreKnown(t *testing.T) {
 	}
 }
 
+// No text asks to keep a revoked certificate, and no variant accepts it because of its subject.
+func TestARevokedCertificateIsRemoved(t *testing.T) {
+	for _, i := range For(Renewal{New: acme, Revoked: true, Changes: tenancy.Changes{Key: true}}) {
+		text := i.How + strings.Join(i.Notes, "") + strings.Join(i.Snippets, "")
+		for _, unwanted := range []string{"eep the old", "eep it", "has expired", "stays here", "OLD ONE", "for now"} {
+			if strings.Contains(text, unwanted) {
+				t.Errorf("%s: %q in\n%s", i.Product, unwanted, text)
+			}
+		}
+		single := slices.Contains(i.Identifies, tenancy.ByCertificate) || slices.Contains(i.Identifies, tenancy.ByIssuerSerial)
+		if single != strings.Contains(i.How, "of revoked certificates") && single != strings.Contains(i.How, "revoked ones") {
+			t.Errorf("%s: %s", i.Product, i.How)
+		}
+		if len(i.Snippets) != 1 {
+			t.Errorf("%s has %d variants", i.Product, len(i.Snippets))
+		}
+		trusts := slices.Contains(i.Identifies, tenancy.BySubject) || slices.Contains(i.Identifies, tenancy.ByCA)
+		if slices.Contains(i.Notes, revocationList) != trusts {
+			t.Errorf("%s: %q", i.Product, i.Notes)
+		}
+	}
+	valid := Certificate{Tenant: "acme", Generation: 1, Serial: "abc01", SHA1: "0ld5ha1"}
+	if got := of(t, "nginx", Renewal{New: acme, Old: &valid, Revoked: true}).Snippets[0]; !strings.Contains(got, "0ld5ha1") {
+		t.Errorf("another certificate that is still valid is left out: %s", got)
+	}
+}
+
 func TestTheCommonNameIsFoundInAnySubject(t *testing.T) {
 	for dn, want := range map[string]string{"CN=acme": "acme", `O=a\,CN\=b,CN=c`: "c", `O=x+CN=a\+b`: "a+b",
 		`CN=M\C3\BCller`: "Müller", `CN=a\\`: `a\`, "O=x": "", "": "", `CN=a\`: `a\`} {

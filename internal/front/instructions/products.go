@@ -2,6 +2,7 @@ package instructions
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,26 +16,36 @@ type product struct {
 	how        string
 	// otherwise replaces how if the renewal changes a property that the product compares.
 	otherwise string
-	snippets  func(Renewal) []string
+	// revoked replaces how if earlier certificates, which the product lists one by one, are revoked.
+	revoked  string
+	snippets func(Renewal) []string
 }
 
 const add = "Add the new line next to the old one and reload. Remove the old line when the old certificate has " +
 	"expired. The second variant compares the subject. With it, a renewal that keeps the subject and the CA needs no " +
 	"change."
 
+const replace = "Add the new line, remove those of revoked certificates, and reload."
+
 var products = []product{
-	{name: "nginx", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: add, snippets: nginx},
+	{name: "nginx", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: add, revoked: replace, snippets: nginx},
 	{name: "HAProxy", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Append the new fingerprint to the " +
 		"list, in the file and at run time, and keep the old one for now. The second variant compares the subject. With " +
-		"it, a renewal that keeps the subject and the CA needs no change.", snippets: haproxy},
-	{name: "Apache httpd", identifies: []tenancy.Identifier{tenancy.ByIssuerSerial}, how: add, snippets: apache},
+		"it, a renewal that keeps the subject and the CA needs no change.", snippets: haproxy,
+		revoked: "Append the new fingerprint to the list, and remove those of revoked certificates, in the file and at run " +
+			"time."},
+	{name: "Apache httpd", identifies: []tenancy.Identifier{tenancy.ByIssuerSerial}, how: add, revoked: replace,
+		snippets: apache},
 	{name: "Envoy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
-		how: "Envoy accepts any of the hashes. Add the new one to the list.", snippets: envoy},
+		how: "Envoy accepts any of the hashes. Add the new one to the list.", snippets: envoy,
+		revoked: "Envoy accepts any of the hashes. Add the new one to the list, and remove those of revoked certificates."},
 	{name: "Traefik", identifies: []tenancy.Identifier{tenancy.ByCA},
 		how:       "Nothing to do: Traefik trusts the CA, which stays the same.",
 		otherwise: "Add the certificates of the new CA to the file in caFiles, and keep the old ones.", snippets: traefik},
 	{name: "Caddy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
-		how: "Caddy can trust single certificates. Add the line of the new file (PEM) and reload.", snippets: caddy},
+		how: "Caddy can trust single certificates. Add the line of the new file (PEM) and reload.", snippets: caddy,
+		revoked: "Caddy can trust single certificates. Add the line of the new file (PEM), remove those of revoked " +
+			"certificates, and reload."},
 	{name: "Keycloak", identifies: []tenancy.Identifier{tenancy.BySubject},
 		how: "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
 			"certificate was uploaded, upload the new one under Credentials.",
@@ -47,9 +58,13 @@ var products = []product{
 		snippets:  kong},
 	{name: "Apigee", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Upload the certificate under a new " +
 		"alias to the trust store that the virtual host refers to. Keep the old alias until the old certificate has " +
-		"expired.", snippets: apigee},
+		"expired.", snippets: apigee,
+		revoked: "Upload the certificate under a new alias to the trust store that the virtual host refers to, and delete " +
+			"the aliases of revoked certificates."},
 	{name: "Azure API Management", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Add the new " +
-		"certificate (.cer) under Certificates. In the policy, compare with a list of thumbprints.", snippets: azure},
+		"certificate (.cer) under Certificates. In the policy, compare with a list of thumbprints.", snippets: azure,
+		revoked: "Add the new certificate (.cer) under Certificates, and delete revoked ones. In the policy, compare with a " +
+			"list of thumbprints without theirs."},
 	{name: "AWS API Gateway", identifies: []tenancy.Identifier{tenancy.ByCA},
 		how: "Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
 			"authorizer compares serial numbers, add the new one.",
@@ -59,13 +74,19 @@ var products = []product{
 	{name: "SAP Cloud Integration (Neo)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) " +
 			"to the same user. Several mappings may point to one user, so keep the old one until the old certificate has " +
-			"expired. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
+			"expired. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile,
+		revoked: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate " +
+			"(.cer) to the same user, and delete those of revoked certificates. The load balancer must trust the CA: SAP " +
+			"Note 2801396 lists the CAs."},
 	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate on)",
 		identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
 			"integration-flow), create a second service key of the type External Certificate with the new certificate. " +
 			"Keep the old service key until the old certificate has expired. The load balancer must trust the CA: SAP Note " +
-			"2801396 lists the CAs.", snippets: certificateFile},
+			"2801396 lists the CAs.", snippets: certificateFile,
+		revoked: "A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
+			"integration-flow), create a service key of the type External Certificate with the new certificate, and delete " +
+			"those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 lists the CAs."},
 	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate off)",
 		identifies: []tenancy.Identifier{tenancy.ByNewestOnly},
 		how: "Nothing to do: the service key accepts a newer certificate with the same subject and issuer. From its first " +
@@ -76,31 +97,35 @@ var products = []product{
 			"must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
 	{name: "IIS", identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "In oneToOneMappings, add an entry with the certificate in base64 for the same user. A rule in " +
-			"manyToOneMappings that compares the subject needs no change if the subject stays the same.", snippets: iis},
+			"manyToOneMappings that compares the subject needs no change if the subject stays the same.", snippets: iis,
+		revoked: "In oneToOneMappings, add an entry with the certificate in base64 for the same user, and remove those of " +
+			"revoked certificates. A rule in manyToOneMappings that compares the subject accepts them as well."},
 }
 
-// older returns a value of the old certificate, or a placeholder.
-func (r Renewal) older(value func(Certificate) string, placeholder string) string {
-	if r.Old == nil {
-		return placeholder
+// both returns a value of the old certificate, or a placeholder, and that of the new one. The old one is left out if it
+// is to be removed.
+func (r Renewal) both(value func(Certificate) string, placeholder string) []string {
+	switch {
+	case r.Old != nil:
+		return []string{value(*r.Old), value(r.New)}
+	case r.Revoked:
+		return []string{value(r.New)}
 	}
-	return value(*r.Old)
+	return []string{placeholder, value(r.New)}
 }
 
 func nginx(r Renewal) []string {
-	c := r.New
-	old := r.older(func(o Certificate) string { return fmt.Sprintf("%s 1;  # generation %d", o.SHA1, o.Generation) },
-		"# the old certificate's line stays here for now")
-	subject := escapedDN(c.Subject)
+	line := func(c Certificate) string { return fmt.Sprintf("%s 1;  # generation %d", c.SHA1, c.Generation) }
+	lines := r.both(line, "# the old certificate's line stays here for now")
+	subject := escapedDN(r.New.Subject)
 	return []string{
 		fmt.Sprintf(`map $ssl_client_fingerprint $known {
     default 0;
     %s
-    %s 1;  # generation %d
 }
 
 # in the server block
-if ($known = 0) { return 401; }`, old, c.SHA1, c.Generation),
+if ($known = 0) { return 401; }`, strings.Join(lines, "\n    ")),
 		fmt.Sprintf(`%smap $ssl_client_s_dn $known {
     default 0;
     %s 1;
@@ -128,13 +153,16 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(,0,rfc2253) -m str -- %s }
 }
 
 func apache(r Renewal) []string {
-	serial := func(c Certificate) string { return strings.ToUpper(evenHex(c.Serial)) }
+	known := r.both(func(c Certificate) string { return strings.ToUpper(evenHex(c.Serial)) }, "SERIAL OF THE OLD ONE")
+	for i, serial := range known {
+		known[i] = fmt.Sprintf(`%%{SSL_CLIENT_M_SERIAL} eq "%s"`, serial)
+	}
+	slices.Reverse(known)
 	return []string{
 		fmt.Sprintf(`SSLVerifyClient require
 <Location "/">
-  SSLRequire (%%{SSL_CLIENT_M_SERIAL} eq "%s" \
-    or %%{SSL_CLIENT_M_SERIAL} eq "%s")
-</Location>`, serial(r.New), r.older(serial, "SERIAL OF THE OLD ONE")),
+  SSLRequire (%s)
+</Location>`, strings.Join(known, " \\\n    or ")),
 		fmt.Sprintf(`SSLVerifyClient require
 <Location "/">
   SSLRequire (%%{SSL_CLIENT_S_DN} eq %s)
@@ -143,11 +171,11 @@ func apache(r Renewal) []string {
 }
 
 func envoy(r Renewal) []string {
-	return []string{fmt.Sprintf(`validation_context:
+	hashes := r.both(func(c Certificate) string { return fmt.Sprintf("\n    - %q", c.SHA256) },
+		"\n    - \"HASH OF THE OLD ONE\"")
+	return []string{`validation_context:
   trusted_ca: { filename: /etc/envoy/ca.pem }
-  verify_certificate_hash:
-    - %q
-    - %q`, r.older(func(o Certificate) string { return o.SHA256 }, "HASH OF THE OLD ONE"), r.New.SHA256)}
+  verify_certificate_hash:` + strings.Join(hashes, "")}
 }
 
 func traefik(Renewal) []string {
@@ -167,9 +195,8 @@ func caddy(r Renewal) []string {
 		mode require_and_verify
 		trusted_ca_cert_file /etc/caddy/ca.pem
 		%s
-		%s
 	}
-}`, r.older(leaf, "# the old certificate's line stays here for now"), leaf(r.New))}
+}`, strings.Join(r.both(leaf, "# the old certificate's line stays here for now"), "\n\t\t"))}
 }
 
 func keycloak(r Renewal) []string { return []string{"Subject DN: " + expression(r.New.Subject)} }
@@ -184,10 +211,9 @@ func apigee(r Renewal) []string {
 }
 
 func azure(r Renewal) []string {
-	sha1 := func(c Certificate) string { return strings.ToUpper(c.SHA1) }
+	known := r.both(func(c Certificate) string { return strings.ToUpper(c.SHA1) }, "THUMBPRINT OF THE OLD ONE")
 	return []string{fmt.Sprintf(`<when condition="@(context.Request.Certificate == null || !new[] {
-  &quot;%s&quot;, &quot;%s&quot; }.Contains(context.Request.Certificate.Thumbprint))">`,
-		r.older(sha1, "THUMBPRINT OF THE OLD ONE"), sha1(r.New))}
+  &quot;%s&quot; }.Contains(context.Request.Certificate.Thumbprint))">`, strings.Join(known, "&quot;, &quot;"))}
 }
 
 func aws(r Renewal) []string { return []string{"serialNumber: " + colons(r.New.Serial)} }

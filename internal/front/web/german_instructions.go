@@ -4,6 +4,77 @@ package web
 var germanInstructions = []translation{
 	{
 		"A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
+			"integration-flow), create a service key of the type External Certificate with the new certificate, and delete " +
+			"those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.",
+		"Ein Zertifikat gehört zu genau einem Service-Key. Legen Sie in der Instanz der Process Integration Runtime (Plan " +
+			"integration-flow) einen Service-Key vom Typ External Certificate mit dem neuen Zertifikat an, und löschen Sie " +
+			"die der widerrufenen Zertifikate. Der Load Balancer muss der CA vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
+	},
+	{
+		"A rule that compares only the subject or the CA accepts a revoked certificate until your system reads the " +
+			"revocation list of the CA.",
+		"Eine Regel, die nur das Subject oder die CA vergleicht, akzeptiert ein widerrufenes Zertifikat, bis Ihr System die " +
+			"Sperrliste der CA liest.",
+	},
+	{
+		"Add the new certificate (.cer) under Certificates, and delete revoked ones. In the policy, compare with a list of " +
+			"thumbprints without theirs.",
+		"Fügen Sie das neue Zertifikat (.cer) unter Certificates hinzu, und löschen Sie widerrufene. Vergleichen Sie in der " +
+			"Richtlinie mit einer Liste von Fingerabdrücken (Thumbprints) ohne deren.",
+	},
+	{
+		"Add the new line, remove those of revoked certificates, and reload.",
+		"Fügen Sie die neue Zeile hinzu, entfernen Sie die der widerrufenen Zertifikate, und laden Sie die Konfiguration " +
+			"neu.",
+	},
+	{
+		"Append the new fingerprint to the list, and remove those of revoked certificates, in the file and at run time.",
+		"Fügen Sie den neuen Fingerabdruck der Liste hinzu, und entfernen Sie die der widerrufenen Zertifikate, in der " +
+			"Datei und zur Laufzeit.",
+	},
+	{
+		"Caddy can trust single certificates. Add the line of the new file (PEM), remove those of revoked certificates, and " +
+			"reload.",
+		"Caddy kann einzelnen Zertifikaten vertrauen. Fügen Sie die Zeile der neuen Datei (PEM) hinzu, entfernen Sie die der " +
+			"widerrufenen Zertifikate, und laden Sie die Konfiguration neu.",
+	},
+	{
+		"Envoy accepts any of the hashes. Add the new one to the list, and remove those of revoked certificates.",
+		"Envoy akzeptiert jeden der Hashes. Fügen Sie den neuen der Liste hinzu, und entfernen Sie die der widerrufenen " +
+			"Zertifikate.",
+	},
+	{
+		"In oneToOneMappings, add an entry with the certificate in base64 for the same user, and remove those of revoked " +
+			"certificates. A rule in manyToOneMappings that compares the subject accepts them as well.",
+		"Fügen Sie in oneToOneMappings einen Eintrag mit dem Zertifikat in Base64 für denselben Benutzer hinzu, und " +
+			"entfernen Sie die der widerrufenen Zertifikate. Eine Regel in manyToOneMappings, die das Subject vergleicht, " +
+			"akzeptiert auch diese.",
+	},
+	{
+		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those that a " +
+			"contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system trusts. " +
+			"If the old CA is revoked, remove its certificate.",
+		"Die ausstellende CA ändert sich mit dieser Erneuerung. Vergleichen Sie die SHA-256-Fingerabdrücke ihrer " +
+			"Zertifikate mit denen, die Ihnen eine Kontaktperson, die Sie schon kannten, am Telefon nennt. Fügen Sie die " +
+			"Zertifikate dann den CAs hinzu, denen Ihr System vertraut. Ist die alte CA widerrufen, entfernen Sie ihr " +
+			"Zertifikat.",
+	},
+	{
+		"Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) to the " +
+			"same user, and delete those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 lists " +
+			"the CAs.",
+		"Fügen Sie unter Monitor > Manage Security > Certificate-to-User Mappings eine Zuordnung des neuen Zertifikats " +
+			"(.cer) zum selben Benutzer hinzu, und löschen Sie die der widerrufenen Zertifikate. Der Load Balancer muss der CA " +
+			"vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
+	},
+	{
+		"Upload the certificate under a new alias to the trust store that the virtual host refers to, and delete the aliases " +
+			"of revoked certificates.",
+		"Laden Sie das Zertifikat unter einem neuen Alias in den Truststore hoch, auf den der virtuelle Host verweist, und " +
+			"löschen Sie die Aliasse der widerrufenen Zertifikate.",
+	},
+	{
+		"A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
 			"integration-flow), create a second service key of the type External Certificate with the new " +
 			"certificate. Keep the old service key until the old certificate has expired. The load balancer must " +
 			"trust the CA: SAP Note 2801396 lists the CAs.",

@@ -35,10 +35,8 @@ var germanStory = []translation{
 	},
 	{"Remove the revoked certificates", "Widerrufene Zertifikate entfernen"},
 	{
-		"Earlier certificates of %s are revoked. Remove those with these serial numbers now, also where instructions say " +
-			"to keep the old certificate:",
-		"Frühere Zertifikate von %s sind widerrufen. Entfernen Sie jetzt die mit diesen Seriennummern, auch wenn eine " +
-			"Anleitung sagt, das alte Zertifikat zu behalten:",
+		"Earlier certificates of %s are revoked. Remove those with these serial numbers now:",
+		"Frühere Zertifikate von %s sind widerrufen. Entfernen Sie jetzt die mit diesen Seriennummern:",
 	},
 	{"No other certificate is in use", "Es wird kein anderes Zertifikat verwendet"},
 	{"both valid: %s", "beide gültig: %s"},

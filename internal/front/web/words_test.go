@@ -24,9 +24,9 @@ func spoken(t *testing.T) map[string]bool {
 	for _, p := range policy.Presets() {
 		all[p.Source] = true
 	}
-	for i := range 1 << 5 {
+	for i := range 1 << 6 {
 		changes := tenancy.Changes{Key: i&1 > 0, Subject: i&2 > 0, SAN: i&4 > 0, Issuer: i&8 > 0, Root: i&16 > 0}
-		for _, text := range instructions.For(instructions.Renewal{Changes: changes}) {
+		for _, text := range instructions.For(instructions.Renewal{Changes: changes, Revoked: i&32 > 0}) {
 			all[text.How] = true
 			for _, note := range text.Notes {
 				all[note] = true
