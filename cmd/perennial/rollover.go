@@ -239,12 +239,18 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 		})
 }
 
-// riskOf describes the deadline of an arrangement at risk.
+// riskOf describes the deadline of an arrangement at risk, or why its messages fail.
 func riskOf(v client.Rollover) string {
 	if v.Stopped {
 		return "no message can be sent: the certificate is revoked, and the CA has not issued the next one"
 	}
 	if v.Exposed {
+		for _, g := range v.Generations {
+			if g.Generation == v.Wanted && g.Verdict == rollover.Refused {
+				return fmt.Sprintf("messages fail: the receiver refuses generation %d, and no other one is tried or accepted",
+					v.Wanted)
+			}
+		}
 		return fmt.Sprintf("messages depend on generation %d already", v.Wanted)
 	}
 	return fmt.Sprintf("until %s (%.0f days left) the receiver has to accept generation %d", moment(v.Deadline),

@@ -8,10 +8,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
+	"github.com/perennial-pki/perennial/rollover"
 )
 
 var scriptReceivers sync.Map // of *receiver.Server, by *testscript.TestScript
@@ -70,4 +74,22 @@ func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no line begins with %q", args[1])
+}
+
+func TestTheRiskOfAnArrangementStatesWhetherItsMessagesFail(t *testing.T) {
+	refused := []client.RolloverKnowledge{{Generation: 1, Verdict: rollover.Accepted}, {Generation: 2,
+		Verdict: rollover.Refused}}
+	for want, v := range map[string]client.Rollover{
+		"no message can be sent: the certificate is revoked, and the CA has not issued the next one": {Exposed: true,
+			Stopped: true, Generations: refused},
+		"messages fail: the receiver refuses generation 2, and no other one is tried or accepted": {Exposed: true, Wanted: 2,
+			Generations: refused},
+		"messages depend on generation 3 already": {Exposed: true, Wanted: 3, Generations: refused},
+		"until 2027-01-14 00:00 UTC (30 days left) the receiver has to accept generation 2": {Wanted: 2, DaysLeft: 30,
+			Deadline: time.Date(2027, 1, 14, 0, 0, 0, 0, time.UTC), Generations: refused},
+	} {
+		if got := riskOf(v); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
