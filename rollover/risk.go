@@ -51,8 +51,8 @@ func (r Risk) Days(now time.Time) int {
 const oneDay = 24 * time.Hour
 
 // Risk returns whether the arrangement is at risk at now: the receiver has not been proved to accept the newest usable
-// generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof. It is also at
-// risk if the newest generation was revoked and no other one is usable.
+// generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof. It is also
+// at risk if the newest generation was revoked and no other one is usable.
 func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	usable := r.usable(now)
 	if len(usable) == 0 && len(r.Generations) > 0 && r.newest().Revoked {

@@ -146,7 +146,8 @@ func showIssued(c *remote, e env, v client.IssuedCertificate) error {
 	for i, n := range v.Revoked {
 		revoked[i] = strconv.Itoa(n)
 	}
-	if err := c.show(e, v, "revoked", strings.Join(revoked, ", "), "exposed", cmp.Or(strings.Join(v.Exposed, ", "), "none")); err != nil {
+	exposed := cmp.Or(strings.Join(v.Exposed, ", "), "none")
+	if err := c.show(e, v, "revoked", strings.Join(revoked, ", "), "exposed", exposed); err != nil {
 		return err
 	}
 	if len(v.Exposed) > 0 {

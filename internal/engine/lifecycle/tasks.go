@@ -17,8 +17,8 @@ import (
 var aboutRollovers = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.Over,
 	tenancy.Done, tenancy.Differs}
 
-// supersede closes the open tasks about roll-overs from and to revoked certificates of a tenant: they ask to keep one of
-// them, or to install it. The notice of the renewal or the revocation states what to do instead.
+// supersede closes the open tasks about roll-overs from and to revoked certificates of a tenant. They ask to keep one
+// of them, or to install it. The notice of the renewal or the revocation states what to do instead.
 func (e *Engine) supersede(ctx context.Context, tx *store.Tx, t tenancy.Tenant, revoked []tenancy.Certificate,
 	why cause, now time.Time) error {
 	topic := store.TaskTopic{TenantID: t.ID,

@@ -47,8 +47,8 @@ type Letter struct {
 	New         *Details // nil in a warning, and if NewRevoked is set
 	// NewRevoked is set if the new certificate was revoked since the notice, and the CA has not issued the next one.
 	NewRevoked bool
-	Authority   *Details // the new issuing CA if one is announced, else nil
-	NewRoot     *Details // its root if that is new too, else nil
+	Authority  *Details // the new issuing CA if one is announced, else nil
+	NewRoot    *Details // its root if that is new too, else nil
 	// FirstOfCA is the planned renewal that the new CA signs first; zero if it is not known.
 	FirstOfCA    time.Time
 	RenewalOn    time.Time

@@ -42,7 +42,8 @@ func TestAMailThatWaitedIsTrueAfterARevocation(t *testing.T) {
 		}, false, 0, []string{"The new certificate of Acme was revoked. Please do not install it.",
 			"not stays valid until"}, []string{"The new certificate of Acme was revoked. Please do not install it."}},
 		"the announced one": {func(w *world) error { return revoke(w, 1) }, true, 0,
-			[]string{"was revoked. The renewal that we announced for 1 December 2026 does not take place.", "not is valid until"},
+			[]string{"was revoked. The renewal that we announced for 1 December 2026 does not take place.",
+				"not is valid until"},
 			[]string{"was revoked. The renewal that", "not is valid until", "not There is nothing to do today"}},
 	} {
 		w := newWorld(t)

@@ -76,7 +76,8 @@ func moreUrgent(a, b client.Attention) int {
 		return t.UnixMicro()
 	}
 	urgent := map[bool]int{true: 0, false: 1}
-	return cmp.Or(urgent[a.Stopped > 0]-urgent[b.Stopped > 0], urgent[a.Urgent]-urgent[b.Urgent], cmp.Compare(late(a.Deadline), late(b.Deadline)))
+	return cmp.Or(urgent[a.Stopped > 0]-urgent[b.Stopped > 0], urgent[a.Urgent]-urgent[b.Urgent],
+		cmp.Compare(late(a.Deadline), late(b.Deadline)))
 }
 
 // causesOf returns the causes besides receivers at risk.

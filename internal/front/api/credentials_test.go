@@ -192,8 +192,9 @@ func TestAnArrangementWithoutACertificateIsTheFirstThingThatIsShown(t *testing.T
 		}
 	}
 	cause := items(f.ok("operator", "GET", "/attention", 200, ""))[0].(map[string]any)
-	if title := "bank.example.com: no message can be sent in 1 of 1 arrangements, because the certificate is revoked and " +
-		"the CA has not issued the next one"; cause["title"] != title || cause["turn"] != "operator" || cause["urgent"] != true {
+	title := "bank.example.com: no message can be sent in 1 of 1 arrangements, because the certificate is revoked and " +
+		"the CA has not issued the next one"
+	if cause["title"] != title || cause["turn"] != "operator" || cause["urgent"] != true {
 		t.Errorf("%v", cause)
 	}
 	r := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/pay/rollover", 200, "")

@@ -94,9 +94,9 @@ const (
 	newCA = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
 		"that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system " +
 		"trusts, and keep the old ones."
-	newCAOfRevoked = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with " +
-		"those that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your " +
-		"system trusts. If the old CA is revoked, remove its certificate."
+	newCAOfRevoked = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates " +
+		"with those that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that " +
+		"your system trusts. If the old CA is revoked, remove its certificate."
 	revocationList = "A rule that compares only the subject or the CA accepts a revoked certificate until your system " +
 		"reads the revocation list of the CA."
 	newSubject = "The subject changes with this renewal. If a rule compares it, add the new subject to the rule and " +

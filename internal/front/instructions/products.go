@@ -63,8 +63,8 @@ var products = []product{
 			"the aliases of revoked certificates."},
 	{name: "Azure API Management", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Add the new " +
 		"certificate (.cer) under Certificates. In the policy, compare with a list of thumbprints.", snippets: azure,
-		revoked: "Add the new certificate (.cer) under Certificates, and delete revoked ones. In the policy, compare with a " +
-			"list of thumbprints without theirs."},
+		revoked: "Add the new certificate (.cer) under Certificates, and delete revoked ones. In the policy, compare with " +
+			"a list of thumbprints without theirs."},
 	{name: "AWS API Gateway", identifies: []tenancy.Identifier{tenancy.ByCA},
 		how: "Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
 			"authorizer compares serial numbers, add the new one.",

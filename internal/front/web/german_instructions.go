@@ -13,14 +13,14 @@ var germanInstructions = []translation{
 	{
 		"A rule that compares only the subject or the CA accepts a revoked certificate until your system reads the " +
 			"revocation list of the CA.",
-		"Eine Regel, die nur das Subject oder die CA vergleicht, akzeptiert ein widerrufenes Zertifikat, bis Ihr System die " +
-			"Sperrliste der CA liest.",
+		"Eine Regel, die nur das Subject oder die CA vergleicht, akzeptiert ein widerrufenes Zertifikat, bis Ihr System " +
+			"die Sperrliste der CA liest.",
 	},
 	{
 		"Add the new certificate (.cer) under Certificates, and delete revoked ones. In the policy, compare with a list of " +
 			"thumbprints without theirs.",
-		"Fügen Sie das neue Zertifikat (.cer) unter Certificates hinzu, und löschen Sie widerrufene. Vergleichen Sie in der " +
-			"Richtlinie mit einer Liste von Fingerabdrücken (Thumbprints) ohne deren.",
+		"Fügen Sie das neue Zertifikat (.cer) unter Certificates hinzu, und löschen Sie widerrufene. Vergleichen Sie in " +
+			"der Richtlinie mit einer Liste von Fingerabdrücken (Thumbprints) ohne deren.",
 	},
 	{
 		"Add the new line, remove those of revoked certificates, and reload.",
@@ -33,10 +33,10 @@ var germanInstructions = []translation{
 			"Datei und zur Laufzeit.",
 	},
 	{
-		"Caddy can trust single certificates. Add the line of the new file (PEM), remove those of revoked certificates, and " +
-			"reload.",
-		"Caddy kann einzelnen Zertifikaten vertrauen. Fügen Sie die Zeile der neuen Datei (PEM) hinzu, entfernen Sie die der " +
-			"widerrufenen Zertifikate, und laden Sie die Konfiguration neu.",
+		"Caddy can trust single certificates. Add the line of the new file (PEM), remove those of revoked certificates, " +
+			"and reload.",
+		"Caddy kann einzelnen Zertifikaten vertrauen. Fügen Sie die Zeile der neuen Datei (PEM) hinzu, entfernen Sie die " +
+			"der widerrufenen Zertifikate, und laden Sie die Konfiguration neu.",
 	},
 	{
 		"Envoy accepts any of the hashes. Add the new one to the list, and remove those of revoked certificates.",
@@ -60,16 +60,16 @@ var germanInstructions = []translation{
 			"Zertifikat.",
 	},
 	{
-		"Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) to the " +
-			"same user, and delete those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 lists " +
-			"the CAs.",
+		"Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) to " +
+			"the same user, and delete those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 " +
+			"lists the CAs.",
 		"Fügen Sie unter Monitor > Manage Security > Certificate-to-User Mappings eine Zuordnung des neuen Zertifikats " +
-			"(.cer) zum selben Benutzer hinzu, und löschen Sie die der widerrufenen Zertifikate. Der Load Balancer muss der CA " +
-			"vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
+			"(.cer) zum selben Benutzer hinzu, und löschen Sie die der widerrufenen Zertifikate. Der Load Balancer muss der " +
+			"CA vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
 	},
 	{
-		"Upload the certificate under a new alias to the trust store that the virtual host refers to, and delete the aliases " +
-			"of revoked certificates.",
+		"Upload the certificate under a new alias to the trust store that the virtual host refers to, and delete the " +
+			"aliases of revoked certificates.",
 		"Laden Sie das Zertifikat unter einem neuen Alias in den Truststore hoch, auf den der virtuelle Host verweist, und " +
 			"löschen Sie die Aliasse der widerrufenen Zertifikate.",
 	},

@@ -27,8 +27,8 @@ type linked struct {
 	Message     string            // result of the test
 }
 
-// instructionsFor returns the instructions for a certificate of a tenant. r is nil if no older one is known. revoked are
-// earlier certificates that the receiver may know.
+// instructionsFor returns the instructions for a certificate of a tenant. r is nil if no older one is known. revoked
+// are earlier certificates that the receiver may know.
 func instructionsFor(tenant string, c client.Certificate, r *client.Renewal,
 	revoked []string) []instructions.Instruction {
 	described := func(c client.Certificate) instructions.Certificate {
