@@ -160,13 +160,13 @@ func showIssued(c *remote, e env, v client.IssuedCertificate) error {
 type certificateRevokeCmd struct {
 	remote
 	Tenant     string `arg:""`
-	Generation int    `arg:""`
+	Generation count  `arg:"" least:"1"`
 	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
 	Reason     string `enum:"lost,compromised" required:"" help:"lost or compromised."`
 }
 
 func (c *certificateRevokeCmd) Run(e env) error {
-	v, err := post[client.IssuedCertificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation),
+	v, err := post[client.IssuedCertificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(int(c.Generation)),
 		"revoke"), map[string]string{"reason": c.Reason})
 	if err != nil {
 		return err
