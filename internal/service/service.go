@@ -249,7 +249,7 @@ func (s *Service) indexTenants(ctx context.Context) {
 	}
 }
 
-// outage describes an outage of PostgreSQL.
+// outage describes an outage of the database.
 func outage(s *store.Store) calm.Outage {
 	return calm.Outage{What: "the database", Means: store.IsAway, Probe: s.Writable}
 }
@@ -364,6 +364,9 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 				return err
 			}
 		case <-due.C:
+			if err := s.keepFile(); err != nil {
+				return err
+			}
 			s.checkpoint(ctx)
 			if err := s.core.store.ReleaseMemory(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("cannot free memory of the database", "error", err)
@@ -373,7 +376,8 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 }
 
 // keepFile returns an error if the service must stop using the file of its database. If that would lose what it has
-// stored, because no copy can be written, it logs this instead, and the service continues.
+// stored, because no copy can be written, it logs this instead, and the service continues. It also continues if the file
+// was overwritten, because the next start is refused until a person restores a backup.
 func (s *Service) keepFile() error {
 	err := s.core.store.KeepFile()
 	gone := (*store.GoneError)(nil)
@@ -382,6 +386,9 @@ func (s *Service) keepFile() error {
 		return nil
 	case !errors.As(err, &gone):
 		s.log.Warn("cannot check the file of the database", "error", err)
+		return nil
+	case gone.Damaged:
+		s.log.Error("the gateway continues with the state that it has in memory", "error", err)
 		return nil
 	case gone.Lost:
 		copied, failed := s.core.store.SaveCopy()

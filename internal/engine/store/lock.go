@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
 // An exclusive is the use of a SQLite file by one service.
 type exclusive struct {
-	lock  *filelock.Lock
-	path  string // of the file, without symbolic links
-	files []openFile
-	saved string // the latest copy, see [Store.SaveCopy]; empty if there is none
+	lock    *filelock.Lock
+	path    string // of the file, without symbolic links
+	files   []openFile
+	content *content
+	saved   string // the latest copy, see [Store.SaveCopy]; empty if there is none
+	// damaged is set when the content of the file was found to be that of another program. No statement is executed then.
+	damaged atomic.Pointer[GoneError]
 }
 
 // An openFile is a file of a database, and what was at its path when it was opened.
@@ -38,6 +43,10 @@ func newExclusive(lock *filelock.Lock, path string) (*exclusive, error) {
 		}
 		o.files = append(o.files, openFile{o.path + end, found})
 	}
+	var err error
+	if o.content, err = openContent(o.path); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -57,18 +66,42 @@ func inUse(path string) bool {
 	return held && err == nil
 }
 
+// checkFile returns an error if a SQLite file is empty, or has several names. SQLite would begin a new database in an
+// empty file, and remove the log beside it. Two names have two logs and two locks.
+func checkFile(path string) error {
+	found, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case found.Size() == 0:
+		return fmt.Errorf("database %[1]s: the file is empty: another program has emptied it, or the first start was "+
+			"interrupted. To restore a backup, run perennial restore with it (docs/operations.md, Backup and restore). To begin "+
+			"a new installation, remove %[1]s and %[1]s-wal first", path)
+	}
+	if names := found.Sys().(*syscall.Stat_t).Nlink; found.Mode().IsRegular() && names > 1 {
+		return fmt.Errorf("database %[1]s: the file has %[2]d names (hard links), and programs that open it by different "+
+			"names destroy it: remove the other names. \"find / -xdev -samefile %[1]s\" lists all of them", path, names)
+	}
+	return nil
+}
+
 // A GoneError is returned by [Store.KeepFile] if the service must stop using its file.
 type GoneError struct {
 	reason string
 	// Lost is set if what the service has stored ends with its process, unless it is saved.
 	Lost bool
+	// Damaged is set if another program has emptied or overwritten the file, so that only a backup helps.
+	Damaged bool
 }
 
 func (e *GoneError) Error() string { return e.reason }
 
 // KeepFile makes sure that the files of a store of [OpenExclusive] are still those at its path, and creates its lock
-// again if it was deleted. The error is a [*GoneError] if a file was deleted or replaced, or if another process has
-// the lock: commands and other services do not see then what this one stores. Other errors say nothing about the files.
+// again if it was deleted. The error is a [*GoneError] if a file was deleted, replaced or overwritten, or if another
+// process has the lock: commands and other services do not see then what this one stores. If the file was overwritten,
+// the store executes no more statements. Other errors say nothing about the files.
 // KeepFile must not be called at the same time as [Store.Close].
 func (s *Store) KeepFile() error {
 	if s.own == nil {
@@ -79,23 +112,52 @@ func (s *Store) KeepFile() error {
 		return &GoneError{reason: fmt.Sprintf("another perennial%s uses %s, because its lock was deleted", held.By(),
 			s.own.path)}
 	}
-	return errors.Join(err, s.own.gone())
+	return errors.Join(err, s.own.check())
+}
+
+// check returns a [*GoneError] if a file was deleted, replaced or overwritten.
+func (o *exclusive) check() error {
+	if err := o.gone(); err != nil {
+		return err
+	}
+	return o.checkContent()
+}
+
+// byAnother marks the text of an error about a damaged file.
+const byAnother = " by another program while the service uses it"
+
+// checkContent returns a [*GoneError] if another program has emptied or overwritten the file, which is at its path.
+func (o *exclusive) checkContent() error {
+	how, err := o.content.foreign(o.path + "-wal")
+	if err != nil || how == "" {
+		return err
+	}
+	damaged := &GoneError{reason: fmt.Sprintf("the database file %s was %s%s: stop the service, run perennial restore with "+
+		"the latest backup, and start the service", o.path, how, byAnother), Damaged: true}
+	o.damaged.Store(damaged)
+	return damaged
 }
 
 // gone returns a [*GoneError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
 // log of one database to another one, so each connection is preceded by this check.
 func (o *exclusive) gone() error {
+	if damaged := o.damaged.Load(); damaged != nil {
+		return damaged
+	}
 	for i, f := range o.files {
 		found, err := os.Stat(f.path)
 		lost := i == 0 // without its log, SQLite completes the file when it closes it
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return &GoneError{fmt.Sprintf("the database file %s was deleted while the service uses it", f.path), lost}
+			return &GoneError{reason: fmt.Sprintf("the database file %s was deleted while the service uses it", f.path),
+				Lost: lost}
 		case err != nil:
 			return err
 		case !os.SameFile(found, f.found):
-			return &GoneError{fmt.Sprintf("the database file %s was replaced by another one while the service uses it",
-				f.path), lost}
+			return &GoneError{reason: fmt.Sprintf("the database file %s was replaced by another one while the service uses "+
+				"it", f.path), Lost: lost}
+		case i == 0 && found.Size() == 0: // SQLite would remove its log
+			return o.checkContent()
 		}
 	}
 	return nil

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -282,6 +284,137 @@ func TestADatabaseThatCannotBeSavedAgainKeepsItsEarlierCopy(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	stored(t, path, "before")
+}
+
+// damage are changes of the content of a database file that another program has made.
+var damage = map[string]func(t *testing.T, path, backup string){
+	"was emptied":   func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 0)) },
+	"was shortened": func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 200<<10)) },
+	"was overwritten": func(t *testing.T, path, backup string) { // as cp does
+		data, err := os.ReadFile(backup)
+		must(t, err)
+		must(t, os.WriteFile(path, data, 0o600))
+	},
+}
+
+// SQLite would write its log into what is in the file now, or remove it.
+func TestADatabaseThatAnotherProgramHasOverwrittenIsNotTouched(t *testing.T) {
+	for how, change := range damage {
+		t.Run(how, func(t *testing.T) {
+			path, backup := filepath.Join(t.TempDir(), "p.db"), filepath.Join(t.TempDir(), "backup.db")
+			s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+			must(t, err)
+			must(t, s.Backup(t.Context(), backup))
+			acme(t, s, "later", now)
+			change(t, path, backup)
+			before, err := os.ReadFile(path)
+			must(t, err)
+			var gone *GoneError
+			if err := s.KeepFile(); !errors.As(err, &gone) || !gone.Damaged || gone.Lost ||
+				!strings.Contains(err.Error(), how+" by another program while the service uses it") {
+				t.Errorf("%v", err)
+			}
+			if !IsAway(gone) || !IsAway(errors.New("fetch jobs: "+gone.Error())) {
+				t.Error("each failure is a line in the log")
+			}
+			isDamaged := func(what string, err error) {
+				t.Helper()
+				if !errors.As(err, &gone) || !gone.Damaged {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			_, err = s.Tenant(t.Context(), "later")
+			isDamaged("a read", err)
+			isDamaged("a write", write(t, s, func(ctx context.Context, tx *Tx) error { return tx.SetSetting(ctx, "a", "b") }))
+			isDamaged("a checkpoint", s.Checkpoint(t.Context()))
+			isDamaged("a ping", s.Ping(t.Context()))
+			isDamaged("the end", s.Close())
+			after, err := os.ReadFile(path)
+			must(t, err)
+			if info, err := os.Stat(path + "-wal"); !bytes.Equal(before, after) || err != nil || info.Size() == 0 {
+				t.Errorf("%d bytes became %d, and the log: %v", len(before), len(after), err)
+			}
+			if how == "was shortened" {
+				return // SQLite reports a damaged file
+			}
+			for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
+				if s, err := open(t.Context(), "sqlite:"+path); s != nil || err == nil ||
+					!strings.Contains(err.Error(), "To restore a backup, run perennial restore") {
+					t.Errorf("the next start: %v", err)
+				}
+			}
+			_, err = Restore(t.Context(), backup, path, now, func(*Store) error { return nil })
+			must(t, err)
+		})
+	}
+}
+
+// A service that writes much, and a person who compacts the file, change it as SQLite does.
+func TestWhatSQLiteWritesIsNotTakenForAnotherProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	defer s.Close()
+	other, err := Open(t.Context(), "sqlite:"+path)
+	must(t, err)
+	defer other.Close()
+	for n := range 60 {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.SetSetting(ctx, fmt.Sprint("a", n%2), strings.Repeat("x", n%3*100_000))
+		}))
+		if n%3 == 0 {
+			must(t, s.Checkpoint(t.Context()))
+		}
+		if n%20 == 0 {
+			_, err := other.DB().ExecContext(t.Context(), "VACUUM")
+			must(t, err)
+		}
+		must(t, s.KeepFile())
+	}
+}
+
+// SQLite would begin a new database in the file, and remove its log.
+func TestAnEmptyDatabaseFileIsRefused(t *testing.T) {
+	for _, log := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "p.db")
+		must(t, os.WriteFile(path, nil, 0o600))
+		if log {
+			must(t, os.WriteFile(path+"-wal", []byte("a log"), 0o600))
+		}
+		for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
+			if s, err := open(t.Context(), "sqlite:"+path); s != nil || err == nil ||
+				!strings.Contains(err.Error(), "the file is empty") {
+				t.Errorf("with a log %v: %v", log, err)
+			}
+		}
+		if data, err := os.ReadFile(path + "-wal"); log && (err != nil || string(data) != "a log") {
+			t.Errorf("the log: %q, %v", data, err)
+		}
+	}
+}
+
+// Each name has a log and a lock of its own.
+func TestADatabaseFileWithTwoNamesIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "p.db"), filepath.Join(dir, "link.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	must(t, os.Link(path, link))
+	refused := func(path string) {
+		t.Helper()
+		for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
+			if s, err := open(t.Context(), "sqlite:"+path); s != nil || err == nil ||
+				!strings.Contains(err.Error(), "the file has 2 names (hard links)") {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	refused(link)
+	must(t, s.KeepFile())
+	must(t, s.Close())
+	refused(path)
+	must(t, os.Remove(link))
+	stored(t, path)
 }
 
 func TestOnlyAServiceKeepsItsFile(t *testing.T) {

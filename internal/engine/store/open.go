@@ -24,14 +24,24 @@ const MaxConnections = poolConnections + 2
 // Open opens the database of a URL ("sqlite:PATH" or "postgres://...") and migrates its schema. It refuses a schema of
 // a newer version.
 func Open(ctx context.Context, url string) (*Store, error) {
-	if path, ok := sqlitePath(url); ok && path != "" && !inUse(path) {
-		path = filelock.RealPath(path)
+	path, ok := sqlitePath(url)
+	if !ok || path == "" {
+		return open(ctx, url)
+	}
+	path = filelock.RealPath(path)
+	free := !inUse(path)
+	if free {
 		if pending, err := pendingRestore(path); err != nil {
 			return nil, err
 		} else if pending != "" {
 			return nil, fmt.Errorf("database %s: a restore was interrupted: run perennial restore again, or start perennial "+
 				"serve, which completes it", path)
 		}
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	if free {
 		if err := checkLog(ctx, path); err != nil {
 			return nil, err
 		}
@@ -83,6 +93,9 @@ func openLocked(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	removeDatabase(real + copyingSuffix) // of a restore that was interrupted before it replaced anything
+	if err := checkFile(real); err != nil {
+		return nil, err
+	}
 	if err := checkLog(ctx, real); err != nil {
 		return nil, err
 	}

@@ -28,11 +28,15 @@ const (
 // errReadOnly is the result of [Store.Writable] if the database answers but cannot be written.
 var errReadOnly = errors.New(readOnlyText)
 
-// IsAway reports whether an error means that PostgreSQL does not answer, or cannot be written.
+// IsAway reports whether an error means that PostgreSQL does not answer, or cannot be written, or that the file of a
+// SQLite database was damaged.
 func IsAway(err error) bool {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
+	var gone *GoneError
 	switch {
+	case errors.As(err, &gone):
+		return gone.Damaged
 	case errors.As(err, &connect), errors.Is(err, driver.ErrBadConn), errors.Is(err, errReadOnly):
 		return true
 	case errors.As(err, &pg):
@@ -41,7 +45,8 @@ func IsAway(err error) bool {
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300" ||
 			pg.Code == "25006"
 	}
-	return strings.Contains(err.Error(), "failed to connect to `") // the job queue logs some errors as text
+	// The job queue logs some errors as text.
+	return strings.Contains(err.Error(), "failed to connect to `") || strings.Contains(err.Error(), byAnother)
 }
 
 // Writable returns an error unless the database answers and can be written.

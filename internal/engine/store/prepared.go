@@ -20,8 +20,8 @@ type preparing struct {
 	own    atomic.Pointer[exclusive] // nil unless a service uses the file alone
 }
 
-// A checked statement fails if PostgreSQL would not take an argument, or if the function of [Store.BeforeStatements]
-// returns an error.
+// A checked statement fails if PostgreSQL would not take an argument, if the file was overwritten, or if the function of
+// [Store.BeforeStatements] returns an error.
 type checked struct {
 	stmt
 	opened *preparing
@@ -46,6 +46,11 @@ func (p *preparing) check(query string, args []driver.NamedValue) error {
 	for _, a := range args {
 		if text, ok := a.Value.(string); ok && !isStorable(text) {
 			return errUnstorable // as on PostgreSQL
+		}
+	}
+	if own := p.own.Load(); own != nil {
+		if damaged := own.damaged.Load(); damaged != nil {
+			return damaged
 		}
 	}
 	if before := p.before.Load(); before != nil {

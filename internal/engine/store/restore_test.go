@@ -111,10 +111,6 @@ func TestALogOfAnotherFileIsRefused(t *testing.T) {
 			must(t, other.Close())
 			setting(t, s, "latest")
 		},
-		"an empty file": func(path, copied string, s *Store) {
-			must(t, os.WriteFile(copied, nil, 0o600))
-			setting(t, s, "latest")
-		},
 	} {
 		copied := filepath.Join(t.TempDir(), "copy.db")
 		path := crashed(t, func(path string, s *Store) { replace(path, copied, s) })

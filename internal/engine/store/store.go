@@ -72,11 +72,15 @@ type Tx struct {
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
 // Close closes the database. If a service has it open, and its file was deleted, Close writes the file again. If the
-// file was replaced, Close saves the database beside it, and returns an error that names the copy.
+// file was replaced, Close saves the database beside it, and returns an error that names the copy. A file that another
+// program has overwritten stays as it is: SQLite would write its log into it, so the end of the process closes it.
 func (s *Store) Close() error {
 	var err error
 	after := func() error { return nil }
 	if s.own != nil {
+		if damaged := (*GoneError)(nil); errors.As(s.own.check(), &damaged) && damaged.Damaged {
+			return errors.Join(damaged, s.own.lock.Close())
+		}
 		after, err = s.rescue()
 	}
 	err = errors.Join(err, s.writer.Close())
@@ -85,7 +89,7 @@ func (s *Store) Close() error {
 	}
 	err = errors.Join(err, after())
 	if s.own != nil {
-		err = errors.Join(err, s.own.lock.Close())
+		err = errors.Join(err, s.own.content.file.Close(), s.own.lock.Close())
 	}
 	return err
 }
@@ -97,7 +101,14 @@ func (s *Store) Engine() Engine { return s.engine }
 func (s *Store) DB() *sql.DB { return s.writer }
 
 // Ping returns an error if the database does not answer.
-func (s *Store) Ping(ctx context.Context) error { return s.explain(s.writer.PingContext(ctx)) }
+func (s *Store) Ping(ctx context.Context) error {
+	if s.own != nil {
+		if damaged := s.own.damaged.Load(); damaged != nil {
+			return damaged
+		}
+	}
+	return s.explain(s.writer.PingContext(ctx))
+}
 
 // InTx runs fn in a transaction that commits if fn returns nil. PostgreSQL may ask to repeat a transaction. Then fn
 // runs again, so it must not change anything outside the transaction.

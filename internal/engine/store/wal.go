@@ -29,6 +29,12 @@ import (
 // between the first transaction of a log and its mark leaves a log without marks, and so do versions of Perennial that
 // did not write marks. Such a log is applied, as SQLite does.
 
+// Where the fields of a mark are in the first page.
+const (
+	userVersionAt   = 60
+	applicationIDAt = 68
+)
+
 // A logHead is the beginning of a write-ahead log. SQLite draws its salts when it begins the log. The zero value is the
 // head of an empty log.
 type logHead [32]byte
@@ -216,10 +222,7 @@ func logMarks(path string) (map[uint32]bool, error) {
 	if !sum.is(head[24:]) {
 		return nil, nil
 	}
-	const (
-		frameHead                  = 24
-		userVersion, applicationID = 60, 68 // in the first page
-	)
+	const frameHead = 24
 	marks, pending, frames := map[uint32]bool{}, []uint32(nil), 0
 	frame := make([]byte, frameHead+int(size))
 	for {
@@ -234,13 +237,13 @@ func logMarks(path string) (map[uint32]bool, error) {
 		frames++
 		first, commit := binary.BigEndian.Uint32(frame) == 1, binary.BigEndian.Uint32(frame[4:]) != 0
 		if first {
-			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+userVersion:]))
+			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+userVersionAt:]))
 		}
 		if !commit {
 			continue
 		}
 		if first && frames == 1 { // a mark is a transaction of one page; in others, the predecessor is an older one
-			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+applicationID:]))
+			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+applicationIDAt:]))
 		}
 		for _, id := range pending {
 			marks[id] = true
