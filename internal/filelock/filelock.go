@@ -1,4 +1,4 @@
-// Package filelock lets one process at a time use a file.
+// Package filelock lets one process at a time use a file, and tells which SQLite files must not be used.
 //
 // A lock is a file of its own: the kernel releases the lock however its process ends. This package never deletes it. If
 // others do, another process can take the lock until [Lock.Keep] is called. It holds between processes of one machine,
@@ -49,6 +49,39 @@ func RealPath(path string) string {
 		return filepath.Join(dir, filepath.Base(path))
 	}
 	return path
+}
+
+// ErrEmpty is returned by [CheckDatabase].
+var ErrEmpty = errors.New("the file is empty: another program has emptied it, or its first use was interrupted")
+
+// CheckDatabase returns an error if a SQLite file exists and must not be opened: SQLite would begin a new database in
+// an empty file, and remove the log beside it; and a file with two names has two logs, and two locks.
+func CheckDatabase(path string) error {
+	found, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case found.Size() == 0:
+		return ErrEmpty
+	}
+	if names := found.Sys().(*syscall.Stat_t).Nlink; found.Mode().IsRegular() && names > 1 {
+		return fmt.Errorf("the file has %[2]d names (hard links), and programs that open it by different names destroy it: "+
+			"remove the other names. \"find / -xdev -samefile %[1]s\" lists all of them", path, names)
+	}
+	return nil
+}
+
+// Unused returns a path at which there is no file: the path itself, or with -2, -3 and so on at its end.
+func Unused(path string) string {
+	free := path
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(free); err != nil { // if its folder cannot be read, the caller cannot write the file
+			return free
+		}
+		free = fmt.Sprintf("%s-%d", path, n)
+	}
 }
 
 // Take tries again for about 100 ms, because [Held] takes a shared lock for an instant.

@@ -130,3 +130,13 @@ func TestALockThatCannotBeTakenIsNotLeftOpen(t *testing.T) {
 		t.Errorf("%d files are open, and before %d", len(after), len(before))
 	}
 }
+
+func TestAnUnusedPathHasTheNextNumber(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "saved")
+	for _, want := range []string{path, path + "-2", path + "-3"} {
+		if got := Unused(path); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		check(t, os.WriteFile(want, nil, 0o600))
+	}
+}

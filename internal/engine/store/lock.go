@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/filelock"
 )
@@ -66,23 +65,14 @@ func inUse(path string) bool {
 	return held && err == nil
 }
 
-// checkFile returns an error if a SQLite file is empty, or has several names. SQLite would begin a new database in an
-// empty file, and remove the log beside it. Two names have two logs and two locks.
+// checkFile returns an error if a SQLite file must not be opened.
 func checkFile(path string) error {
-	found, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
+	switch err := filelock.CheckDatabase(path); {
+	case errors.Is(err, filelock.ErrEmpty):
+		return fmt.Errorf("database %[1]s: %[2]w. To restore a backup, run perennial restore with it (docs/operations.md, "+
+			"Backup and restore). To begin a new installation, remove %[1]s and %[1]s-wal first", path, err)
 	case err != nil:
-		return err
-	case found.Size() == 0:
-		return fmt.Errorf("database %[1]s: the file is empty: another program has emptied it, or the first start was "+
-			"interrupted. To restore a backup, run perennial restore with it (docs/operations.md, Backup and restore). To begin "+
-			"a new installation, remove %[1]s and %[1]s-wal first", path)
-	}
-	if names := found.Sys().(*syscall.Stat_t).Nlink; found.Mode().IsRegular() && names > 1 {
-		return fmt.Errorf("database %[1]s: the file has %[2]d names (hard links), and programs that open it by different "+
-			"names destroy it: remove the other names. \"find / -xdev -samefile %[1]s\" lists all of them", path, names)
+		return fmt.Errorf("database %s: %w", path, err)
 	}
 	return nil
 }
@@ -166,16 +156,7 @@ func (o *exclusive) gone() error {
 // SaveCopy copies a database whose file was deleted or replaced to a new file beside it, and returns the path of the
 // copy. The service calls it before it stops. [Store.Close] copies it again, with what was stored since then.
 func (s *Store) SaveCopy() (path string, err error) {
-	copied := ""
-	for n := 1; ; n++ {
-		copied = s.own.path + ".saved"
-		if n > 1 {
-			copied = fmt.Sprintf("%s-%d", copied, n)
-		}
-		if _, err := os.Lstat(copied); err != nil { // the copy fails if its folder cannot be read
-			break
-		}
-	}
+	copied := filelock.Unused(s.own.path + ".saved")
 	if err := s.backup(context.Background(), copied); err != nil { // without advice that assumes that the file exists
 		return "", fmt.Errorf("save the database %s beside it: %w", s.own.path, err)
 	}

@@ -217,7 +217,7 @@ func (s *Service) Close() error {
 	}
 	s.beside.Shutdown(now)
 	s.monitor.Shutdown(now)
-	return errors.Join(err, s.state.Close(), s.lock.Close())
+	return errors.Join(err, s.closeState(), s.lock.Close())
 }
 
 // A Watched is a partner whose certificate the key users of a tenant watch.

@@ -93,7 +93,8 @@ PRAGMA user_version = 1;
 type State struct {
 	path   string
 	handle atomic.Pointer[handle] // replaced if the file is restored
-	opened os.FileInfo            // the file; used by [State.restore] only
+	opened os.FileInfo            // the file
+	saved  string                 // the copy of [State.saveCopy]; empty if there is none
 }
 
 func (s *State) db() *sql.DB { return s.handle.Load().db }
@@ -101,6 +102,9 @@ func (s *State) db() *sql.DB { return s.handle.Load().db }
 // OpenState opens the file, or creates it for its owner alone.
 func OpenState(ctx context.Context, path string) (*State, error) {
 	path = filelock.RealPath(path) // a link to the file stays a link if the file is restored
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		f.Close()
@@ -128,6 +132,9 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
 	path = filelock.RealPath(path)
 	if err := checkComplete(path); err != nil {
+		return nil, err
+	}
+	if err := checkFile(path); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -166,9 +173,6 @@ func (s *State) migrate(ctx context.Context) error {
 	}
 	return fmt.Errorf("it is of a newer version (%d): update perennial", version)
 }
-
-// Close closes the file.
-func (s *State) Close() error { return s.db().Close() }
 
 // A version changes when another process has changed the file. Each connection counts the changes by itself.
 type version struct {

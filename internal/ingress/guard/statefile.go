@@ -14,6 +14,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/filelock"
 )
 
@@ -102,6 +103,18 @@ func notLocked(path string, err error) error {
 	return fmt.Errorf("open the state of the guard: %w", err)
 }
 
+// checkFile returns an error if the file must not be opened.
+func checkFile(path string) error {
+	switch err := filelock.CheckDatabase(path); {
+	case errors.Is(err, filelock.ErrEmpty):
+		return fmt.Errorf("the state of the guard, %[1]s: %[2]w. Put a backup in its place. Without one, remove %[1]s and "+
+			"%[1]s-wal: decisions of people are lost then", path, err)
+	case err != nil:
+		return fmt.Errorf("the state of the guard, %s: %w", path, err)
+	}
+	return nil
+}
+
 // checkComplete returns an error if a guard uses a file that was deleted, or whose write-ahead log or its index was
 // deleted. The guard does not see what another process would store now.
 func checkComplete(path string) error {
@@ -125,29 +138,39 @@ func checkComplete(path string) error {
 // other one, whose write-ahead log has the same name.
 var errReplaced = errors.New("it was replaced while the guard runs: restart the guard")
 
-// restore writes the file again if it was deleted, from the one that is still open, and opens it. Otherwise, what the
-// guard learns would end with the process, and what people decide would go to another file. The same holds for its
-// write-ahead log: "rm" deletes one after the other, and another process creates another log. restored is true if a
-// file was deleted. The caller makes sure that nothing is stored meanwhile. A mail that is recorded as sent at this
+// errEmptied is returned if another program has emptied the file, and its log does not have all of its pages.
+var errEmptied = errors.New("another program has emptied it: stop the guard, put a backup in its place, and start the " +
+	"guard. Without a backup, remove the file: decisions of people are lost then")
+
+// restore writes the file again if it was deleted or emptied, from the one that is still open, and opens it. Otherwise,
+// what the guard learns would end with the process, and what people decide would go to another file. The same holds for
+// its write-ahead log: "rm" deletes one after the other, and another process creates another log. restored is true if
+// that was necessary. The caller makes sure that nothing is stored meanwhile. A mail that is recorded as sent at this
 // moment can be sent again.
 func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	old := s.handle.Load()
-	if err := old.db.PingContext(ctx); err != nil { // so that there is a connection, with its log
-		return false, err
-	}
 	found, err := os.Stat(s.path)
 	exists := err == nil
+	emptied := exists && found.Size() == 0
 	switch {
-	case exists && os.SameFile(found, s.opened):
+	case exists && !os.SameFile(found, s.opened):
+		return false, errReplaced
+	case !exists && !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	case !emptied: // another connection to an empty file would remove its log
+		if err := old.db.PingContext(ctx); err != nil { // so that there is a connection, with its log
+			return false, err
+		}
+	}
+	if exists && !emptied {
 		if complete, err := old.connections.complete(); err != nil || complete {
 			return false, err
 		}
-	case exists:
-		return false, errReplaced
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, err
 	}
 	if err := s.rewrite(ctx, exists); err != nil {
+		if emptied {
+			err = errEmptied
+		}
 		return true, err
 	}
 	again, err := openHandle(s.path, stateOptions)
@@ -162,7 +185,43 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	return true, old.db.Close() // SQLite leaves the logs in this place alone, because its file is not there any more
 }
 
-// rewrite puts a copy of what is open in the place of the file. exists is true if only its log was deleted.
+// saveCopy copies what is open to a file beside the state, for one that was replaced. Later calls replace the copy.
+func (s *State) saveCopy(ctx context.Context) error {
+	copied := filelock.Unused(s.path + ".saved")
+	f, err := os.OpenFile(copied, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if _, err := s.db().ExecContext(ctx, "VACUUM INTO ?", copied); err != nil {
+		os.Remove(copied)
+		return err
+	}
+	if s.saved != "" {
+		return os.Rename(copied, s.saved)
+	}
+	s.saved = copied
+	return nil
+}
+
+// Close closes the file. If another file is in its place, SQLite leaves the log there, and it is removed: the next
+// guard would apply it to the other file.
+func (s *State) Close() error {
+	h := s.handle.Load()
+	err := h.db.Close()
+	last := h.connections.last.Load()
+	if found, missing := os.Stat(s.path); missing != nil || s.opened == nil || os.SameFile(found, s.opened) || last == nil {
+		return err
+	}
+	for i, end := range logEnds {
+		if found, missing := os.Stat(s.path + end); missing == nil && os.SameFile(found, last[i]) {
+			err = errors.Join(err, os.Remove(s.path+end))
+		}
+	}
+	return err
+}
+
+// rewrite puts a copy of what is open in the place of the file. exists is true if the file itself was not deleted.
 func (s *State) rewrite(ctx context.Context, exists bool) error {
 	copied, err := os.CreateTemp(filepath.Dir(s.path), ".guard-*")
 	if err != nil {
@@ -207,11 +266,37 @@ func (s *Service) keepState(ctx context.Context) {
 	}
 	restored, err := s.state.restore(ctx)
 	s.metrics.failed("state", err)
+	if errors.Is(err, errReplaced) && s.state.saved == "" {
+		s.saveState(ctx)
+	}
 	switch {
 	case err != nil:
 		s.warn("state file", "cannot restore the file of the state", "file", s.state.path, "error", err)
 	case restored:
-		s.log.Warn("the file of the state or its write-ahead log was deleted: it was written again. Repeat decisions of the "+
-			"last seconds that \"perennial guard status\" does not show", "file", s.state.path)
+		s.log.Warn("the file of the state or its write-ahead log was deleted or emptied: it was written again. Repeat "+
+			"decisions of the last seconds that \"perennial guard status\" does not show", "file", s.state.path)
 	}
+}
+
+// saveState saves what the guard knows beside a file of the state that was replaced.
+func (s *Service) saveState(ctx context.Context) {
+	if err := s.state.saveCopy(ctx); err != nil {
+		s.warn("state copy", "the file of the state was replaced, and what the guard knows cannot be saved beside it", "file",
+			s.state.path, "error", err)
+		return
+	}
+	s.log.Error("the file of the state was replaced: what the guard knows is saved beside it", "file", s.state.path, "copy",
+		s.state.saved)
+}
+
+// closeState closes the state, after it has restored or saved what is not in the file.
+func (s *Service) closeState() error {
+	ctx, cancel := context.WithTimeout(context.Background(), serve.ShutdownTime)
+	defer cancel()
+	saved := s.state.saved
+	s.keepState(ctx)
+	if saved != "" { // what was stored since then
+		s.saveState(ctx)
+	}
+	return s.state.Close()
 }

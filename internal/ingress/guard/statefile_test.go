@@ -209,6 +209,60 @@ func TestAStateFileThatWasReplacedIsNotUsedByARunningGuard(t *testing.T) {
 	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "restart the guard") })
 	next := f.client("acme", inWindow)
 	g.calls("200 acme-c4c", next)
+	testenv.Check(t, g.stop())
+	if left, _ := filepath.Glob(filepath.Join(f.dir, "guard.db-*")); len(left) > 0 {
+		t.Errorf("%q is left", left)
+	}
+	// What the guard has learned since then is beside it. Its log would be applied to the other file.
+	for name, want := range map[string]int{"guard.db": 0, "guard.db.saved": 1} {
+		seen, err := ReadSightings(t.Context(), filepath.Join(f.dir, name))
+		if err != nil || len(seen) != want {
+			t.Errorf("%s: %d certificates, %v", name, len(seen), err)
+		}
+	}
+}
+
+func TestAStateFileThatIsDeletedJustBeforeTheEndIsWrittenAgain(t *testing.T) {
+	g := newIdle(t)
+	testenv.Check(t, os.Remove(g.file))
+	testenv.Check(t, g.Close())
+	if seen, err := ReadSightings(t.Context(), g.file); err != nil || len(seen) != 1 {
+		t.Errorf("%d certificates, %v", len(seen), err)
+	}
+}
+
+func TestAStateFileThatAnotherProgramHasEmptiedIsWrittenAgainOrRefused(t *testing.T) {
+	for _, inLog := range []bool{true, false} {
+		g := newIdle(t)
+		if !inLog {
+			_, err := g.state.db().ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory")
+			testenv.Check(t, err)
+		}
+		testenv.Check(t, os.Truncate(g.file, 0))
+		if err := g.decide(t, Declined); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+			t.Errorf("a command: %v", err)
+		}
+		g.keepState(t.Context())
+		if inLog {
+			g.obeys(t)
+			continue
+		}
+		if text := g.log.String(); !strings.Contains(text, "put a backup in its place") {
+			t.Errorf("the log: %s", text)
+		}
+		testenv.Check(t, g.Close())
+		if _, err := OpenState(t.Context(), g.file); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+			t.Errorf("the next start: %v", err)
+		}
+	}
+}
+
+func TestAStateFileWithTwoNamesIsRefused(t *testing.T) {
+	g := newIdle(t)
+	testenv.Check(t, os.Link(g.file, g.file+".link"))
+	if _, err := OpenState(t.Context(), g.file+".link"); err == nil || !strings.Contains(err.Error(), "2 names") {
+		t.Errorf("%v", err)
+	}
 }
 
 // Otherwise, a second guard could use the same state from then on.
