@@ -30,9 +30,6 @@ import (
 // MaxLines is the maximum number of lines of each table.
 const MaxLines = 100_000
 
-// instant is the form of an instant in problems.
-const instant = "2 January 2006, 15:04 MST"
-
 // maxProblems is the maximum number of problems that are reported at once.
 const maxProblems = 1000
 
@@ -409,9 +406,9 @@ func (r *reader) certificate(c Certificate, password string) error {
 		return errors.New("is the certificate of a CA, not of a client")
 	case !r.now.Before(leaf.NotAfter):
 		return fmt.Errorf("expired on %s: leave the file out, and the tenant gets a new certificate",
-			leaf.NotAfter.UTC().Format(instant))
+			tenancy.Moment(leaf.NotAfter))
 	case r.now.Before(leaf.NotBefore):
-		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format(instant))
+		return fmt.Errorf("is not valid before %s", tenancy.Moment(leaf.NotBefore))
 	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) &&
 		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("is not for client authentication (extended key usage)")

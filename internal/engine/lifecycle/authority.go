@@ -145,9 +145,9 @@ func (e *Engine) askForAuthority(ctx context.Context, now time.Time) error {
 	subject := e.authorities.Signing(now).ID + "/" + stage
 	_, err := e.store.Once(ctx, store.ClaimAuthorityAwaited, subject, now, func(tx *store.Tx) error {
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.AuthorityAwaited, CreatedAt: now, DueAt: by,
-			Reason:   moment(e.authorities.Signing(now).NotAfter),
+			Reason:   tenancy.Moment(e.authorities.Signing(now).NotAfter),
 			DedupKey: "authority-awaited/" + subject,
-			Subject:  "Perennial: your root must sign the next issuing CA by " + moment(by)}
+			Subject:  "Perennial: your root must sign the next issuing CA by " + tenancy.Moment(by)}
 		return e.write(ctx, tx, e.toOperators(n), now)
 	})
 	return err
@@ -196,7 +196,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		for _, c := range certs {
 			e.notify(b, people[c.TenantID], c, tenancy.Notice{
 				Kind: tenancy.NewAuthority, CertificateID: c.ID, SuccessorID: a.ID, DueAt: a.SignsFrom,
-				Subject:  "A new CA will issue your certificates from " + moment(a.SignsFrom),
+				Subject:  "A new CA will issue your certificates from " + tenancy.Moment(a.SignsFrom),
 				DedupKey: "authority/" + a.ID,
 			}, cause{actor: "issuer"}, now)
 		}
@@ -235,6 +235,3 @@ func (e *Engine) RecordTrust(ctx context.Context, authorityID, arrangementID, ac
 	})
 	return v, err
 }
-
-// moment returns an instant for people who have no zone of their own.
-func moment(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }

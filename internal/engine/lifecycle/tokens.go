@@ -72,7 +72,7 @@ func tokenLine(t tenancy.Token) string {
 	if t.Role == tenancy.RoleSender {
 		owner = "sender of " + t.Tenant
 	}
-	return fmt.Sprintf("%s (%s, ID %s) expires on %s", t.Name, owner, t.ID, moment(t.ExpiresAt))
+	return fmt.Sprintf("%s (%s, ID %s) expires on %s", t.Name, owner, t.ID, tenancy.Moment(t.ExpiresAt))
 }
 
 // toOperators returns a notice with a mail to each address of the hosting team.

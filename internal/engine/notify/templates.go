@@ -13,7 +13,6 @@ import (
 	"slices"
 	"sync"
 	texttemplate "text/template"
-	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/notify/markup"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -143,7 +142,7 @@ func (o overlay) Open(name string) (fs.File, error) {
 
 // loadPair reads the text file and the HTML file of a kind.
 func (t *Templates) loadPair(from, ours fs.FS, kind tenancy.NoticeKind) error {
-	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
+	funcs := map[string]any{"day": tenancy.Moment}
 	plain, rich := string(kind)+".txt", string(kind)+".html"
 	var p pair
 	var err error

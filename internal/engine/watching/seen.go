@@ -146,7 +146,7 @@ func (w *Watching) compare(s *Sighting, by Witness, at time.Time) error {
 	expired := slices.Contains(s.Seen.Surprises, tenancy.SurpriseExpired)
 	if expired && by.Person {
 		return tenancy.Errorf(tenancy.ErrRefused, "the certificate %s expired on %s: get the present one from its owner",
-			subjectOf(s.Seen.DER), s.Seen.NotAfter.Format("2 January 2006, 15:04 MST"))
+			subjectOf(s.Seen.DER), tenancy.Moment(s.Seen.NotAfter))
 	}
 	switch {
 	case expired:

@@ -136,8 +136,6 @@ func (w *Webhooks) translate(e tenancy.Event) ([]webhook.Event, error) {
 
 func one(of webhook.Type, data webhook.Data) []made { return []made{{of: of, data: data}} }
 
-func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }
-
 // certificate returns the certificate that an audit event is about: its object is TENANT/CREDENTIAL/GENERATION.
 func (f facts) certificate() webhook.Certificate {
 	c := webhook.Certificate{Serial: f.Serial, Fingerprint: f.Fingerprint, NotAfter: f.NotAfter}
@@ -162,14 +160,14 @@ func certificateExpiring(f facts) []made {
 	c := f.certificate()
 	return one(webhook.CertificateExpiring, &webhook.CertificateExpiringData{Common: f.common(webhook.Info,
 		f.certificates(), "The %s of %s expires on %s, and will be renewed soon", noun(c.Credential), f.Tenant,
-		moment(f.NotAfter)), Certificate: c, RunDate: f.runDate()})
+		tenancy.Moment(f.NotAfter)), Certificate: c, RunDate: f.runDate()})
 }
 
 func certificateRenewed(f facts) []made {
 	c := f.certificate()
 	return one(webhook.CertificateRenewed, &webhook.CertificateRenewedData{Common: f.common(webhook.Info,
 		f.certificates(), "The %s of %s has been renewed: generation %d is valid until %s", noun(c.Credential), f.Tenant,
-		c.Generation, moment(f.NotAfter)), Certificate: c, Replaces: f.Replaces, Reason: f.Reason})
+		c.Generation, tenancy.Moment(f.NotAfter)), Certificate: c, Replaces: f.Replaces, Reason: f.Reason})
 }
 
 func certificateRevoked(f facts) []made {
@@ -237,7 +235,7 @@ func rolloversAtRisk(f facts) []made {
 		if refused {
 			text = "%s/%s refuses the new certificate, and the old one expires on %s"
 		}
-		c := f.common(severity, f.arrangementPage(a), text, f.Tenant, a, moment(f.Expires))
+		c := f.common(severity, f.arrangementPage(a), text, f.Tenant, a, tenancy.Moment(f.Expires))
 		all = append(all, made{webhook.RolloverAtRisk, f.Tenant + "/" + a, &webhook.RolloverAtRiskData{
 			Common: opens(c, f.rollover(a)), Arrangement: a, Generation: f.Generation, ExpiresAt: f.Expires,
 			StageDays: f.StageDays, Refused: refused}})
@@ -293,7 +291,7 @@ func partyFeedSilent(f facts) []made {
 
 func authorityAnnounced(f facts) []made {
 	return one(webhook.AuthorityAnnounced, &webhook.AuthorityData{Common: f.common(webhook.Info, f.link("authorities"),
-		"A new CA will issue certificates from %s", moment(f.SignsFrom)), Authority: f.Object, SignsFrom: f.SignsFrom,
+		"A new CA will issue certificates from %s", tenancy.Moment(f.SignsFrom)), Authority: f.Object, SignsFrom: f.SignsFrom,
 		NotAfter: f.NotAfter})
 }
 
@@ -310,13 +308,13 @@ func (f facts) runOf() time.Time {
 }
 
 func runFinished(f facts) []made {
-	c := f.common(webhook.Info, f.link("runs"), "The run of %s, has finished", moment(f.runOf()))
+	c := f.common(webhook.Info, f.link("runs"), "The run of %s, has finished", tenancy.Moment(f.runOf()))
 	return one(webhook.RunFinished, &webhook.RunData{Common: resolves(c, "run:"+f.Object), RunDate: f.runOf()})
 }
 
 func runFailed(f facts) []made {
 	c := f.common(webhook.Warning, f.link("runs"), "The run of %s, could not renew some certificates, and retries "+
-		"every hour", moment(f.runOf()))
+		"every hour", tenancy.Moment(f.runOf()))
 	return one(webhook.RunFailed, &webhook.RunData{Common: opens(c, "run:"+f.Object), RunDate: f.runOf(),
 		Failed: f.Failed})
 }
@@ -335,7 +333,7 @@ func mailReleased(f facts) []made {
 
 func tokenExpiring(f facts) []made {
 	c := f.common(webhook.Warning, f.link("tokens"), "The token %s of a %s expires on %s, and has no successor", f.Name,
-		f.Role, moment(f.ExpiresAt))
+		f.Role, tenancy.Moment(f.ExpiresAt))
 	return one(webhook.TokenExpiring, &webhook.TokenData{Common: opens(c, "token:"+f.Object), Token: f.Object,
 		Name: f.Name, Role: f.Role, ExpiresAt: f.ExpiresAt})
 }

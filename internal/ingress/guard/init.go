@@ -23,6 +23,7 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Plan is what a first configuration is made from.
@@ -70,7 +71,7 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 	if now.After(c.Known.NotAfter) {
 		return c, fmt.Errorf(
 			"the certificate expired on %s: ask the partner for the one in use",
-			moment(c.Known.NotAfter),
+			tenancy.Moment(c.Known.NotAfter),
 		)
 	}
 	c.Partner = p.Name

@@ -9,6 +9,7 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // german is the value of language for German mails. The others are in English.
@@ -198,7 +199,7 @@ var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Ju
 
 func (l letter) moment(t time.Time) string {
 	if l.language != german {
-		return moment(t)
+		return tenancy.Moment(t)
 	}
 	t = t.UTC()
 	return fmt.Sprintf("%d. %s %d, %s", t.Day(), germanMonths[t.Month()-1], t.Year(), t.Format("15:04 UTC"))

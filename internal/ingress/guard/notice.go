@@ -18,6 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // mostInMail limits the certificates that one mail describes. The others follow in the next one.
@@ -37,11 +38,9 @@ func announce(log *slog.Logger, v Sighting) {
 	log.Log(context.Background(), level, v.sentence(c), attrs...)
 }
 
-func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
-
 // sentence states what has happened.
 func (v Sighting) sentence(c *x509.Certificate) string {
-	until := moment(c.NotAfter)
+	until := tenancy.Moment(c.NotAfter)
 	switch {
 	case v.Standing == Held:
 		return fmt.Sprintf("%s presents a certificate that needs your decision (valid until %s): %s", v.Partner, until,

@@ -29,6 +29,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/acmetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -276,7 +277,7 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 				certfile.InGroups(certfile.Fingerprint(second.Leaf.Raw)),
 			"perennial guard refuse " + certfile.Fingerprint(second.Leaf.Raw)[:16]},
 		held.Text: {"acme-c4c presents a certificate that needs your decision", "Please ask acme-c4c",
-			"calls with it are accepted, but not after " + moment(later.Add(24*time.Hour)) + ".",
+			"calls with it are accepted, but not after " + tenancy.Moment(later.Add(24*time.Hour)) + ".",
 			"perennial guard accept " + certfile.Fingerprint(another.Leaf.Raw)[:16]},
 	} {
 		for _, want := range wants {
