@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/ingress/guard"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/service"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type guardCmd struct {
@@ -118,14 +120,13 @@ func (c guardInitCmd) Run(e env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.From, err)
 	}
-	day := func(t time.Time) string { return t.UTC().Format("2 January 2006") }
 	fmt.Fprintf(e.out, "%s is known by the certificate of %s, valid until %s.\n", created.Partner,
-		certfile.Name(created.Known.RawSubject), day(created.Known.NotAfter))
+		certfile.Name(created.Known.RawSubject), tenancy.Moment(created.Known.NotAfter))
 	if created.Unrecognisable != "" {
 		fmt.Fprintf(e.out, "No successor can be recognised, because %s: accept each new certificate yourself.\n",
 			created.Unrecognisable)
 	} else {
-		fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
+		fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", tenancy.Moment(created.From))
 	}
 	if created.WithoutCA && created.Unrecognisable == "" {
 		fmt.Fprintln(e.out, "The file has no certificate of its CA: the partner must send that with its calls, as most do, "+
@@ -181,11 +182,25 @@ func (c guardExplainCmd) Run(e env) error {
 		return err
 	}
 	all := []explainedJSON{}
+	var unread []error
 	for _, file := range c.Files {
-		for _, d := range explain(e, partners, file, now) {
+		data, err := e.readArgument(file)
+		var decisions []acceptance.Decision
+		if err == nil {
+			decisions, err = guard.Explain(partners, data, now)
+		}
+		if err != nil {
+			decisions = []acceptance.Decision{guard.Unreadable(err)}
+			unread = append(unread, fmt.Errorf("%s: %w", file, err))
+		}
+		for _, d := range decisions {
 			all = append(all, explainedJSON{file, d.Outcome, d.Partner, d.Code, d.Reason})
 		}
 	}
+	return errors.Join(c.print(e, all), errors.Join(unread...))
+}
+
+func (c guardExplainCmd) print(e env, all []explainedJSON) error {
 	if c.Output == "json" {
 		return json.NewEncoder(e.out).Encode(all)
 	}
@@ -195,15 +210,6 @@ func (c guardExplainCmd) Run(e env) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", d.File, d.Decision, d.Partner, d.Code, d.Reason)
 	}
 	return table.Flush()
-}
-
-// explain returns the decisions about a file. One that cannot be read is refused.
-func explain(e env, partners *acceptance.Partners, file string, now time.Time) []acceptance.Decision {
-	data, err := e.readArgument(file)
-	if err != nil {
-		return []acceptance.Decision{guard.Unreadable(err)}
-	}
-	return guard.Explain(partners, data, now)
 }
 
 type guardStatusCmd struct {
@@ -269,10 +275,10 @@ func (c guardStatusCmd) Run(e env) error {
 		case v.Source.Feed != "":
 			next = "feed " + v.Source.Feed + ", for " + v.Arrangements
 		case !v.ExpectedFrom.IsZero():
-			next = "successor from " + v.ExpectedFrom.UTC().Format(time.DateOnly)
+			next = "successor from " + moment(v.ExpectedFrom)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", v.Partner, v.Fingerprint.String()[:16], v.Standing, v.By,
-			v.NotAfter.UTC().Format(time.DateOnly), next)
+			moment(v.NotAfter), next)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -112,7 +112,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	}
 	crlURL := transport.crlAddress()
 	if transport.BaseURL == "" {
-		transport.BaseURL = transport.scheme() + "://" + s.listener.Addr().String()
+		transport.BaseURL = transport.scheme() + "://" + serve.Address(s.listener)
 	}
 	log := calm.New(c.Log.Handler())
 	s.log = slog.New(log)

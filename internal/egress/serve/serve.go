@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -193,9 +194,18 @@ func urlOf(l net.Listener, config *tls.Config) string {
 	case l.Addr().Network() == "unix":
 		return "unix:" + l.Addr().String()
 	case config != nil:
-		return "https://" + l.Addr().String()
+		return "https://" + Address(l)
 	}
-	return "http://" + l.Addr().String()
+	return "http://" + Address(l)
+}
+
+// Address returns the address of a listener for people. One at all addresses, which Go opens as [::], accepts IPv4, too,
+// and was configured as 0.0.0.0 as a rule.
+func Address(l net.Listener) string {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.Equal(net.IPv6unspecified) {
+		return net.JoinHostPort("0.0.0.0", strconv.Itoa(tcp.Port))
+	}
+	return l.Addr().String()
 }
 
 // Serve accepts messages until [Server.Shutdown]; then it returns [http.ErrServerClosed].

@@ -53,3 +53,16 @@ func TestAnAddressIsShownWithoutItsPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestAListenerAtAllAddressesIsShownAsItIsConfigured(t *testing.T) {
+	for _, host := range []string{"0.0.0.0", "127.0.0.1"} {
+		l, err := net.Listen("tcp", host+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if got := Address(l); !strings.HasPrefix(got, host+":") {
+			t.Errorf("%s, want %s", got, host)
+		}
+	}
+}

@@ -193,9 +193,18 @@ var germanAPI = []translation{
 	},
 	{
 		"the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those that it has " +
-			"seen. Those that the configuration lists are removed there",
-		"Ein Zertifikat mit dem SHA-256 %s hat der Guard nicht gesehen: perennial guard status listet die gesehenen " +
-			"auf. Die aus der Konfiguration entfernen Sie dort",
+			"seen",
+		"Ein Zertifikat mit dem SHA-256 %s hat der Guard nicht gesehen: perennial guard status listet die gesehenen auf",
+	},
+	{
+		"the certificate %s of %s is accepted already: the configuration of the guard lists it",
+		"Das Zertifikat %s von %s wird schon angenommen: Die Konfiguration des Guards enthält es",
+	},
+	{
+		"the configuration of the guard lists the certificate %s as known of %s: remove it there to refuse it. A " +
+			"running guard follows within ten seconds",
+		"Die Konfiguration des Guards enthält das Zertifikat %s als bekanntes von %s: Entfernen Sie es dort, um es " +
+			"abzulehnen. Ein laufender Guard folgt innerhalb von zehn Sekunden",
 	},
 	{"the link is not valid", "Der Link ist nicht gültig"},
 	{"the mail server accepts mails of this installation", "Der Mailserver nimmt Mails dieser Installation an"},

@@ -47,18 +47,19 @@ func readListed(c Config) (all []acceptance.Partner, err error) {
 }
 
 // Explain returns the decisions about the certificates of a file at an instant: one, or several for a file with the
-// certificates of several callers. CAs beside them complete their chains. Nothing is changed.
-func Explain(partners *acceptance.Partners, data []byte, now time.Time) []acceptance.Decision {
+// certificates of several callers. CAs beside them complete their chains. Nothing is changed. The error is that of a
+// file that cannot be read, about which [Unreadable] is the decision.
+func Explain(partners *acceptance.Partners, data []byte, now time.Time) ([]acceptance.Decision, error) {
 	all, err := parse(data)
 	if err != nil {
-		return []acceptance.Decision{Unreadable(err)}
+		return nil, err
 	}
 	leafs, cas := apart(all)
 	decisions := make([]acceptance.Decision, len(leafs))
 	for i, c := range leafs {
 		decisions[i] = partners.Decide(slices.Concat([]*x509.Certificate{c}, cas), now)
 	}
-	return decisions
+	return decisions, nil
 }
 
 // Unreadable is the decision about a file that cannot be read as a certificate.

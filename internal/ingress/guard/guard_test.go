@@ -191,13 +191,22 @@ func TestAFileIsExplainedAsACallWouldBe(t *testing.T) {
 			[]acceptance.Code{acceptance.Malformed}},
 	} {
 		var codes []acceptance.Code
-		for _, d := range Explain(partners, one.file, inWindow) {
+		for _, d := range explained(partners, one.file, inWindow) {
 			codes = append(codes, d.Code)
 		}
 		if !slices.Equal(codes, one.want) {
 			t.Errorf("%s: %v, want %v", name, codes, one.want)
 		}
 	}
+}
+
+// explained returns the decisions about a file, also about one that cannot be read.
+func explained(partners *acceptance.Partners, file []byte, now time.Time) []acceptance.Decision {
+	decisions, err := Explain(partners, file, now)
+	if err != nil {
+		return []acceptance.Decision{Unreadable(err)}
+	}
+	return decisions
 }
 
 func FuzzExplain(f *testing.F) {
@@ -215,7 +224,7 @@ func FuzzExplain(f *testing.F) {
 	f.Add(der)
 	f.Add(testca.PEM(der, der))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		for _, d := range Explain(partners, file, inWindow) {
+		for _, d := range explained(partners, file, inWindow) {
 			if d.Outcome == acceptance.Accept && d.Code != acceptance.Pinned || d.Reason == "" || d.Code == "" {
 				t.Errorf("%+v", d)
 			}

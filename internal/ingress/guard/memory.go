@@ -62,7 +62,8 @@ func withSightings(partners []acceptance.Partner, all []Sighting) ([]acceptance.
 		switch listed := slices.ContainsFunc(p.Known, func(o acceptance.Known) bool { return o.Body == k.Body }); {
 		case v.Standing == Accepted && !listed:
 			p.Known = append(slices.Clip(p.Known), k)
-		case v.Standing == Held && !listed && v.Code != acceptance.OtherCA:
+		case v.Standing == Held && !listed && v.Code != acceptance.OtherCA &&
+			!slices.ContainsFunc(p.Held, func(h acceptance.Held) bool { return h.Body == k.Body }): // it waits with a new reason
 			p.Held = append(slices.Clip(p.Held), acceptance.Held{Body: k.Body, Since: v.At})
 		case v.Standing == Declined:
 			p.Declined = append(slices.Clip(p.Declined), k.Body)
@@ -77,6 +78,9 @@ func (s *Service) learned(l core.Learned) {
 	if before := l.Decision.Predecessor; before != nil {
 		v.Was = before.DER
 	}
+	s.mu.Lock()
+	s.news(l.Chain[0], l.Decision)
+	s.mu.Unlock()
 	s.queue(v)
 }
 
@@ -95,28 +99,26 @@ func sighted(at time.Time, c *x509.Certificate, d acceptance.Decision) Sighting 
 	return v
 }
 
-// mostForeignWaiting limits the certificates of other CAs that are not stored yet, because strangers create them.
-const mostForeignWaiting = 64
+// mostHeldWaiting limits the calls with held certificates that are not stored yet, because strangers make them.
+const mostHeldWaiting = 64
 
 // decided logs and counts a call. What the guard itself does not learn is queued too: a certificate of another CA,
-// about which a person is asked, and one that the rule authority accepts.
+// about which a person is asked, one that the rule authority accepts, and one that is held for another reason than
+// before.
 func (s *Service) decided(c core.Call) {
 	s.logs.add(c)
 	if len(c.Chain) == 0 || c.Decision.Partner == "" {
 		return
 	}
-	foreign := c.Decision.Outcome == acceptance.Hold && c.Decision.Code == acceptance.OtherCA
-	if !foreign && !(c.Accepted && c.Decision.Code == acceptance.FromAuthority) {
+	held := c.Decision.Outcome == acceptance.Hold
+	if !held && !(c.Accepted && c.Decision.Code == acceptance.FromAuthority) {
 		return
 	}
 	s.mu.Lock()
-	first := s.isFirst(c.Chain[0])
-	full := foreign && s.foreign >= mostForeignWaiting
-	if first && !full && foreign {
-		s.foreign++
-	}
+	news := s.news(c.Chain[0], c.Decision)
+	full := held && s.held >= mostHeldWaiting
 	s.mu.Unlock()
-	if first && !full {
+	if news && !full {
 		s.queue(sighted(c.At, c.Chain[0], c.Decision))
 	}
 }
@@ -124,17 +126,21 @@ func (s *Service) decided(c core.Call) {
 // mostReported limits the certificates that are remembered as reported: at most twice as many.
 const mostReported = 1024
 
-// isFirst reports whether a certificate was not reported lately, and remembers it. The caller holds the lock.
-func (s *Service) isFirst(c *x509.Certificate) bool {
+// news reports whether a certificate was not reported lately with this reason, and remembers it. The caller holds the
+// lock.
+func (s *Service) news(c *x509.Certificate, d acceptance.Decision) bool {
 	key := sha256.Sum256(c.Raw)
-	_, shown := s.shown.Get(key)
-	s.shown.Put(key, struct{}{})
-	return !shown
+	before, shown := s.shown.Get(key)
+	s.shown.Put(key, d.Reason)
+	return !shown || before != d.Reason
 }
 
 func (s *Service) queue(v Sighting) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, v)
+	if v.Standing == Held {
+		s.held++
+	}
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -178,8 +184,8 @@ func (s *Service) store(ctx context.Context) {
 		}
 		s.mu.Lock()
 		s.waiting = s.waiting[1:]
-		if v.Code == acceptance.OtherCA {
-			s.foreign--
+		if v.Standing == Held {
+			s.held--
 		}
 		s.mu.Unlock()
 		if changed {

@@ -76,13 +76,13 @@ type Service struct {
 	config  Config
 	listed  map[string]listed // what feeds of counterparties list, by their names
 	waiting []Sighting        // that are not stored yet
-	foreign int               // of another CA among them
+	held    int               // held ones among them
 	wake    chan struct{}
 
 	sources map[string]*feedSource // feeds of counterparties by their names; used by the goroutine of readSources
 	read    chan struct{}          // makes all of them due
 
-	shown  *recent.Cache[[sha256.Size]byte, struct{}] // certificates of the rule authority that were reported
+	shown  *recent.Cache[[sha256.Size]byte, string] // the reasons with which certificates were reported
 	parsed *recent.Cache[passedOn, []*x509.Certificate]
 }
 
@@ -97,7 +97,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	}
 	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
 		wake: make(chan struct{}, 1), read: make(chan struct{}, 1), sources: map[string]*feedSource{},
-		listed: map[string]listed{}, shown: recent.New[[sha256.Size]byte, struct{}](mostReported),
+		listed: map[string]listed{}, shown: recent.New[[sha256.Size]byte, string](mostReported),
 		parsed: recent.New[passedOn, []*x509.Certificate](mostParsed)}
 	s.logs = newCallLogs(s.log, s.metrics)
 	if s.lock, err = lockState(config.State); err != nil {
@@ -247,7 +247,7 @@ func (s *Service) Held(ctx context.Context) (int, error) { return s.state.held(c
 // Addresses returns where the guard listens: for callers, for a proxy, and for the monitoring. Each may be empty.
 func (s *Service) Addresses() (front, decide, monitor string) {
 	if s.front != nil {
-		front = "https://" + s.front.listener.Addr().String()
+		front = "https://" + serve.Address(s.front.listener)
 	}
 	return front, s.beside.URL(), s.monitor.URL()
 }

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	core "github.com/perennial-pki/perennial/guard"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/acmetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -369,6 +370,57 @@ func TestWhatWasHeldAndIsAcceptedNowIsStoredAndAnnounced(t *testing.T) {
 	}
 }
 
+// A person decides by what is the case now.
+func TestTheStatusHasTheLatestReasonForWhichACertificateIsHeld(t *testing.T) {
+	g := newIdle(t)
+	c := g.f.client("acme", inWindow.Add(time.Hour)).Leaf
+	call := func(code acceptance.Code, reason string) {
+		g.decided(core.Call{At: inWindow, Chain: []*x509.Certificate{c}, Decision: acceptance.Decision{
+			Outcome: acceptance.Hold, Partner: "acme-c4c", Code: code, Reason: reason}})
+		g.store(t.Context())
+	}
+	for _, step := range []struct {
+		code   acceptance.Code
+		reason string
+	}{{acceptance.OtherCA, "first"}, {acceptance.OutsideWindow, "then"}, {acceptance.OutsideWindow, "later"},
+		{acceptance.OutsideWindow, "later"}} {
+		call(step.code, step.reason)
+		config, err := Load(filepath.Join(g.f.dir, "guard.yaml"), policies)
+		testenv.Check(t, err)
+		all, err := ReadStatus(t.Context(), config, inWindow)
+		testenv.Check(t, err)
+		last := all[len(all)-1]
+		if last.Standing != Held || last.Code != step.code || last.Reason != step.reason {
+			t.Errorf("after %q: %+v", step.reason, last)
+		}
+	}
+	if said := strings.Count(g.log.String(), "needs your decision"); said != 1 {
+		t.Errorf("%d announcements: %s", said, g.log.String())
+	}
+	testenv.Check(t, g.decide(t, Declined))
+}
+
+// The configuration would accept it again.
+func TestACertificateOfTheConfigurationIsNotRefusedByACommand(t *testing.T) {
+	g := newIdle(t)
+	config, err := Load(filepath.Join(g.f.dir, "guard.yaml"), policies)
+	testenv.Check(t, err)
+	k := config.Partners[0].Known[0]
+	for standing, want := range map[Standing]string{Declined: "remove it there to refuse it",
+		Accepted: "is accepted already"} {
+		for _, sha256 := range []string{k.Fingerprint.String(), k.Fingerprint.String()[:8]} {
+			_, err = StoreDecision(t.Context(), config, "", sha256, "olga", standing, inWindow)
+			if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %s: %v", standing, sha256, err)
+			}
+		}
+		_, err = StoreDecision(t.Context(), config, "globex", k.Fingerprint.String(), "olga", standing, inWindow)
+		if !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("of another partner: %v", err)
+		}
+	}
+}
+
 func TestAPersonDecidesAlsoWhileTheConfigurationIsBroken(t *testing.T) {
 	f := newFolder(t)
 	f.tenant()
@@ -395,7 +447,7 @@ func TestAnExplanationKnowsWhatTheGuardHasSeen(t *testing.T) {
 		testenv.Check(t, err)
 		partners, err := Remembered(t.Context(), c)
 		testenv.Check(t, err)
-		return Explain(partners, testca.PEM(next.Certificate...), inWindow)[0]
+		return explained(partners, testca.PEM(next.Certificate...), inWindow)[0]
 	}
 	f.write("guard.yaml", []byte(frontConfig("http://127.0.0.1:1")))
 	if d := explain(); d.Code != acceptance.IsSuccessor {

@@ -191,7 +191,8 @@ func (s *State) version(ctx context.Context) (v version, err error) {
 // others: strangers can create them. The oldest one gives way.
 const mostForeign = 4
 
-// add stores a sighting. A certificate that was held and is accepted now is changed, unless a person has decided.
+// add stores a sighting. A certificate that was held and is accepted now is changed, unless a person has decided. So is
+// the reason of one that is held for another one now.
 // changed reports whether anything was stored. mail is true if a mail is due.
 func (s *State) add(ctx context.Context, v Sighting, mail bool) (changed bool, err error) {
 	c, err := v.certificate()
@@ -201,6 +202,12 @@ func (s *State) add(ctx context.Context, v Sighting, mail bool) (changed bool, e
 	key := acceptance.NewKnown(c).Fingerprint.String()
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		changed = false
+		if v.Standing == Held {
+			if _, err := tx.ExecContext(ctx, "UPDATE sightings SET code = ?, reason = ? WHERE partner = ? AND sha256 = ? AND "+
+				"standing = 'held'", v.Code, v.Reason, v.Partner, key); err != nil {
+				return err
+			}
+		}
 		room, mayMail, err := s.room(ctx, tx, v, key)
 		if err != nil || !room {
 			return err
@@ -379,7 +386,7 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 			return err
 		case len(found) == 0:
 			return tenancy.Errorf(tenancy.ErrNotFound, "the guard has not seen a certificate with the SHA-256 %s: perennial "+
-				"guard status lists those that it has seen. Those that the configuration lists are removed there", sha256)
+				"guard status lists those that it has seen", sha256)
 		case len(found) > 1:
 			return tenancy.Errorf(tenancy.ErrConflict, "%d certificates have a SHA-256 that begins with %s: give more digits, "+
 				"or --partner", len(found), sha256)

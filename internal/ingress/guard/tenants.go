@@ -167,7 +167,24 @@ func (s *State) decide(ctx context.Context, current *acceptance.Partners, partne
 			}
 		}
 	}
-	return s.Decide(ctx, partner, sha256, by, standing, now)
+	v, err = s.Decide(ctx, partner, sha256, by, standing, now)
+	if !errors.Is(err, tenancy.ErrNotFound) {
+		return v, err
+	}
+	for _, name := range current.Names() {
+		p, _ := current.Partner(name)
+		i := slices.IndexFunc(p.Known, func(k acceptance.Known) bool { return strings.HasPrefix(k.Fingerprint.String(), prefix) })
+		if i < 0 || partner != "" && partner != name {
+			continue
+		}
+		if standing == Accepted {
+			return v, tenancy.Errorf(tenancy.ErrConflict, "the certificate %s of %s is accepted already: the configuration of "+
+				"the guard lists it", p.Known[i].Fingerprint, name)
+		}
+		return v, tenancy.Errorf(tenancy.ErrConflict, "the configuration of the guard lists the certificate %s as known of %s: "+
+			"remove it there to refuse it. A running guard follows within ten seconds", p.Known[i].Fingerprint, name)
+	}
+	return v, err
 }
 
 // listedSighting returns a certificate that the feed of a counterparty lists as a sighting.

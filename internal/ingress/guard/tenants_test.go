@@ -247,7 +247,7 @@ func TestAPersonRefusesACertificateThatAFeedLists(t *testing.T) {
 	}
 	partners, err := Remembered(t.Context(), c)
 	testenv.Check(t, err)
-	if d := Explain(partners, testca.PEM(globex.Certificate...), inWindow)[0]; d.Code != acceptance.Declined {
+	if d := explained(partners, testca.PEM(globex.Certificate...), inWindow)[0]; d.Code != acceptance.Declined {
 		t.Errorf("explained as %+v", d)
 	}
 	if _, err := StoreDecision(t.Context(), c, "platform/globex", "00000000", "olga", Declined, inWindow); err == nil {
