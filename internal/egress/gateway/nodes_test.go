@@ -155,3 +155,42 @@ func TestNoMessageFailsWhileAReceiverReloads(t *testing.T) {
 		t.Errorf("during the reload: %d %s", got.status, got.body)
 	}
 }
+
+// A receiver may lock out a sender that it refuses too often. One that has just changed its mind gets the most attempts:
+// each of two generations in five rounds.
+func TestAReceiverThatRefusesEverythingAfterAChangeGetsAMessageTenTimesAtMost(t *testing.T) {
+	f := setUp(t)
+	var asked, taken atomic.Int64
+	var known atomic.Pointer[x509.Certificate]
+	known.Store(f.generation(1))
+	f.arrangement("bank", tenancy.Adaptive, f.serve(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if len(r.TLS.PeerCertificates) == 0 || !r.TLS.PeerCertificates[0].Equal(known.Load()) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		taken.Add(1)
+		io.Copy(io.Discard, r.Body)
+	}))
+	f.renew()
+	f.noticed()
+	f.send("bank", "POST", 300)
+	known.Store(f.generation(2)) // which reverses the verdicts
+	if got := f.send("bank", "POST", 300); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	known.Store(nil)
+	before := taken.Load()
+	for n := 1; n <= 4; n++ {
+		asked.Store(0)
+		if got := f.send("bank", "POST", 300); got.status != http.StatusUnauthorized {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		if most := []int64{10, 10, 10, 1}[n-1]; asked.Load() > most {
+			t.Errorf("message %d: %d requests, want at most %d", n, asked.Load(), most)
+		}
+	}
+	if taken.Load() != before {
+		t.Error("a refused message was taken")
+	}
+}
