@@ -1,4 +1,4 @@
-// Package filelock lets one process at a time use a file, and tells which SQLite files must not be used.
+// Package filelock lets one process at a time use a file, and finds SQLite files that must not be opened.
 //
 // A lock is a file of its own: the kernel releases the lock however its process ends. This package never deletes it. If
 // others do, another process can take the lock until [Lock.Keep] is called. It holds between processes of one machine,

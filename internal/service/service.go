@@ -376,8 +376,8 @@ func (s *Service) tendDatabase(ctx context.Context) error {
 }
 
 // keepFile returns an error if the service must stop using the file of its database. If that would lose what it has
-// stored, because no copy can be written, it logs this instead, and the service continues. It also continues if the file
-// was overwritten, because the next start is refused until a person restores a backup.
+// stored, because no copy can be written, it logs this instead, and the service continues. It also continues if the
+// file was overwritten, because the next start is refused until a person restores a backup.
 func (s *Service) keepFile() error {
 	err := s.core.store.KeepFile()
 	gone := (*store.GoneError)(nil)

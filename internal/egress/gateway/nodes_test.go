@@ -156,8 +156,8 @@ func TestNoMessageFailsWhileAReceiverReloads(t *testing.T) {
 	}
 }
 
-// A receiver may lock out a sender that it refuses too often. One that has just changed its mind gets the most attempts:
-// each of two generations in five rounds.
+// A receiver may lock out a sender that it refuses too often. One that has just changed its mind gets the most
+// attempts: each of two generations in five rounds.
 func TestAReceiverThatRefusesEverythingAfterAChangeGetsAMessageTenTimesAtMost(t *testing.T) {
 	f := setUp(t)
 	var asked, taken atomic.Int64

@@ -199,8 +199,8 @@ func urlOf(l net.Listener, config *tls.Config) string {
 	return "http://" + Address(l)
 }
 
-// Address returns the address of a listener for people. One at all addresses, which Go opens as [::], accepts IPv4, too,
-// and was configured as 0.0.0.0 as a rule.
+// Address returns the address of a listener for people. Go opens one at all addresses as [::], which also accepts IPv4.
+// It is configured as 0.0.0.0 as a rule.
 func Address(l net.Listener) string {
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.Equal(net.IPv6unspecified) {
 		return net.JoinHostPort("0.0.0.0", strconv.Itoa(tcp.Port))

@@ -122,8 +122,8 @@ func (o *exclusive) checkContent() error {
 	if err != nil || how == "" {
 		return err
 	}
-	damaged := &GoneError{reason: fmt.Sprintf("the database file %s was %s%s: stop the service, run perennial restore with "+
-		"the latest backup, and start the service", o.path, how, byAnother), Damaged: true}
+	damaged := &GoneError{Damaged: true, reason: fmt.Sprintf("the database file %s was %s%s: stop the service, run "+
+		"perennial restore with the latest backup, and start the service", o.path, how, byAnother)}
 	o.damaged.Store(damaged)
 	return damaged
 }

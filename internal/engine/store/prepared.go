@@ -20,8 +20,8 @@ type preparing struct {
 	own    atomic.Pointer[exclusive] // nil unless a service uses the file alone
 }
 
-// A checked statement fails if PostgreSQL would not take an argument, if the file was overwritten, or if the function of
-// [Store.BeforeStatements] returns an error.
+// A checked statement fails if PostgreSQL would not take an argument, if the file was overwritten, or if the function
+// of [Store.BeforeStatements] returns an error.
 type checked struct {
 	stmt
 	opened *preparing

@@ -139,8 +139,8 @@ func checkComplete(path string) error {
 var errReplaced = errors.New("it was replaced while the guard runs: restart the guard")
 
 // errEmptied is returned if another program has emptied the file, and its log does not have all of its pages.
-var errEmptied = errors.New("another program has emptied it: stop the guard, put a backup in its place, and start the " +
-	"guard. Without a backup, remove the file: decisions of people are lost then")
+var errEmptied = errors.New("another program has emptied it: stop the guard, put a backup in its place, and start " +
+	"the guard. Without a backup, remove the file: decisions of people are lost then")
 
 // restore writes the file again if it was deleted or emptied, from the one that is still open, and opens it. Otherwise,
 // what the guard learns would end with the process, and what people decide would go to another file. The same holds for
@@ -210,7 +210,8 @@ func (s *State) Close() error {
 	h := s.handle.Load()
 	err := h.db.Close()
 	last := h.connections.last.Load()
-	if found, missing := os.Stat(s.path); missing != nil || s.opened == nil || os.SameFile(found, s.opened) || last == nil {
+	found, missing := os.Stat(s.path)
+	if missing != nil || s.opened == nil || os.SameFile(found, s.opened) || last == nil {
 		return err
 	}
 	for i, end := range logEnds {
@@ -285,8 +286,8 @@ func (s *Service) saveState(ctx context.Context) {
 			s.state.path, "error", err)
 		return
 	}
-	s.log.Error("the file of the state was replaced: what the guard knows is saved beside it", "file", s.state.path, "copy",
-		s.state.saved)
+	s.log.Error("the file of the state was replaced: what the guard knows is saved beside it", "file", s.state.path,
+		"copy", s.state.saved)
 }
 
 // closeState closes the state, after it has restored or saved what is not in the file.

@@ -173,7 +173,9 @@ func (s *State) decide(ctx context.Context, current *acceptance.Partners, partne
 	}
 	for _, name := range current.Names() {
 		p, _ := current.Partner(name)
-		i := slices.IndexFunc(p.Known, func(k acceptance.Known) bool { return strings.HasPrefix(k.Fingerprint.String(), prefix) })
+		i := slices.IndexFunc(p.Known, func(k acceptance.Known) bool {
+			return strings.HasPrefix(k.Fingerprint.String(), prefix)
+		})
 		if i < 0 || partner != "" && partner != name {
 			continue
 		}
@@ -181,8 +183,8 @@ func (s *State) decide(ctx context.Context, current *acceptance.Partners, partne
 			return v, tenancy.Errorf(tenancy.ErrConflict, "the certificate %s of %s is accepted already: the configuration of "+
 				"the guard lists it", p.Known[i].Fingerprint, name)
 		}
-		return v, tenancy.Errorf(tenancy.ErrConflict, "the configuration of the guard lists the certificate %s as known of %s: "+
-			"remove it there to refuse it. A running guard follows within ten seconds", p.Known[i].Fingerprint, name)
+		return v, tenancy.Errorf(tenancy.ErrConflict, "the configuration of the guard lists the certificate %s as known of "+
+			"%s: remove it there to refuse it. A running guard follows within ten seconds", p.Known[i].Fingerprint, name)
 	}
 	return v, err
 }
