@@ -248,6 +248,27 @@ func TestAServiceWhoseDatabaseIsDeletedStopsAndWritesItAgain(t *testing.T) {
 	testenv.Check(t, s.Close())
 }
 
+// Its gateway still delivers messages, and the next start is refused.
+func TestAServiceWhoseDatabaseIsEmptiedIsNotReadyAndDoesNotStop(t *testing.T) {
+	t.Parallel() // it waits for the next check
+	config := settings(t)
+	s, err := open(t, config)
+	testenv.Check(t, err)
+	stop := run(t, s)
+	testenv.Check(t, os.Truncate(strings.TrimPrefix(config.Database.URL, "sqlite:"), 0))
+	testenv.Eventually(t, func() bool {
+		status, _ := get(t, s.BaseURL()+"/readyz", "")
+		return status == http.StatusServiceUnavailable
+	})
+	testenv.Check(t, stop())
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "was emptied by another program") {
+		t.Errorf("%v", err)
+	}
+	if _, err := open(t, config); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+		t.Errorf("the next start: %v", err)
+	}
+}
+
 func TestAFailedOpenReleasesItsResources(t *testing.T) {
 	config := settings(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
