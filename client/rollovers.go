@@ -14,6 +14,7 @@ type Rollover struct {
 	Host        string              `json:"host" doc:"Host of the receiver."`
 	Strategy    tenancy.Strategy    `json:"strategy"`
 	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
+	Credential  string              `json:"credential" doc:"Name of the credential whose certificates it presents."`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
 	Tries       []int               `json:"tries" doc:"Generations with which a message is tried, in this order."`
 	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired, or if no generation can be presented (stopped)."`

@@ -125,18 +125,21 @@ func (c *certificateRenewCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return showIssued(&c.remote, e, v)
+	return showIssued(&c.remote, e, c.Tenant, v)
 }
 
 // showIssued prints a generation that its CA may issue later, and what was revoked.
-func showIssued(c *remote, e env, v client.IssuedCertificate) error {
+func showIssued(c *remote, e env, tenant string, v client.IssuedCertificate) error {
 	if c.Output == "json" {
 		return writeJSON(e.out, v)
 	}
 	show := showCertificate
 	if v.State == tenancy.Requested {
 		show = func(c *remote, e env, v client.Certificate) error {
-			return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State)
+			if err := c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State); err != nil {
+				return err
+			}
+			return waitsForCA(e, tenant)
 		}
 	}
 	if err := show(c, e, v.Certificate); err != nil || len(v.Revoked) == 0 {
@@ -174,7 +177,7 @@ func (c *certificateRevokeCmd) Run(e env) error {
 	if c.Output != "json" {
 		fmt.Fprintf(e.out, "Generation %d is revoked. The newest generation:\n\n", c.Generation)
 	}
-	return showIssued(&c.remote, e, v)
+	return showIssued(&c.remote, e, c.Tenant, v)
 }
 
 type outlookCmd struct{ remote }

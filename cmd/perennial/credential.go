@@ -62,9 +62,7 @@ type credentialAddCmd struct {
 
 func (c *credentialAddCmd) Run(e env) error {
 	v, err := post[client.Credential](&c.remote, in(c.Tenant, "credentials"), client.Credential{
-		Name: tenancy.Purpose(
-			c.Name,
-		), Issuer: c.Issuer, KeyType: tenancy.KeyType(c.KeyType), Subject: c.Subject, SAN: c.SAN,
+		Name: tenancy.Purpose(c.Name), Issuer: c.Issuer, KeyType: tenancy.KeyType(c.KeyType), Subject: c.Subject, SAN: c.SAN,
 		ValiditySeconds: int64(c.Validity / time.Second)})
 	if err != nil {
 		return err
@@ -72,12 +70,14 @@ func (c *credentialAddCmd) Run(e env) error {
 	if err := c.showCredential(e, v); err != nil || v.State != tenancy.Requested || c.Output == "json" {
 		return err
 	}
-	fmt.Fprintf(
-		e.out,
-		"The CA has not answered yet. To see what it waits for: perennial request list --tenant %s\n",
-		c.Tenant,
-	)
-	return nil
+	return waitsForCA(e, c.Tenant)
+}
+
+// waitsForCA prints where to see why a generation is only requested.
+func waitsForCA(e env, tenant string) error {
+	_, err := fmt.Fprintf(e.out, "The CA has not answered yet. To see what it waits for: perennial request list --tenant %s\n",
+		tenant)
+	return err
 }
 
 type credentialShowCmd struct {

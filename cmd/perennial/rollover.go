@@ -115,7 +115,7 @@ func nextStep(v client.Rollover) string {
 	if v.Next.Reason == "stopped" {
 		tenant, _, _ := strings.Cut(v.Arrangement, "/")
 		return fmt.Sprintf("hosting team: perennial request list --tenant %s; without a request: perennial certificate "+
-			"renew %s --purpose CREDENTIAL", tenant, tenant)
+			"renew %s --purpose %s", tenant, tenant, v.Credential)
 	}
 	who := map[string]string{client.TurnOwner: "key users", client.TurnReceiver: "administrator of the receiver"}
 	tenant, name, _ := strings.Cut(v.Arrangement, "/")

@@ -198,7 +198,8 @@ func TestAnArrangementWithoutACertificateIsTheFirstThingThatIsShown(t *testing.T
 		t.Errorf("%v", cause)
 	}
 	r := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/pay/rollover", 200, "")
-	if next := r["next"].(map[string]any); next["reason"] != "stopped" || r["stopped"] != true {
+	if next := r["next"].(map[string]any); next["reason"] != "stopped" || r["stopped"] != true ||
+		r["credential"] != "bank" {
 		t.Errorf("%v", r)
 	}
 	tasks := items(f.ok("acme/alice", "GET", "/tenants/acme/tasks", 200, ""))

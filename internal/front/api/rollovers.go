@@ -24,7 +24,7 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 	risk, at := s.Rollover.Risk(now)
 	v := client.Rollover{
 		Arrangement: s.Name(), Host: hostOf(s.Arrangement), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now),
-		Presents: s.Rollover.Presents, Tries: s.Rollover.Order(now),
+		Credential: string(s.Arrangement.Presents()), Presents: s.Rollover.Presents, Tries: s.Rollover.Order(now),
 		AtRisk: at, UnaskedAt: s.Rollover.UnaskedAt, NewestOnly: s.Rollover.NewestOnly,
 		QuietUntil: s.Rollover.QuietUntil(),
 	}

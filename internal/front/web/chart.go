@@ -84,8 +84,12 @@ func (v *view) drawChart(months []month, d drawing) drawing {
 	slot := (d.right - d.left) / float64(len(months))
 	for i, m := range months {
 		column := monthColumn{middle: d.left + slot*(float64(i)+.5), label: m.name}
+		full := i == 0 || i > 2 && i < len(months)-1
+		if d.class == "wide" {
+			full = i > 0 || !months[1].first // two years side by side have no room
+		}
 		switch {
-		case m.first && (d.class == "wide" || i == 0 || i > 2 && i < len(months)-1):
+		case m.first && full:
 			column.label = m.full
 		case d.class != "wide":
 			column.label = ""

@@ -35,6 +35,17 @@ func TestTheHeightsOfAChartAreProportional(t *testing.T) {
 	}
 }
 
+func TestTheYearsOfAChartAreNotSideBySide(t *testing.T) {
+	for month, want := range map[time.Month][3]string{time.December: {"Dec", "Jan 2027", "Feb"},
+		time.January: {"Jan 2026", "Feb", "Mar"}, time.November: {"Nov 2026", "Dec", "Jan 2027"}} {
+		v := &view{lang: "en", zone: time.UTC, now: time.Date(2026, month, 1, 0, 0, 0, 0, time.UTC)}
+		wide := v.forecastChart(nil).drawings[0]
+		if got := [3]string{wide.columns[0].label, wide.columns[1].label, wide.columns[2].label}; got != want {
+			t.Errorf("from %s: %q, want %q", month, got, want)
+		}
+	}
+}
+
 func TestNumbersAreShortAboveBars(t *testing.T) {
 	v := &view{lang: "en"}
 	for n, want := range map[int]string{1: "1", 950: "950", 999: "999", 1000: "1.0k", 2170: "2.2k", 9949: "9.9k",

@@ -20,6 +20,7 @@ var germanFind = []translation{
 	{"Parked messages: %d.", "Geparkte Nachrichten: %d."},
 	{"Rotate tokens", "Tokens rotieren"},
 	{"See arrangements", "Vereinbarungen ansehen"},
+	{"See certificates", "Zertifikate ansehen"},
 	{"See details", "Einzelheiten"},
 	{"See mails", "Mails ansehen"},
 	{"See tenants", "Mandanten ansehen"},
