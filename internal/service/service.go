@@ -111,12 +111,16 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		return nil, serve.ListenError("--listen", transport.Listen, err)
 	}
 	crlURL := transport.crlAddress()
-	if transport.BaseURL == "" {
-		transport.BaseURL = transport.scheme() + "://" + serve.Address(s.listener)
-	}
 	log := calm.New(c.Log.Handler())
 	s.log = slog.New(log)
 	c.Log = s.log
+	if transport.BaseURL == "" {
+		transport.BaseURL = transport.scheme() + "://" + serve.Address(s.listener)
+		if s.listener.Addr().(*net.TCPAddr).IP.IsUnspecified() {
+			s.log.WarnContext(ctx, "the links in mails and on pages for administrators have an address that other machines "+
+				"cannot open: set --base-url", "address", transport.BaseURL)
+		}
+	}
 	if transport.servesNoLists() {
 		s.log.WarnContext(ctx, "certificates name a revocation list that this service does not serve, because it serves "+
 			"only TLS: set --pki-listen :80, or --crl-url", "list", crlURL)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -53,6 +54,27 @@ func open(t *testing.T, s Settings) (*Service, error) {
 	return Open(t.Context(), Config{
 		Settings: s, Version: "test", Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
+}
+
+func TestLinksThatOtherMachinesCannotOpenAreReported(t *testing.T) {
+	for _, c := range []struct {
+		listen, base string
+		warned       bool
+	}{
+		{"127.0.0.1:0", "", false}, {"0.0.0.0:0", "", true}, {":0", "", true},
+		{"0.0.0.0:0", "https://perennial.example.com", false},
+	} {
+		s := settings(t, "--behind-proxy", "--base-url", c.base)
+		s.Transport.Listen = c.listen
+		var logged bytes.Buffer
+		opened, err := Open(t.Context(), Config{Settings: s, Version: "test", Now: time.Now,
+			Log: slog.New(slog.NewTextHandler(&logged, nil))})
+		testenv.Check(t, err)
+		testenv.Check(t, opened.Close())
+		if got := strings.Contains(logged.String(), "set --base-url"); got != c.warned {
+			t.Errorf("%+v: %s", c, logged.String())
+		}
+	}
 }
 
 func TestAnAddressInUseIsNamedAfterTheOtherFaults(t *testing.T) {
