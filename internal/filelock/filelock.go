@@ -54,10 +54,20 @@ func RealPath(path string) string {
 // ErrEmpty is returned by [CheckDatabase].
 var ErrEmpty = errors.New("the file is empty: another program has emptied it, or its first use was interrupted")
 
+// CheckDatabase waits this long for another process that has just created the file.
+const (
+	looks     = 20
+	lookPause = 50 * time.Millisecond
+)
+
 // CheckDatabase returns an error if a SQLite file exists and must not be opened: SQLite would begin a new database in
 // an empty file, and remove the log beside it; and a file with two names has two logs, and two locks.
 func CheckDatabase(path string) error {
 	found, err := os.Stat(path)
+	for n := 0; n < looks && err == nil && found.Size() == 0; n++ {
+		time.Sleep(lookPause)
+		found, err = os.Stat(path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

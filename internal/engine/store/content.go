@@ -5,73 +5,72 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 )
 
-// A content notices when another program empties or overwrites the file of a database in place, as "cp" does. SQLite
-// does not notice this, and would write its log into the other content. What SQLite itself writes is told apart by the
-// fields of the header (https://www.sqlite.org/fileformat2.html#the_database_header): the mark is that of the log, see
-// wal.go, and a file that became shorter has as many pages as it states.
-type content struct {
+// A contentWatch detects that another program has emptied or overwritten the file of a database in place, as "cp" does.
+// SQLite does not notice this, and would write its log into the other content. The mark in the header of the file shows
+// whether SQLite wrote it, see wal.go. A copy with the mark of the present log, or beside a log without marks, is not
+// detected.
+type contentWatch struct {
 	file *os.File // must be closed after SQLite has closed it: that would release the locks of SQLite (POSIX)
-	mark uint32   // of the file when it was checked last
-	size int64    // the largest so far
+	log  string   // path of the log
+
+	mu   sync.Mutex // guards mark
+	mark uint32     // of the file when it was checked last
 }
 
-// headerSize is the size of the header of a database.
+// headerSize is the size of the header of a database
+// (https://www.sqlite.org/fileformat2.html#the_database_header).
 const headerSize = 100
 
-// openContent begins to watch a file that SQLite has open.
-func openContent(path string) (*content, error) {
+// watchContent begins to watch a file that SQLite has open.
+func watchContent(path string) (*contentWatch, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	c := &content{file: file}
-	_, err = c.foreign(path + "-wal")
+	c := &contentWatch{file: file, log: path + "-wal"}
+	_, err = c.damage()
 	return c, err
 }
 
-// foreign reports how the file was changed by another program; empty if it was not.
-func (c *content) foreign(log string) (how string, err error) {
-	for range 2 { // SQLite may begin the log again while it is read
-		if how, err = c.look(log); how == "" {
-			break
+// damage reports how another program has changed the file, as a participle; empty if it has not.
+func (c *contentWatch) damage() (how string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mark, how, err := c.header()
+	for err == nil && how == "" && mark != c.mark {
+		marks, err := logMarks(c.log)
+		if err != nil {
+			return "", err
 		}
+		// SQLite begins the log again only after the file has its mark. So if the file has the same mark as before the log
+		// was read, the log has that mark, too, or that of its predecessor.
+		again, how, err := c.header()
+		if err != nil || how != "" {
+			return how, err
+		}
+		if again == mark && len(marks) > 0 && !marks[mark] {
+			return "overwritten", nil
+		} else if again == mark {
+			c.mark = mark
+		}
+		mark = again
 	}
 	return how, err
 }
 
-func (c *content) look(log string) (how string, err error) {
-	info, err := c.file.Stat()
-	if err != nil {
-		return "", err
-	}
+// header reads the mark of the file.
+func (c *contentWatch) header() (mark uint32, how string, err error) {
 	header := make([]byte, headerSize)
-	if _, err := c.file.ReadAt(header, 0); errors.Is(err, io.EOF) {
-		return "emptied", nil
-	} else if err != nil {
-		return "", err
+	switch _, err := c.file.ReadAt(header, 0); {
+	case errors.Is(err, io.EOF):
+		return 0, "emptied", nil
+	case err != nil:
+		return 0, "", err
+	case string(header[:len(sqliteMagic)]) != sqliteMagic:
+		return 0, "overwritten", nil
 	}
-	mark := binary.BigEndian.Uint32(header[userVersionAt:])
-	if string(header[:len(sqliteMagic)]) != sqliteMagic {
-		return "overwritten", nil
-	}
-	if mark != c.mark {
-		marks, err := logMarks(log)
-		if err != nil {
-			return "", err
-		}
-		if len(marks) > 0 && !marks[mark] {
-			return "overwritten", nil
-		}
-	}
-	pageSize, pages := int64(binary.BigEndian.Uint16(header[16:])), int64(binary.BigEndian.Uint32(header[28:]))
-	if pageSize == 1 {
-		pageSize = 1 << 16
-	}
-	if info.Size() < c.size && info.Size() < pages*pageSize {
-		return "shortened", nil
-	}
-	c.mark, c.size = mark, max(c.size, info.Size())
-	return "", nil
+	return binary.BigEndian.Uint32(header[userVersionAt:]), "", nil
 }

@@ -16,7 +16,7 @@ type exclusive struct {
 	lock    *filelock.Lock
 	path    string // of the file, without symbolic links
 	files   []openFile
-	content *content
+	content *contentWatch
 	saved   string // the latest copy, see [Store.SaveCopy]; empty if there is none
 	// damaged is set when the content of the file was found to be that of another program. No statement is executed then.
 	damaged atomic.Pointer[GoneError]
@@ -43,7 +43,7 @@ func newExclusive(lock *filelock.Lock, path string) (*exclusive, error) {
 		o.files = append(o.files, openFile{o.path + end, found})
 	}
 	var err error
-	if o.content, err = openContent(o.path); err != nil {
+	if o.content, err = watchContent(o.path); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -118,7 +118,7 @@ const byAnother = " by another program while the service uses it"
 
 // checkContent returns a [*GoneError] if another program has emptied or overwritten the file, which is at its path.
 func (o *exclusive) checkContent() error {
-	how, err := o.content.foreign(o.path + "-wal")
+	how, err := o.content.damage()
 	if err != nil || how == "" {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -288,8 +289,7 @@ func TestADatabaseThatCannotBeSavedAgainKeepsItsEarlierCopy(t *testing.T) {
 
 // damage are changes of the content of a database file that another program has made.
 var damage = map[string]func(t *testing.T, path, backup string){
-	"was emptied":   func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 0)) },
-	"was shortened": func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 200<<10)) },
+	"was emptied": func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 0)) },
 	"was overwritten": func(t *testing.T, path, backup string) { // as cp does
 		data, err := os.ReadFile(backup)
 		must(t, err)
@@ -334,9 +334,6 @@ func TestADatabaseThatAnotherProgramHasOverwrittenIsNotTouched(t *testing.T) {
 			if info, err := os.Stat(path + "-wal"); !bytes.Equal(before, after) || err != nil || info.Size() == 0 {
 				t.Errorf("%d bytes became %d, and the log: %v", len(before), len(after), err)
 			}
-			if how == "was shortened" {
-				return // SQLite reports a damaged file
-			}
 			for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
 				if s, err := open(t.Context(), "sqlite:"+path); s != nil || err == nil ||
 					!strings.Contains(err.Error(), "To restore a backup, run perennial restore") {
@@ -358,9 +355,24 @@ func TestWhatSQLiteWritesIsNotTakenForAnotherProgram(t *testing.T) {
 	other, err := Open(t.Context(), "sqlite:"+path)
 	must(t, err)
 	defer other.Close()
+	done := make(chan struct{})
+	var kept sync.WaitGroup
+	kept.Go(func() { // the file grows, shrinks and is written in the middle of a check
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if err := s.KeepFile(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
 	for n := range 60 {
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.SetSetting(ctx, fmt.Sprint("a", n%2), strings.Repeat("x", n%3*100_000))
+			return tx.SetSetting(ctx, fmt.Sprint("a", n%2), strings.Repeat("x", n%3*1_000_000))
 		}))
 		if n%3 == 0 {
 			must(t, s.Checkpoint(t.Context()))
@@ -369,7 +381,29 @@ func TestWhatSQLiteWritesIsNotTakenForAnotherProgram(t *testing.T) {
 			_, err := other.DB().ExecContext(t.Context(), "VACUUM")
 			must(t, err)
 		}
-		must(t, s.KeepFile())
+	}
+	close(done)
+	kept.Wait()
+	must(t, s.KeepFile())
+}
+
+// A file is empty for an instant before SQLite writes it for the first time.
+func TestACommandBesideTheFirstStartWaits(t *testing.T) {
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "p.db")
+		must(t, os.WriteFile(path, nil, 0o600)) // as a process that begins a database does
+		opened := make(chan error)
+		go func() {
+			s, err := Open(t.Context(), "sqlite:"+path)
+			if err == nil {
+				err = s.Close()
+			}
+			opened <- err
+		}()
+		begun, err := connect(t.Context(), "sqlite:"+path)
+		must(t, err)
+		must(t, <-opened)
+		must(t, begun.Close())
 	}
 }
 

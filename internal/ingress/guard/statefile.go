@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/filelock"
@@ -138,9 +139,18 @@ func checkComplete(path string) error {
 // other one, whose write-ahead log has the same name.
 var errReplaced = errors.New("it was replaced while the guard runs: restart the guard")
 
-// errEmptied is returned if another program has emptied the file, and its log does not have all of its pages.
-var errEmptied = errors.New("another program has emptied it: stop the guard, put a backup in its place, and start " +
-	"the guard. Without a backup, remove the file: decisions of people are lost then")
+// errEmptied is returned if another program has emptied the file, and it cannot be written again from its log.
+var errEmptied = errors.New("another program has emptied it, and it cannot be written again from its log")
+
+// emptied explains why a file that another program has emptied was not written again.
+func emptied(err error) error {
+	var of *sqlite.Error
+	if errors.As(err, &of) && (of.Code()&0xff == sqlitelib.SQLITE_CORRUPT || of.Code()&0xff == sqlitelib.SQLITE_NOTADB) {
+		return fmt.Errorf("%w, which has a part of it: stop the guard, put a backup in its place, and start the guard. Without "+
+			"a backup, remove the file: decisions of people are lost then", errEmptied)
+	}
+	return fmt.Errorf("%w: %w", errEmptied, err)
+}
 
 // restore writes the file again if it was deleted or emptied, from the one that is still open, and opens it. Otherwise,
 // what the guard learns would end with the process, and what people decide would go to another file. The same holds for
@@ -151,25 +161,25 @@ func (s *State) restore(ctx context.Context) (restored bool, err error) {
 	old := s.handle.Load()
 	found, err := os.Stat(s.path)
 	exists := err == nil
-	emptied := exists && found.Size() == 0
+	empty := exists && found.Size() == 0
 	switch {
 	case exists && !os.SameFile(found, s.opened):
 		return false, errReplaced
 	case !exists && !errors.Is(err, fs.ErrNotExist):
 		return false, err
-	case !emptied: // another connection to an empty file would remove its log
+	case !empty: // another connection to an empty file would remove its log
 		if err := old.db.PingContext(ctx); err != nil { // so that there is a connection, with its log
 			return false, err
 		}
 	}
-	if exists && !emptied {
+	if exists && !empty {
 		if complete, err := old.connections.complete(); err != nil || complete {
 			return false, err
 		}
 	}
 	if err := s.rewrite(ctx, exists); err != nil {
-		if emptied {
-			err = errEmptied
+		if empty {
+			err = emptied(err)
 		}
 		return true, err
 	}
@@ -205,12 +215,16 @@ func (s *State) saveCopy(ctx context.Context) error {
 }
 
 // Close closes the file. If another file is in its place, SQLite leaves the log there, and it is removed: the next
-// guard would apply it to the other file.
+// guard would apply it to the other file. A file that another program has emptied stays as it is, with its log: SQLite
+// would write a part of the log into it, so the end of the process closes it.
 func (s *State) Close() error {
 	h := s.handle.Load()
+	found, missing := os.Stat(s.path)
+	if missing == nil && found.Size() == 0 {
+		return fmt.Errorf("the state of the guard, %s: %w", s.path, errEmptied)
+	}
 	err := h.db.Close()
 	last := h.connections.last.Load()
-	found, missing := os.Stat(s.path)
 	if missing != nil || s.opened == nil || os.SameFile(found, s.opened) || last == nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"bytes"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -232,10 +234,12 @@ func TestAStateFileThatIsDeletedJustBeforeTheEndIsWrittenAgain(t *testing.T) {
 }
 
 func TestAStateFileThatAnotherProgramHasEmptiedIsWrittenAgainOrRefused(t *testing.T) {
-	for _, inLog := range []bool{true, false} {
+	for _, inLog := range []string{"everything", "nothing", "a part"} {
 		g := newIdle(t)
-		if !inLog {
-			_, err := g.state.db().ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory")
+		without := map[string]string{"nothing": "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory",
+			"a part": "PRAGMA wal_checkpoint(TRUNCATE); UPDATE sightings SET reason = 'changed'; PRAGMA shrink_memory"}
+		if change := without[inLog]; change != "" {
+			_, err := g.state.db().ExecContext(t.Context(), change)
 			testenv.Check(t, err)
 		}
 		testenv.Check(t, os.Truncate(g.file, 0))
@@ -243,16 +247,23 @@ func TestAStateFileThatAnotherProgramHasEmptiedIsWrittenAgainOrRefused(t *testin
 			t.Errorf("a command: %v", err)
 		}
 		g.keepState(t.Context())
-		if inLog {
+		if inLog == "everything" {
 			g.obeys(t)
 			continue
 		}
 		if text := g.log.String(); !strings.Contains(text, "put a backup in its place") {
 			t.Errorf("the log: %s", text)
 		}
-		testenv.Check(t, g.Close())
+		log, err := os.ReadFile(g.file + "-wal")
+		testenv.Check(t, err)
+		if err := g.Close(); !errors.Is(err, errEmptied) {
+			t.Errorf("the end with %s in the log: %v", inLog, err)
+		}
+		if after, err := os.ReadFile(g.file + "-wal"); err != nil || !bytes.Equal(after, log) {
+			t.Errorf("%d bytes of the log became %d, %v", len(log), len(after), err)
+		}
 		if _, err := OpenState(t.Context(), g.file); err == nil || !strings.Contains(err.Error(), "the file is empty") {
-			t.Errorf("the next start: %v", err)
+			t.Errorf("the next start with %s in the log: %v", inLog, err)
 		}
 	}
 }
