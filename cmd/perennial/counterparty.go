@@ -179,7 +179,7 @@ type counterpartyRevokeCmd struct{ aCounterparty }
 
 func (c *counterpartyRevokeCmd) Run(e env) error {
 	return c.carry(e, http.MethodDelete, c.path("link"), nil,
-		"The page of "+c.Name+" has no address now. To create another one: perennial counterparty link "+c.Name)
+		"The link to the page of "+c.Name+" is revoked. To create another one: perennial counterparty link "+c.Name)
 }
 
 type counterpartyUnlinkCmd struct {
@@ -267,7 +267,7 @@ type counterpartyContactRemoveCmd struct {
 
 func (c *counterpartyContactRemoveCmd) Run(e env) error {
 	return c.carry(e, http.MethodDelete, c.path("contacts", c.ID), nil,
-		"The contact "+c.ID+" of "+c.Name+" is removed, and their address of the page has ended.")
+		"The contact "+c.ID+" of "+c.Name+" is removed, and their link to the page is no longer valid.")
 }
 
 type counterpartyProposalsCmd struct{ queried }

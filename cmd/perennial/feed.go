@@ -72,8 +72,8 @@ func (c *feedRevokeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return c.carry(e, http.MethodDelete, path, nil, "The feed of "+c.Arrangement+" is revoked, and its address has "+
-		"ended. To create another one: perennial feed create "+c.Arrangement)
+	return c.carry(e, http.MethodDelete, path, nil, "The feed of "+c.Arrangement+" is revoked, and its URL is no longer "+
+		"valid. To create another one: perennial feed create "+c.Arrangement)
 }
 
 type feedSilentCmd struct {

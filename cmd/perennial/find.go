@@ -29,8 +29,8 @@ func (c *findCmd) Run(e env) error {
 	case c.Output == "json":
 		return writeJSON(e.out, found)
 	case len(found.Items) == 0:
-		_, err := fmt.Fprintf(e.out, "Nothing begins with %s. %s\n", printable(text), "A serial number is found if it is "+
-			"complete, and a certificate by the first 8 digits of its SHA-256 or more.")
+		_, err := fmt.Fprintf(e.out, "Nothing begins with %s. %s\n", printable(text), "A serial number must be "+
+			"complete, and a SHA-256 needs at least its first 8 digits.")
 		return err
 	}
 	err = table(e.out, "KIND\tTENANT\tNAME\tDETAIL", func(row func(...any)) {

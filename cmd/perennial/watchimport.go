@@ -65,14 +65,14 @@ func (c *watchImportCmd) Run(e env) error {
 	results := make([]watchResult, len(lines))
 	var failures []error
 	for i, l := range lines {
-		results[i] = watchResult{l.Name, "skipped: " + l.skipped}
-		if l.skipped != "" {
-			continue
+		result := "skipped: " + l.skipped
+		if l.skipped == "" {
+			var err error
+			if result, err = c.add(l); err != nil {
+				failures, result = append(failures, fmt.Errorf("%s: %w", l.from, err)), "failed"
+			}
 		}
-		var err error
-		if results[i].Result, err = c.add(l); err != nil {
-			failures, results[i].Result = append(failures, fmt.Errorf("%s: %w", l.from, err)), "failed"
-		}
+		results[i] = watchResult{Name: l.Name, Result: result}
 	}
 	return errors.Join(append(failures, c.report(e, results))...)
 }

@@ -77,7 +77,7 @@ func TestLinksThatOtherMachinesCannotOpenAreReported(t *testing.T) {
 	}
 }
 
-func TestAnAddressInUseIsNamedAfterTheOtherFaults(t *testing.T) {
+func TestOtherFaultsAreReportedBeforeAnAddressInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	testenv.Check(t, err)
 	defer taken.Close()
@@ -88,7 +88,7 @@ func TestAnAddressInUseIsNamedAfterTheOtherFaults(t *testing.T) {
 	} {
 		s := settings(t)
 		set(&s)
-		want := flag + ": another process listens at " + address + ": stop it, or choose another address, such as " + flag
+		want := flag + ": the address " + address + " is in use: stop the process that uses it, or set another address"
 		if _, err := open(t, s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
