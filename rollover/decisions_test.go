@@ -71,7 +71,8 @@ func TestAChoiceThatIsRefusedNamesItsReason(t *testing.T) {
 		day      float64
 		want     string // of the error; empty if the generation is presented
 	}{
-		{renewed(tenancy.Manual), 3, 310, "generation 3 does not exist or is retired"},
+		{renewed(tenancy.Manual), 3, 310, "generation 3 does not exist or is retired: usable generations: 1, 2"},
+		{renewed(tenancy.Manual).with(1, revoked), 3, 310, "is retired: usable generations: 2"},
 		{renewed(tenancy.Manual).with(2, revoked), 2, 310, "generation 2 is expired or revoked"},
 		{cutOver, 1, 365, "generation 1 is expired or revoked"},
 		{cutOver, 1, 362, "generation 1 expires on 2027-01-01, too soon to go back to it; it is tried anyway if the " +

@@ -116,11 +116,11 @@ func (r Rollover) Generation(number int) (g Generation, known bool) {
 	return g, false
 }
 
-// Numbers lists the numbers of the generations, such as "1, 2".
-func (r Rollover) Numbers() string {
-	all := make([]string, len(r.Generations))
-	for i, g := range r.Generations {
-		all[i] = strconv.Itoa(g.Number)
+// Usable lists the numbers of the generations that are neither expired nor revoked, such as "1, 2".
+func (r Rollover) Usable(now time.Time) string {
+	var all []string
+	for _, number := range slices.Backward(r.usable(now)) {
+		all = append(all, strconv.Itoa(number))
 	}
 	return strings.Join(all, ", ")
 }
@@ -368,10 +368,13 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	g, known := r.Generation(number)
 	presented, _ := r.Generation(r.Presents)
+	usable := r.Usable(now)
 	switch {
+	case !known && usable == "":
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired", number)
 	case !known:
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired: use one of %s",
-			number, r.Numbers())
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired: usable generations: %s",
+			number, usable)
 	case number == r.Presents:
 		return r, nil, nil
 	case !g.usable(now):

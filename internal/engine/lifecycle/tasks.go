@@ -27,10 +27,11 @@ func (e *Engine) supersede(ctx context.Context, tx *store.Tx, t tenancy.Tenant, 
 		topic.CertificateIDs = append(topic.CertificateIDs, c.ID)
 		if c.Generation > 1 {
 			previous, err := tx.Certificate(ctx, t.ID, c.Purpose, c.Generation-1)
-			if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+			switch {
+			case errors.Is(err, tenancy.ErrNotFound):
+			case err != nil:
 				return err
-			}
-			if previous.State != tenancy.Revoked { // it must still be removed
+			case previous.State != tenancy.Revoked: // a revoked one must still be removed
 				topic.CertificateIDs = append(topic.CertificateIDs, previous.ID)
 			}
 		}

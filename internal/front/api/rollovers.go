@@ -255,8 +255,13 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if _, ok := current.Certificate(in.Body.Generation); !ok {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: use one of %s",
-			in.Body.Generation, current.Name(), current.Rollover.Numbers())
+		usable := current.Rollover.Usable(s.clock())
+		if usable == "" {
+			return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s", in.Body.Generation,
+				current.Name())
+		}
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: usable generations: %s",
+			in.Body.Generation, current.Name(), usable)
 	}
 	claim, current, err := s.prober().Confirm(ctx, current, in.Body.Generation, actor(ctx),
 		actor(ctx)+" reports it as installed")

@@ -103,9 +103,10 @@ var germanAPI = []translation{
 		"%s is not a run date of the policy %s: the run dates before and after it are %s and %s",
 		"%s ist kein Laufdatum der Richtlinie %s: Die Laufdaten davor und danach sind %s und %s",
 	},
+	{"generation %d is not available to %s", "Die Generation %d steht %s nicht zur Verfügung"},
 	{
-		"generation %d is not available to %s: use one of %s",
-		"Die Generation %d steht %s nicht zur Verfügung: Verwenden Sie eine von %s",
+		"generation %d is not available to %s: usable generations: %s",
+		"Die Generation %d steht %s nicht zur Verfügung: nutzbare Generationen: %s",
 	},
 	{
 		"hosts that several tenants name, which may be one counterparty: %d",

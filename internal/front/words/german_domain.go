@@ -216,9 +216,10 @@ var germanDomain = []translation{
 		"unsupported method %q: use GET, HEAD or OPTIONS",
 		"Die Methode %q wird nicht unterstützt: Verwenden Sie GET, HEAD oder OPTIONS",
 	},
+	{"generation %d does not exist or is retired", "Generation %d gibt es nicht, oder sie ist stillgelegt"},
 	{
-		"generation %d does not exist or is retired: use one of %s",
-		"Generation %d gibt es nicht, oder sie ist stillgelegt: Verwenden Sie eine von %s",
+		"generation %d does not exist or is retired: usable generations: %s",
+		"Generation %d gibt es nicht, oder sie ist stillgelegt: nutzbare Generationen: %s",
 	},
 	{"generation %d is expired or revoked", "Generation %d ist abgelaufen oder widerrufen"},
 	{
