@@ -8,6 +8,7 @@
 package instructions
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -76,8 +77,11 @@ func For(r Renewal) []Instruction {
 	for i, p := range products {
 		all[i] = Instruction{Product: p.name, Identifies: p.identifies, How: p.how, Notes: notes(r),
 			Snippets: p.snippets(r)}
+		changed := p.otherwise != "" && r.Changes.Survival(p.identifies) != tenancy.Survives
 		switch {
-		case p.otherwise != "" && r.Changes.Survival(p.identifies) != tenancy.Survives:
+		case changed && r.Revoked:
+			all[i].How = cmp.Or(p.otherwiseRevoked, p.otherwise)
+		case changed:
 			all[i].How = p.otherwise
 		case p.revoked != "" && r.Revoked:
 			all[i].How, all[i].Snippets = p.revoked, all[i].Snippets[:1] // a subject does not tell them apart
@@ -101,23 +105,27 @@ const (
 		"reads the revocation list of the CA."
 	newSubject = "The subject changes with this renewal. If a rule compares it, add the new subject to the rule and " +
 		"keep the old one."
+	newSubjectOfRevoked = "The subject changes with this renewal. If a rule compares it, add the new subject to the " +
+		"rule, and remove the old one if only revoked certificates have it."
 	newSAN = "The subject alternative name changes with this renewal. If a rule compares it, add the new name to the " +
 		"rule and keep the old one."
+	newSANOfRevoked = "The subject alternative name changes with this renewal. If a rule compares it, add the new name " +
+		"to the rule, and remove the old one if only revoked certificates have it."
 )
 
 func notes(r Renewal) (all []string) {
-	c := r.Changes
-	switch {
-	case (c.Issuer || c.Root) && r.Revoked:
-		all = append(all, newCAOfRevoked)
-	case c.Issuer || c.Root:
-		all = append(all, newCA)
+	ca, subject, san := newCA, newSubject, newSAN
+	if r.Revoked {
+		ca, subject, san = newCAOfRevoked, newSubjectOfRevoked, newSANOfRevoked
 	}
-	if c.Subject {
-		all = append(all, newSubject)
+	if r.Changes.Issuer || r.Changes.Root {
+		all = append(all, ca)
 	}
-	if c.SAN {
-		all = append(all, newSAN)
+	if r.Changes.Subject {
+		all = append(all, subject)
+	}
+	if r.Changes.SAN {
+		all = append(all, san)
 	}
 	return all
 }

@@ -124,25 +124,35 @@ func TestTheOldCertificatesValuesAreFilledInIfTheyAreKnown(t *testing.T) {
 
 // No text asks to keep a revoked certificate, and no variant accepts it because of its subject.
 func TestARevokedCertificateIsRemoved(t *testing.T) {
-	for _, i := range For(Renewal{New: acme, Revoked: true, Changes: tenancy.Changes{Key: true}}) {
-		text := i.How + strings.Join(i.Notes, "") + strings.Join(i.Snippets, "")
-		for _, unwanted := range []string{"eep the old", "eep it", "has expired", "stays here", "OLD ONE", "for now"} {
-			if strings.Contains(text, unwanted) {
-				t.Errorf("%s: %q in\n%s", i.Product, unwanted, text)
+	for bits := range 1 << 5 {
+		changes := tenancy.Changes{Key: bits&1 > 0, Subject: bits&2 > 0, SAN: bits&4 > 0, Issuer: bits&8 > 0,
+			Root: bits&16 > 0}
+		for _, i := range For(Renewal{New: acme, Revoked: true, Changes: changes}) {
+			text := i.How + strings.Join(i.Notes, "") + strings.Join(i.Snippets, "")
+			for _, unwanted := range []string{"eep ", "has expired", "stays here", "OLD ONE", "for now"} {
+				if strings.Contains(text, unwanted) {
+					t.Errorf("%s, changes %+v: %q in\n%s", i.Product, changes, unwanted, text)
+				}
 			}
-		}
-		single := slices.Contains(i.Identifies, tenancy.ByCertificate) ||
-			slices.Contains(i.Identifies, tenancy.ByIssuerSerial)
-		removes := strings.Contains(i.How, "of revoked certificates") || strings.Contains(i.How, "delete revoked ones")
-		if single != removes {
-			t.Errorf("%s: %s", i.Product, i.How)
-		}
-		if len(i.Snippets) != 1 {
-			t.Errorf("%s has %d variants", i.Product, len(i.Snippets))
-		}
-		trusts := slices.Contains(i.Identifies, tenancy.BySubject) || slices.Contains(i.Identifies, tenancy.ByCA)
-		if slices.Contains(i.Notes, revocationList) != trusts {
-			t.Errorf("%s: %q", i.Product, i.Notes)
+			single := slices.Contains(i.Identifies, tenancy.ByCertificate) ||
+				slices.Contains(i.Identifies, tenancy.ByIssuerSerial)
+			removes := strings.Contains(i.How, "of revoked certificates") || strings.Contains(i.How, "delete revoked ones")
+			if single && !removes {
+				t.Errorf("%s, changes %+v: %s", i.Product, changes, i.How)
+			}
+			if got := slices.Contains(i.Notes, newSubjectOfRevoked); got != changes.Subject {
+				t.Errorf("%s, changes %+v: the note about the subject is there: %v", i.Product, changes, got)
+			}
+			if got := slices.Contains(i.Notes, newSANOfRevoked); got != changes.SAN {
+				t.Errorf("%s, changes %+v: the note about the SAN is there: %v", i.Product, changes, got)
+			}
+			if len(i.Snippets) != 1 {
+				t.Errorf("%s has %d variants", i.Product, len(i.Snippets))
+			}
+			trusts := slices.Contains(i.Identifies, tenancy.BySubject) || slices.Contains(i.Identifies, tenancy.ByCA)
+			if slices.Contains(i.Notes, revocationList) != trusts {
+				t.Errorf("%s: %q", i.Product, i.Notes)
+			}
 		}
 	}
 	valid := Certificate{Tenant: "acme", Generation: 1, Serial: "abc01", SHA1: "0ld5ha1"}

@@ -16,9 +16,10 @@ type product struct {
 	how        string
 	// otherwise replaces how if the renewal changes a property that the product compares.
 	otherwise string
-	// revoked replaces how if earlier certificates, which the product lists one by one, are revoked.
-	revoked  string
-	snippets func(Renewal) []string
+	// revoked replaces how if earlier certificates, which the product lists one by one, are revoked, and otherwiseRevoked
+	// replaces otherwise.
+	revoked, otherwiseRevoked string
+	snippets                  func(Renewal) []string
 }
 
 const add = "Add the new line next to the old one and reload. Remove the old line when the old certificate has " +
@@ -41,7 +42,8 @@ var products = []product{
 		revoked: "Envoy accepts any of the hashes. Add the new one to the list, and remove those of revoked certificates."},
 	{name: "Traefik", identifies: []tenancy.Identifier{tenancy.ByCA},
 		how:       "Nothing to do: Traefik trusts the CA, which stays the same.",
-		otherwise: "Add the certificates of the new CA to the file in caFiles, and keep the old ones.", snippets: traefik},
+		otherwise: "Add the certificates of the new CA to the file in caFiles, and keep the old ones.", snippets: traefik,
+		otherwiseRevoked: "Add the certificates of the new CA to the file in caFiles."},
 	{name: "Caddy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "Caddy can trust single certificates. Add the line of the new file (PEM) and reload.", snippets: caddy,
 		revoked: "Caddy can trust single certificates. Add the line of the new file (PEM), remove those of revoked " +
@@ -50,7 +52,10 @@ var products = []product{
 		how: "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
 			"certificate was uploaded, upload the new one under Credentials.",
 		otherwise: "Add the new subject to the regular expression of the client's X.509 authenticator, and keep the old " +
-			"one. If a certificate was uploaded, upload the new one under Credentials.", snippets: keycloak},
+			"one. If a certificate was uploaded, upload the new one under Credentials.", snippets: keycloak,
+		otherwiseRevoked: "Add the new subject to the regular expression of the client's X.509 authenticator, and remove " +
+			"the old one if only revoked certificates have it. If a certificate was uploaded, upload the new one under " +
+			"Credentials."},
 	{name: "Kong", identifies: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
 		how: "Nothing to do: mtls-auth maps by the CA and by a consumer's subject name, and both stay the same. Check that " +
 			"the subject name of the consumer is this one.",
@@ -70,7 +75,11 @@ var products = []product{
 			"authorizer compares serial numbers, add the new one.",
 		otherwise: "Add the certificates of the new CA to a new version of the trust store, keep the old ones, and wait " +
 			"until the custom domain uses the new version. If a Lambda authorizer compares serial numbers, add the new one.",
-		snippets: aws},
+		revoked: "Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
+			"authorizer compares serial numbers, add the new one, and remove those of revoked certificates.",
+		otherwiseRevoked: "Add the certificates of the new CA to a new version of the trust store, and wait until the " +
+			"custom domain uses the new version. If a Lambda authorizer compares serial numbers, add the new one, and " +
+			"remove those of revoked certificates.", snippets: aws},
 	{name: "SAP Cloud Integration (Neo)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) " +
 			"to the same user. Several mappings may point to one user, so keep the old one until the old certificate has " +
@@ -94,7 +103,11 @@ var products = []product{
 		otherwise: "The service key accepts only newer certificates with the same subject and issuer. In the instance of " +
 			"Process Integration Runtime (plan integration-flow), create a second service key of the type External " +
 			"Certificate with the new certificate. Keep the old one until the old certificate has expired. The load balancer " +
-			"must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
+			"must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile,
+		otherwiseRevoked: "The service key accepts only newer certificates with the same subject and issuer. In the " +
+			"instance of Process Integration Runtime (plan integration-flow), create a service key of the type External " +
+			"Certificate with the new certificate, and delete those of revoked certificates. The load balancer must trust " +
+			"the CA: SAP Note 2801396 lists the CAs."},
 	{name: "IIS", identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "In oneToOneMappings, add an entry with the certificate in base64 for the same user. A rule in " +
 			"manyToOneMappings that compares the subject needs no change if the subject stays the same.", snippets: iis,

@@ -3,6 +3,54 @@ package web
 // germanInstructions holds the German texts of the instructions for the products of receivers.
 var germanInstructions = []translation{
 	{
+		"Add the certificates of the new CA to a new version of the trust store, and wait until the custom domain uses " +
+			"the new version. If a Lambda authorizer compares serial numbers, add the new one, and remove those of revoked " +
+			"certificates.",
+		"Fügen Sie die Zertifikate der neuen CA einer neuen Version des Truststores hinzu, und warten Sie, bis die " +
+			"benutzerdefinierte Domain die neue Version verwendet. Vergleicht ein Lambda-Authorizer Seriennummern, fügen " +
+			"Sie die neue hinzu, und entfernen Sie die der widerrufenen Zertifikate.",
+	},
+	{
+		"Add the certificates of the new CA to the file in caFiles.",
+		"Fügen Sie die Zertifikate der neuen CA der Datei in caFiles hinzu.",
+	},
+	{
+		"Add the new subject to the regular expression of the client's X.509 authenticator, and remove the old one if only " +
+			"revoked certificates have it. If a certificate was uploaded, upload the new one under Credentials.",
+		"Fügen Sie das neue Subject dem regulären Ausdruck des X.509-Authenticators des Clients hinzu, und entfernen Sie " +
+			"das alte, wenn nur widerrufene Zertifikate es haben. Wurde ein Zertifikat hochgeladen, laden Sie das neue " +
+			"unter Credentials hoch.",
+	},
+	{
+		"Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
+			"authorizer compares serial numbers, add the new one, and remove those of revoked certificates.",
+		"Für die benutzerdefinierte Domain ist nichts zu tun: Ihr Truststore enthält CAs, und die CA bleibt gleich. " +
+			"Vergleicht ein Lambda-Authorizer Seriennummern, fügen Sie die neue hinzu, und entfernen Sie die der " +
+			"widerrufenen Zertifikate.",
+	},
+	{
+		"The service key accepts only newer certificates with the same subject and issuer. In the instance of Process " +
+			"Integration Runtime (plan integration-flow), create a service key of the type External Certificate with the " +
+			"new certificate, and delete those of revoked certificates. The load balancer must trust the CA: SAP Note " +
+			"2801396 lists the CAs.",
+		"Der Service-Key akzeptiert nur neuere Zertifikate mit demselben Subject und Aussteller. Legen Sie in der Instanz " +
+			"der Process Integration Runtime (Plan integration-flow) einen Service-Key vom Typ External Certificate mit " +
+			"dem neuen Zertifikat an, und löschen Sie die der widerrufenen Zertifikate. Der Load Balancer muss der CA " +
+			"vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
+	},
+	{
+		"The subject alternative name changes with this renewal. If a rule compares it, add the new name to the rule, and " +
+			"remove the old one if only revoked certificates have it.",
+		"Der alternative Name (SAN) ändert sich mit dieser Erneuerung. Ergänzen Sie eine Regel, die ihn vergleicht, um den " +
+			"neuen Namen, und entfernen Sie den alten, wenn nur widerrufene Zertifikate ihn haben.",
+	},
+	{
+		"The subject changes with this renewal. If a rule compares it, add the new subject to the rule, and remove the old " +
+			"one if only revoked certificates have it.",
+		"Das Subject ändert sich mit dieser Erneuerung. Ergänzen Sie eine Regel, die es vergleicht, um das neue Subject, " +
+			"und entfernen Sie das alte, wenn nur widerrufene Zertifikate es haben.",
+	},
+	{
 		"A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
 			"integration-flow), create a service key of the type External Certificate with the new certificate, and delete " +
 			"those of revoked certificates. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.",
