@@ -88,9 +88,9 @@ func (l Letter) Revoked() bool {
 	return l.Reason == "lost" || l.Reason == "compromised" || l.Reason == "authority-revoked"
 }
 
-// Overtaken reports whether a revocation since the notice leaves nothing of it: the certificate that it announces the
-// renewal of was revoked, or the new one. Another mail states what to do.
-func (l Letter) Overtaken() bool {
+// Superseded reports whether a revocation makes this notice obsolete: the new certificate was revoked, or the one whose
+// renewal the notice announces. Another mail states what to do.
+func (l Letter) Superseded() bool {
 	return l.NewRevoked || l.OldRevoked && (l.Kind == tenancy.Expiring || l.Kind == tenancy.AdministratorExpiring)
 }
 

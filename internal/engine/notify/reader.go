@@ -71,7 +71,7 @@ func (r records) thread(m tenancy.Mail, n tenancy.Notice) string {
 
 // subject returns the subject in the reader's language. What the policy prescribes stays to the letter.
 func (l Letter) subject(n tenancy.Notice) string {
-	if prescribed := n.Kind == tenancy.Expiring || n.Kind == tenancy.Renewed; l.Overtaken() && !prescribed {
+	if prescribed := n.Kind == tenancy.Expiring || n.Kind == tenancy.Renewed; l.Superseded() && !prescribed {
 		return l.TenantTitle + l.german(": the certificate was revoked", ": Das Zertifikat wurde widerrufen")
 	}
 	if l.Administered != nil {

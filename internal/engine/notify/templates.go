@@ -41,8 +41,8 @@ var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenanc
 	tenancy.AdministratorExpiring, tenancy.AdministratorRenewed, tenancy.AdministratorUnready,
 	tenancy.AdministratorDone, tenancy.AdministratorRetired, tenancy.AdministratorStopped}
 
-// overtaken is the template of a letter of any kind that a revocation has overtaken.
-const overtaken tenancy.NoticeKind = "overtaken"
+// superseded is the template of a letter of any kind that is obsolete because of a revocation.
+const superseded tenancy.NoticeKind = "superseded"
 
 // toOperators are the kinds of mails to the hosting team. They are in English.
 var toOperators = []tenancy.NoticeKind{tenancy.AuditHead, tenancy.TokensEnd, tenancy.AuthorityAwaited}
@@ -71,7 +71,7 @@ func loadTemplates(dir string) (*Templates, error) {
 	}
 	t := &Templates{map[tenancy.NoticeKind]map[string]*markup.Template{}, map[tenancy.NoticeKind]pair{}}
 	found := dir == ""
-	for _, kind := range append(slices.Clone(noticeKinds), overtaken) {
+	for _, kind := range append(slices.Clone(noticeKinds), superseded) {
 		t.own[kind] = map[string]*markup.Template{}
 		for _, language := range tenancy.Languages() {
 			from := ours
@@ -164,8 +164,8 @@ func (t *Templates) loadPair(from, ours fs.FS, kind tenancy.NoticeKind) error {
 // render returns the plain text and the HTML of a letter.
 func (t *Templates) render(kind tenancy.NoticeKind, l Letter) (text, html string, err error) {
 	l.Kind, l.Platform.Name = kind, cmp.Or(l.Platform.Name, defaultPlatform)
-	if l.Overtaken() {
-		kind = overtaken
+	if l.Superseded() {
+		kind = superseded
 	}
 	if p, found := t.pairs[kind]; found {
 		return p.render(l)
