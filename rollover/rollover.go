@@ -373,8 +373,8 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	case !known && usable == "":
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired", number)
 	case !known:
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired: usable generations: %s",
-			number, usable)
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d does not exist or is retired: usable "+
+			"generations: %s", number, usable)
 	case number == r.Presents:
 		return r, nil, nil
 	case !g.usable(now):

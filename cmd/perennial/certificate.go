@@ -169,8 +169,8 @@ type certificateRevokeCmd struct {
 }
 
 func (c *certificateRevokeCmd) Run(e env) error {
-	v, err := post[client.IssuedCertificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(int(c.Generation)),
-		"revoke"), map[string]string{"reason": c.Reason})
+	path := in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(int(c.Generation)), "revoke")
+	v, err := post[client.IssuedCertificate](&c.remote, path, map[string]string{"reason": c.Reason})
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,6 @@ func fetchedParty(v client.CounterpartyFeed) string {
 type counterpartyFeedRevokeCmd struct{ aCounterparty }
 
 func (c *counterpartyFeedRevokeCmd) Run(e env) error {
-	return c.carry(e, http.MethodDelete, c.path("feed"), nil, "The feed of "+c.Name+" is revoked, and its URL is no longer "+
-		"valid. To create another one: perennial counterparty feed create "+c.Name)
+	return c.carry(e, http.MethodDelete, c.path("feed"), nil, "The feed of "+c.Name+" is revoked, and its URL is no "+
+		"longer valid. To create another one: perennial counterparty feed create "+c.Name)
 }

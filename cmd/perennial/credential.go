@@ -75,8 +75,8 @@ func (c *credentialAddCmd) Run(e env) error {
 
 // waitsForCA prints where to see why a generation is only requested.
 func waitsForCA(e env, tenant string) error {
-	_, err := fmt.Fprintf(e.out, "The CA has not answered yet. To see what it waits for: perennial request list --tenant %s\n",
-		tenant)
+	_, err := fmt.Fprintf(e.out, "The CA has not answered yet. To see what it waits for: perennial request list "+
+		"--tenant %s\n", tenant)
 	return err
 }
 

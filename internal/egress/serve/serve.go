@@ -163,7 +163,8 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 // ListenError explains why a process cannot listen at an address, which a flag has set.
 func ListenError(flag, address string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: the address %s is in use: stop the process that uses it, or set another address", flag, address)
+		return fmt.Errorf("%s: the address %s is in use: stop the process that uses it, or set another address", flag,
+			address)
 	}
 	return fmt.Errorf("%s: %w", flag, err)
 }
