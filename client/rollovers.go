@@ -27,6 +27,7 @@ type Rollover struct {
 	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver refuses every certificate older than the last one that it accepted. It is not tested with a generation that messages do not present yet."`
 	QuietUntil  time.Time           `json:"quiet_until,omitzero" doc:"Earliest time at which the roll-over is settled: the receiver must accept the newest generation until then, without needing an older one. Only if the newest generation is presented."`
 	Generations []RolloverKnowledge `json:"generations"`
+	Revoked     []string            `json:"revoked,omitempty" doc:"Serial numbers of earlier certificates that are revoked and have not expired. The receiver must not accept them any longer. Only for a single arrangement."`
 	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only for a single arrangement with several generations."`
 	Next        *NextStep           `json:"next,omitempty" doc:"Whose turn it is, and what to do."`
 }

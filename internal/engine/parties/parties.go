@@ -68,6 +68,7 @@ type Line struct {
 	// New is the certificate to accept, the newest one that can be presented. Old is the one before it that a receiver is
 	// known to accept, or the last one; it is the zero value if there is none.
 	New, Old Certificate
+	Revoked  []string // IDs of earlier certificates that are revoked and have not expired
 	Members  []Member // the worst first
 }
 
@@ -227,7 +228,7 @@ func linesOf(t tenancy.Tenant, arrangements []tenancy.Arrangement, inReach []ten
 	for _, a := range arrangements {
 		s := standing.Assemble(t, a, inReach, evidence[a.ID])
 		if len(s.Certificates) == 0 {
-			continue // the first certificate is not issued yet
+			continue // the CA has not issued the first certificate yet, or every one is revoked
 		}
 		i := slices.IndexFunc(lines, func(l Line) bool { return l.Credential == a.Presents() })
 		if i < 0 {
@@ -250,6 +251,11 @@ func (l *Line) add(s standing.Standing, now time.Time) {
 		member.Wanted = s.Certificates[n-1].Generation
 	}
 	l.Members = append(l.Members, member)
+	for _, c := range s.ToRemove(now) {
+		if !slices.Contains(l.Revoked, c.ID) {
+			l.Revoked = append(l.Revoked, c.ID)
+		}
+	}
 	if rank(state) <= rank(l.State) {
 		l.State = state
 		wanted, _ := s.Certificate(member.Wanted)

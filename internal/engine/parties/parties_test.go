@@ -132,6 +132,27 @@ func TestTheWorstCertificateIsFirstAndTheNumbersCountTheList(t *testing.T) {
 	}
 }
 
+// A receiver that lists single certificates accepts a revoked one until it is removed there.
+func TestALineNamesTheRevokedCertificatesOnce(t *testing.T) {
+	w := newWorld(t)
+	acme := w.engine.Tenant(t, "acme", w.now)
+	w.sends(acme, "one")
+	w.sends(acme, "two")
+	w.now = w.now.Add(time.Hour)
+	_, err := w.engine.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 1, lifecycle.Compromised, "test", w.now)
+	check(t, err)
+	old, err := w.engine.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+	check(t, err)
+	list, _ := w.list()
+	if got := list.Lines[0].Revoked; len(got) != 1 || got[0] != old.ID {
+		t.Errorf("%v are named, want %s", got, old.ID)
+	}
+	w.now = old.NotAfter
+	if list, _ := w.list(); len(list.Lines[0].Revoked) != 0 {
+		t.Errorf("%v are named after their expiry", list.Lines[0].Revoked)
+	}
+}
+
 func TestArrangementsWithOneCertificateAreOneLineWithTheWorstState(t *testing.T) {
 	w := newWorld(t)
 	acme := w.engine.Tenant(t, "acme", w.now)

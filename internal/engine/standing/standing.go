@@ -65,6 +65,16 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certifi
 		Evidence: evidence}
 }
 
+// ToRemove returns the revoked certificates that have not expired at now. The receiver must not accept them any longer.
+func (s Standing) ToRemove(now time.Time) (revoked []tenancy.Certificate) {
+	for _, c := range s.Revoked {
+		if now.Before(c.NotAfter) {
+			revoked = append(revoked, c)
+		}
+	}
+	return revoked
+}
+
 // beforeUse reports whether an arrangement never used a generation, because it began with a later one: it has no
 // evidence about it, and was never cut over to the one that it presents.
 func beforeUse(a tenancy.Arrangement, c tenancy.Certificate, evidence []Evidence) bool {

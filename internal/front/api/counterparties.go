@@ -406,7 +406,7 @@ func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(part
 	error) {
 	var certIDs, memberIDs []string
 	for _, l := range lines {
-		certIDs = append(certIDs, l.New.ID, l.Old.ID)
+		certIDs = append(append(certIDs, l.New.ID, l.Old.ID), l.Revoked...)
 		for _, m := range shownMembers(l) {
 			memberIDs = append(memberIDs, m.ID)
 		}
@@ -421,6 +421,11 @@ func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(part
 		if old, known := certs[l.Old.ID]; known {
 			shown := viewCertificate(old)
 			v.Old = &shown
+		}
+		for _, id := range l.Revoked {
+			if c, known := certs[id]; known {
+				v.Revoked = append(v.Revoked, c.Serial)
+			}
 		}
 		for i, m := range members {
 			v.Connections[i] = client.CounterpartyConnection{Endpoint: m.Endpoint, State: string(m.State), Proves: m.Asks}

@@ -95,7 +95,7 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	case state == parties.Quiet:
 		out.RenewsAt = s.renewsAt(c)
 	}
-	out.Revoked = revokedSerials(standing, s.clock())
+	out.Revoked = serials(standing.ToRemove(s.clock()))
 	if out.Renewal, err = s.renewal(ctx, standing); err != nil {
 		return nil, err
 	}
@@ -103,12 +103,10 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	return &Entity[client.Linked]{Body: out}, err
 }
 
-// revokedSerials returns the serial numbers of the revoked generations that have not expired.
-func revokedSerials(of standing.Standing, now time.Time) (serials []string) {
-	for _, c := range of.Revoked {
-		if now.Before(c.NotAfter) {
-			serials = append(serials, c.Serial)
-		}
+// serials returns the serial numbers of certificates.
+func serials(all []tenancy.Certificate) (serials []string) {
+	for _, c := range all {
+		serials = append(serials, c.Serial)
 	}
 	return serials
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/url"
 	"path"
 	"testing"
@@ -87,6 +88,10 @@ func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
 	page := f.ok("", "GET", link, 200, "")
 	if revoked, _ := page["revoked"].([]any); len(revoked) != 1 || revoked[0] != serial {
 		t.Errorf("%v are named, want %v", page["revoked"], serial)
+	}
+	owned := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/crm-to-erp/rollover", 200, "")
+	if fmt.Sprint(owned["revoked"]) != fmt.Sprint(page["revoked"]) {
+		t.Errorf("the page of the arrangement names %v, and that of the link %v", owned["revoked"], page["revoked"])
 	}
 	// Its names are those that the receiver can compare.
 	renewal, _ := page["renewal"].(map[string]any)

@@ -196,9 +196,10 @@ func (s *server) entity(ctx context.Context, of standing.Standing) (*Entity[clie
 	return &Entity[client.Rollover]{etag(of.Arrangement.Version), view}, err
 }
 
-// viewOne is the view of one roll-over, with its renewal and its next step.
+// viewOne is the view of one roll-over, with its revoked certificates, its renewal and its next step.
 func (s *server) viewOne(ctx context.Context, of standing.Standing) (view client.Rollover, err error) {
 	view = viewRollover(ctx, of, s.clock())
+	view.Revoked = serials(of.ToRemove(s.clock()))
 	view.Renewal, err = s.renewal(ctx, of)
 	view.Next = nextStep(view, of.Arrangement.Egress.Probe, s.clock())
 	return view, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -163,6 +164,14 @@ func TestTheProductAndTheContactsOfABankAreRemembered(t *testing.T) {
 	if _, page := c.post(nobody, path+"/product", "product", "nginx"); !strings.Contains(page, "This is an example ") ||
 		!strings.Contains(page, `<option value="nginx" selected>`) {
 		t.Error("the instructions are missing")
+	}
+	for _, name := range []string{"acme", "globex", "initech"} {
+		_, err := c.engine.RevokeGeneration(t.Context(), name, tenancy.ForTenant, 1, lifecycle.Compromised, "test", c.now())
+		check(t, err)
+	}
+	if _, page := c.get(nobody, path); !strings.Contains(page, "remove those of revoked certificates") ||
+		strings.Contains(page, "stays here for now") {
+		t.Error("the instructions do not ask to remove the revoked certificates")
 	}
 	if _, page := c.post(nobody, path+"/contacts", "name", "Ada", "email", "ada@bank.example", "language",
 		"de"); !strings.Contains(page, "will check the contact") || !strings.Contains(page, "Proposed") {

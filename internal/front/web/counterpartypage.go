@@ -297,7 +297,7 @@ func partyInstructions(p partyPage) []instructions.Instruction {
 	if l.Old != nil {
 		r = &client.Renewal{Old: *l.Old, New: l.New}
 	}
-	for _, i := range instructionsFor(tenantOf(l.Key), l.New, r, nil) {
+	for _, i := range instructionsFor(tenantOf(l.Key), l.New, r, len(l.Revoked) > 0) {
 		if i.Product == p.Product {
 			return []instructions.Instruction{i}
 		}

@@ -27,15 +27,14 @@ type linked struct {
 	Message     string            // result of the test
 }
 
-// instructionsFor returns the instructions for a certificate of a tenant. r is nil if no older one is known. revoked
-// are earlier certificates that the receiver may know.
-func instructionsFor(tenant string, c client.Certificate, r *client.Renewal,
-	revoked []string) []instructions.Instruction {
+// instructionsFor returns the instructions for a certificate of a tenant. r is nil if no older one is known. revoked is
+// set if the receiver may accept earlier certificates that are revoked.
+func instructionsFor(tenant string, c client.Certificate, r *client.Renewal, revoked bool) []instructions.Instruction {
 	described := func(c client.Certificate) instructions.Certificate {
 		return instructions.Certificate{Tenant: tenant, Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
 			SHA256: c.Fingerprint, SHA1: c.SHA1}
 	}
-	renewal := instructions.Renewal{New: described(c), Revoked: len(revoked) > 0}
+	renewal := instructions.Renewal{New: described(c), Revoked: revoked}
 	if r != nil {
 		renewal.Changes = r.Changes
 	}
@@ -43,16 +42,6 @@ func instructionsFor(tenant string, c client.Certificate, r *client.Renewal,
 		renewal.Old = new(described(r.Old))
 	}
 	return instructions.For(renewal)
-}
-
-// revokedOf returns the fingerprints of the revoked generations of a roll-over.
-func revokedOf(r client.Rollover) (fingerprints []string) {
-	for _, g := range r.Generations {
-		if g.Revoked {
-			fingerprints = append(fingerprints, g.Fingerprint)
-		}
-	}
-	return fingerprints
 }
 
 // whatChanges describes what changes with a renewal, besides the serial number and the dates.

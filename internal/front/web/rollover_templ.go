@@ -1360,7 +1360,7 @@ func works(v *view, failure string) templ.Component {
 }
 
 // instructionList shows the installation in each product, with the real values filled in.
-func instructionList(v *view, tenant string, c client.Certificate, r *client.Renewal, revoked []string) templ.Component {
+func instructionList(v *view, tenant string, c client.Certificate, r *client.Renewal, revoked bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2207,7 +2207,7 @@ func receiverPage(v *view, l linked) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = instructionList(v, l.TenantName, l.Certificate, l.Renewal, l.Revoked).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = instructionList(v, l.TenantName, l.Certificate, l.Renewal, len(l.Revoked) > 0).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

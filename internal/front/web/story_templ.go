@@ -2730,7 +2730,7 @@ func linkList(v *view, r roll) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = instructionList(v, r.tenant, r.newest, r.rollover.Renewal, revokedOf(*r.rollover)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = instructionList(v, r.tenant, r.newest, r.rollover.Renewal, len(r.rollover.Revoked) > 0).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

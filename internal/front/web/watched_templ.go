@@ -449,7 +449,7 @@ func watchedPage(v *view, tenant string, w client.Watched, links []client.WatchL
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = instructionList(v, w.Name, certificateOf(*w.Newest), renewalOf(w.LastChange), nil).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = instructionList(v, w.Name, certificateOf(*w.Newest), renewalOf(w.LastChange), false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -557,7 +557,7 @@ func watchLinkPage(v *view, l client.WatchLinked, path, message string) templ.Co
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = instructionList(v, l.Name, certificateOf(l.Newest), renewalOf(l.Change), nil).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = instructionList(v, l.Name, certificateOf(l.Newest), renewalOf(l.Change), false).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
