@@ -34,8 +34,7 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 	why := cause{actor: actor, reason: reason, single: true}
 	switch {
 	case c.State == tenancy.Revoked:
-		return none, tenancy.Errorf(tenancy.ErrRefused, "generation %d of the %s of %s was already revoked on %s",
-			generation, purpose.Noun(), t.Name, c.RevokedAt.Format("2006-01-02 15:04 MST"))
+		return none, alreadyRevoked(t, c)
 	case !now.Before(c.NotAfter):
 		return none, tenancy.Errorf(tenancy.ErrRefused, "generation %d of the %s of %s expired on %s: an expired "+
 			"certificate need not be revoked", generation, purpose.Noun(), t.Name, c.NotAfter.Format("2006-01-02 15:04 MST"))
@@ -49,8 +48,11 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 			return newest, err
 		}
 		// It was renewed in the meantime, so it has a successor.
-		if c, err = e.store.Certificate(ctx, t.ID, purpose, generation); err != nil || c.State == tenancy.Revoked {
-			return newest, err
+		if c, err = e.store.Certificate(ctx, t.ID, purpose, generation); err != nil {
+			return none, err
+		}
+		if c.State == tenancy.Revoked {
+			return none, alreadyRevoked(t, c)
 		}
 	}
 	if err := e.revokeReplaced(ctx, t, c, why, now); err != nil {
@@ -60,6 +62,11 @@ func (e *Engine) RevokeGeneration(ctx context.Context, tenantName string, purpos
 		return none, err
 	}
 	return e.store.Newest(ctx, t.ID, purpose)
+}
+
+func alreadyRevoked(t tenancy.Tenant, c tenancy.Certificate) error {
+	return tenancy.Errorf(tenancy.ErrRefused, "generation %d of the %s of %s was already revoked on %s", c.Generation,
+		c.Purpose.Noun(), t.Name, c.RevokedAt.Format("2006-01-02 15:04 MST"))
 }
 
 // revokeReplaced revokes a certificate that has a successor. Everyone who was asked to install the successor is asked

@@ -61,10 +61,22 @@ func (c *contentWatch) damage() (how string, err error) {
 	return how, err
 }
 
-// header reads the mark of the file.
-func (c *contentWatch) header() (mark uint32, how string, err error) {
+func (c *contentWatch) header() (mark uint32, how string, err error) { return readHeader(c.file) }
+
+// headerOf is readHeader of a file that this process has not opened otherwise.
+func headerOf(path string) (mark uint32, how string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer file.Close()
+	return readHeader(file)
+}
+
+// readHeader reads the mark of a database, or reports how another program has changed its file.
+func readHeader(file io.ReaderAt) (mark uint32, how string, err error) {
 	header := make([]byte, headerSize)
-	switch _, err := c.file.ReadAt(header, 0); {
+	switch _, err := file.ReadAt(header, 0); {
 	case errors.Is(err, io.EOF):
 		return 0, "emptied", nil
 	case err != nil:

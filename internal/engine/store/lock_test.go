@@ -387,6 +387,32 @@ func TestWhatSQLiteWritesIsNotTakenForAnotherProgram(t *testing.T) {
 	must(t, s.KeepFile())
 }
 
+// A full disk or a crash ends a checkpoint before the file is as long as its header states.
+func TestALogCompletesAFileWhoseCheckpointWasInterrupted(t *testing.T) {
+	path, other := filepath.Join(t.TempDir(), "p.db"), filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	small, err := os.Stat(path)
+	must(t, err)
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+		return tx.SetSetting(ctx, "large", strings.Repeat("x", 1_000_000))
+	}))
+	log, err := os.ReadFile(path + "-wal")
+	must(t, err)
+	must(t, s.Checkpoint(t.Context()))
+	file, err := os.ReadFile(path)
+	must(t, err)
+	must(t, s.Close())
+	must(t, os.WriteFile(other, file[:small.Size()+4096], 0o600))
+	must(t, os.WriteFile(other+"-wal", log, 0o600))
+	again, err := OpenExclusive(t.Context(), "sqlite:"+other)
+	must(t, err)
+	defer again.Close()
+	if large, err := again.Setting(t.Context(), "large"); len(large) != 1_000_000 {
+		t.Errorf("%d bytes, %v", len(large), err)
+	}
+}
+
 // A file is empty for an instant before SQLite writes it for the first time.
 func TestACommandBesideTheFirstStartWaits(t *testing.T) {
 	for range 5 {

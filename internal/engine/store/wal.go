@@ -184,8 +184,16 @@ func checkLog(ctx context.Context, path string) error {
 	db := sql.OpenDB(&preparing{name: fileName(path) + "?mode=ro&immutable=1"})
 	defer db.Close()
 	var id int32
-	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&id)
-	if err == nil && marks[uint32(id)] {
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&id); err != nil {
+		// After a checkpoint that a full disk or a crash has interrupted, the file is shorter than its header states. The
+		// log completes it.
+		mark, _, err := headerOf(path)
+		if err != nil {
+			return err
+		}
+		id = int32(mark)
+	}
+	if marks[uint32(id)] {
 		return nil
 	}
 	return fmt.Errorf("%[1]s-wal belongs to another file than %[1]s: the file was replaced, but the log of the old one "+

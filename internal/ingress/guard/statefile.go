@@ -142,11 +142,15 @@ var errReplaced = errors.New("it was replaced while the guard runs: restart the 
 // errEmptied is returned if another program has emptied the file, and it cannot be written again from its log.
 var errEmptied = errors.New("another program has emptied it, and it cannot be written again from its log")
 
+// errIncomplete is returned if the log of an emptied file does not have all of its content.
+var errIncomplete = errors.New("the log is incomplete")
+
 // emptied explains why a file that another program has emptied was not written again.
 func emptied(err error) error {
 	var of *sqlite.Error
-	if errors.As(err, &of) && (of.Code()&0xff == sqlitelib.SQLITE_CORRUPT || of.Code()&0xff == sqlitelib.SQLITE_NOTADB) {
-		return fmt.Errorf("%w, which has a part of it: stop the guard, put a backup in its place, and start the guard. "+
+	if errors.Is(err, errIncomplete) || errors.As(err, &of) && (of.Code()&0xff == sqlitelib.SQLITE_CORRUPT ||
+		of.Code()&0xff == sqlitelib.SQLITE_NOTADB) {
+		return fmt.Errorf("%w, which has at most a part of it: stop the guard, put a backup in its place, and start the guard. "+
 			"Without a backup, remove the file: decisions of people are lost then", errEmptied)
 	}
 	return fmt.Errorf("%w: %w", errEmptied, err)
@@ -250,6 +254,9 @@ func (s *State) rewrite(ctx context.Context, exists bool) error {
 	if _, err := s.db().ExecContext(ctx, "VACUUM INTO ?", copied.Name()); err != nil {
 		return err
 	}
+	if !isWhole(ctx, copied.Name()) {
+		return errIncomplete
+	}
 	// SQLite would apply the log in this place, which is that of another file, to the copy.
 	for _, end := range logEnds {
 		if err := os.Remove(s.path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -265,6 +272,20 @@ func (s *State) rewrite(ctx context.Context, exists bool) error {
 	}
 	s.opened = info
 	return nil
+}
+
+// isWhole reports whether a copy is a state. One of an emptied file without a log is an empty database, and one with a
+// part of its log may lack pages.
+func isWhole(ctx context.Context, path string) bool {
+	h, err := openHandle(path, "&mode=ro")
+	if err != nil {
+		return false
+	}
+	defer h.db.Close()
+	var found, sightings string
+	err = errors.Join(h.db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found),
+		h.db.QueryRowContext(ctx, "SELECT count(*) FROM sightings").Scan(&sightings))
+	return err == nil && found == "ok"
 }
 
 // keepState restores the file of the state, or its lock, if it was deleted.

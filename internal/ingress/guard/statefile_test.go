@@ -234,8 +234,15 @@ func TestAStateFileThatIsDeletedJustBeforeTheEndIsWrittenAgain(t *testing.T) {
 }
 
 func TestAStateFileThatAnotherProgramHasEmptiedIsWrittenAgainOrRefused(t *testing.T) {
-	for _, inLog := range []string{"everything", "nothing", "a part"} {
+	for _, inLog := range []string{"everything", "nothing", "a part", "nothing since the start"} {
 		g := newIdle(t)
+		if inLog == "nothing since the start" {
+			testenv.Check(t, g.Close())
+			again, err := Open(t.Context(), filepath.Join(g.f.dir, "guard.yaml"), Options{Policies: policies,
+				Now: func() time.Time { return inWindow }, Log: slog.New(slog.NewTextHandler(g.log, nil))})
+			testenv.Check(t, err)
+			g.Service = again
+		}
 		without := map[string]string{"nothing": "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory",
 			"a part": "PRAGMA wal_checkpoint(TRUNCATE); UPDATE sightings SET reason = 'changed'; PRAGMA shrink_memory"}
 		if change := without[inLog]; change != "" {
