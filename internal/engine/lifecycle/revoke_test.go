@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -356,4 +357,32 @@ func TestAGenerationThatIsRenewedMeanwhileIsRevoked(t *testing.T) {
 	}
 	w.revoked(2)
 	w.presents(at, 1, 3)
+}
+
+// Only one of them issues a certificate, and the others must not show the one that they did not store.
+func TestRevocationsAtTheSameTimeNameOnlyCertificatesThatExist(t *testing.T) {
+	w := revokingWith(t, tenancy.Adaptive)
+	const callers = 4
+	var all sync.WaitGroup
+	issued := make([]tenancy.Certificate, callers)
+	failures := make([]error, callers)
+	for i := range callers {
+		all.Go(func() {
+			issued[i], failures[i] = w.RevokeGeneration(t.Context(), "acme", tenancy.ForTenant, 2, Compromised, "olga",
+				date("2026-06-02"))
+		})
+	}
+	all.Wait()
+	newest, err := w.store.Newest(t.Context(), w.acme.ID, tenancy.ForTenant)
+	check(t, err)
+	if newest.Generation != 3 {
+		t.Errorf("generation %d is the newest", newest.Generation)
+	}
+	for i, err := range failures {
+		refused := errors.Is(err, tenancy.ErrRefused) || errors.Is(err, tenancy.ErrStale) || errors.Is(err, tenancy.ErrConflict)
+		if err == nil && issued[i].ID != newest.ID || err != nil && !refused {
+			t.Errorf("caller %d: %s, %v", i, issued[i].Serial, err)
+		}
+	}
+	w.revoked(2)
 }
