@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
 
 // Counterparty is the organisation behind receivers of one or many tenants.
 type Counterparty struct {
@@ -56,6 +60,7 @@ type CounterpartyLine struct {
 	Deadline    time.Time                `json:"deadline,omitzero" doc:"Expiry of the last certificate that a receiver is known to accept. Not in the future if messages depend on the new one already. Absent if nothing is needed."`
 	New         Certificate              `json:"new" doc:"The newest certificate."`
 	Old         *Certificate             `json:"old,omitempty" doc:"The certificate before it. Absent if there is none."`
+	Changes     *tenancy.Changes         `json:"changes,omitempty" doc:"Changes from the old to the new certificate, besides the serial number and the dates. Absent if there is no old one, or if they cannot be compared."`
 	Revoked     []string                 `json:"revoked,omitempty" doc:"Serial numbers of earlier certificates that are revoked and have not expired. The receiver must not accept them any longer."`
 	Connections []CounterpartyConnection `json:"connections" doc:"The worst first, at most 20."`
 	More        int                      `json:"more_connections,omitempty" doc:"The number of connections that are not listed."`

@@ -147,7 +147,8 @@ func TestThePageOfACounterpartyShowsEachTenantUntilItsAddressIsReplaced(t *testi
 	}
 	first := f.ok("", "GET", page+"/lines?limit=1", 200, "")
 	line := items(first)[0].(map[string]any)
-	if line["key"] != "acme/tenant" || line["tenant"] != "Tenant acme" || line["old"] == nil || line["deadline"] == nil {
+	if line["key"] != "acme/tenant" || line["tenant"] != "Tenant acme" || line["old"] == nil || line["deadline"] == nil ||
+		fmt.Sprint(line["changes"]) != "map[issuer:false key:true root:false san:false subject:false]" {
 		t.Errorf("the first line: %v", line)
 	}
 	second := f.ok("", "GET", page+"/lines?limit=1&cursor="+first["next"].(string), 200, "")

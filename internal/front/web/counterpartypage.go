@@ -294,8 +294,8 @@ func partyInstructions(p partyPage) []instructions.Instruction {
 	}
 	l := p.Lines.Items[0]
 	var r *client.Renewal
-	if l.Old != nil {
-		r = &client.Renewal{Old: *l.Old, New: l.New}
+	if l.Old != nil && l.Changes != nil {
+		r = &client.Renewal{Old: *l.Old, New: l.New, Changes: *l.Changes}
 	}
 	for _, i := range instructionsFor(tenantOf(l.Key), l.New, r, len(l.Revoked) > 0) {
 		if i.Product == p.Product {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestThePageOfACounterpartyDoesNotCallARefusalNothingToDo(t *testing.T) {
@@ -30,6 +31,22 @@ func TestThePageOfACounterpartyDoesNotCallARefusalNothingToDo(t *testing.T) {
 	} {
 		if got := v.partyFigures(counts); got != want {
 			t.Errorf("%+v: %q, want %q", counts, got, want)
+		}
+	}
+}
+
+// With another CA, "nothing to do" would stop the messages.
+func TestThePageOfACounterpartyKnowsWhatChanges(t *testing.T) {
+	for changes, want := range map[tenancy.Changes]string{
+		{Key: true}:               "Nothing to do",
+		{Key: true, Issuer: true}: "Add the certificates of the new CA",
+	} {
+		var p partyPage
+		p.Product, p.Counts = "Traefik", client.CounterpartyCounts{All: 1, Needed: 1}
+		p.Lines.Items = []client.CounterpartyLine{{Key: "acme/tenant", Old: &client.Certificate{}, Changes: &changes}}
+		shown := partyInstructions(p)
+		if len(shown) != 1 || !strings.Contains(shown[0].How, want) {
+			t.Errorf("%+v: %+v, want %q", changes, shown, want)
 		}
 	}
 }
