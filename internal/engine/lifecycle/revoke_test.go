@@ -379,7 +379,8 @@ func TestRevocationsAtTheSameTimeNameOnlyCertificatesThatExist(t *testing.T) {
 		t.Errorf("generation %d is the newest", newest.Generation)
 	}
 	for i, err := range failures {
-		refused := errors.Is(err, tenancy.ErrRefused) || errors.Is(err, tenancy.ErrStale) || errors.Is(err, tenancy.ErrConflict)
+		refused := errors.Is(err, tenancy.ErrRefused) || errors.Is(err, tenancy.ErrStale) ||
+			errors.Is(err, tenancy.ErrConflict)
 		if err == nil && issued[i].ID != newest.ID || err != nil && !refused {
 			t.Errorf("caller %d: %s, %v", i, issued[i].Serial, err)
 		}

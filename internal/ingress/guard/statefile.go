@@ -150,8 +150,8 @@ func emptied(err error) error {
 	var of *sqlite.Error
 	if errors.Is(err, errIncomplete) || errors.As(err, &of) && (of.Code()&0xff == sqlitelib.SQLITE_CORRUPT ||
 		of.Code()&0xff == sqlitelib.SQLITE_NOTADB) {
-		return fmt.Errorf("%w, which has at most a part of it: stop the guard, put a backup in its place, and start the guard. "+
-			"Without a backup, remove the file: decisions of people are lost then", errEmptied)
+		return fmt.Errorf("%w, which has at most a part of it: stop the guard, put a backup in its place, and start the "+
+			"guard. Without a backup, remove the file: decisions of people are lost then", errEmptied)
 	}
 	return fmt.Errorf("%w: %w", errEmptied, err)
 }
