@@ -232,12 +232,17 @@ func (w *world) settle(s *store.Store) {
 	w.mails.dies.Store(0)
 	w.issuerIs("well")
 	due := w.policy.Schedule.Latest(w.now().Add(-7 * time.Hour)) // by the slowest clock
+	installed, err := s.InstalledAt(w.t.Context(), w.now())
+	check(w.t, err)
 	kicked, kicks := time.Now(), 0
 	testenv.Eventually(w.t, func() bool {
 		for _, r := range w.replicas {
 			r.alive()
 		}
 		_, err := s.Run(w.t.Context(), due)
+		if !due.After(installed) { // on the first hours of a month, the first run is a month away
+			err = nil
+		}
 		unfinished, err1 := s.UnfinishedRuns(w.t.Context())
 		counts, err2 := s.CountMails(w.t.Context())
 		if err == nil && err1 == nil && err2 == nil && len(unfinished) == 0 && len(counts) == 0 {
