@@ -134,8 +134,8 @@ func TestOnlyTheBeginningOfAStreamedBodyIsKept(t *testing.T) {
 		m := newMessage(quietly(&failing{}, io.Discard), to, http.MethodPost, "/orders")
 		m.gateway.reports.wake = make(chan struct{}, 1)
 		a := m.single(toward(t, receiver, http.MethodPost, bytes.NewReader(make([]byte, size))), 1)
-		if a.meaning != outbound.Answered || m.kept.canBeSent() != kept || m.attempts != 1 {
-			t.Errorf("%d bytes: %+v, can be sent again %v after %d attempts", size, a.reading, m.kept.canBeSent(), m.attempts)
+		if a.meaning != outbound.Answered || m.kept.hold() != kept || m.attempts != 1 {
+			t.Errorf("%d bytes: %+v, can be sent again %v after %d attempts", size, a.reading, m.kept.hold(), m.attempts)
 		}
 	}
 }
@@ -196,7 +196,7 @@ func TestAMessageRecordsItsAttemptsItsOutcomeAndWhatItTaught(t *testing.T) {
 		if refused := to.refused["POST /orders"].count; (refused == 1) != (c.last == 1 && c.attempts > 1) {
 			t.Errorf("%s: %d refusals of every generation are remembered", c.name, refused)
 		}
-		if m.end("/"); m.kept != nil && m.kept.canBeSent() {
+		if m.end("/"); m.kept != nil && m.kept.hold() {
 			t.Errorf("%s: the body is kept", c.name)
 		}
 	}

@@ -165,7 +165,7 @@ func (m *message) askForHead(r *http.Request, to *route, a attempt) attempt {
 func (m *message) mayRepeat(a attempt, kind outbound.Kind) bool {
 	redirected := kind.Location != "" && a.reading.Kind.Location == kind.Location
 	unprocessed := a.reading.Kind == kind || redirected || a.reading.Kind.Status/100 == 4
-	return unprocessed && (m.kept == nil || m.kept.canBeSent())
+	return unprocessed && m.kept.hold()
 }
 
 // first reports whether there was no question about a doubt for a while, and stores the time.

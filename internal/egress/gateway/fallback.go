@@ -65,18 +65,17 @@ func (m *message) single(r *http.Request, generation int) attempt {
 		q = r.WithContext(r.Context())
 		m.kept.sendAs(q)
 	}
+	defer m.kept.release()
 	a := m.once(q, generation)
 	var unknown []int
 	to := m.route
 	if a.meaning == outbound.Refused || a.meaning == outbound.Suspicious {
+		m.kept.hold()
 		to = m.gateway.routes.refresh(r.Context(), m.gateway, m.route)
 		order, _ := to.order("", m.gateway.now())
 		unknown = slices.DeleteFunc(order, func(g int) bool { return g == generation })
 	}
 	if len(unknown) == 0 {
-		if m.kept != nil {
-			m.kept.release()
-		}
 		return a
 	}
 	if a.meaning == outbound.Suspicious && to.identities[generation] != nil {
@@ -85,7 +84,7 @@ func (m *message) single(r *http.Request, generation int) attempt {
 	switch {
 	case a.meaning != outbound.Refused || r.Context().Err() != nil:
 		return a
-	case m.kept != nil && !m.kept.canBeSent():
+	case !m.kept.hold():
 		m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
 		return a
 	}
@@ -143,7 +142,7 @@ func (m *message) present(r *http.Request, to *route, generation int) attempt {
 
 // sendAgain prepares a request for another attempt. It returns false if its body cannot be sent again.
 func (m *message) sendAgain(q *http.Request) bool {
-	if m.kept != nil && !(m.kept.canBeSent() && m.kept.sendAs(q)) {
+	if m.kept != nil && !m.kept.sendAs(q) {
 		return false
 	}
 	m.attempts++
@@ -179,6 +178,7 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 
 // tryEach sends a message with one generation after the other. tries are the attempts that were refused before.
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
+	defer m.kept.release()
 	var unsigned *attempt // the first one whose key does not sign
 	for i := 0; i < len(order); i++ {
 		var a attempt
@@ -203,9 +203,7 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 			a = *unsigned
 		}
 		if a.meaning != outbound.Refused {
-			if m.kept != nil {
-				m.kept.release()
-			}
+			m.kept.release()
 			m.gateway.learn(to, tries)
 			if first, fell := firstRefused(tries); fell && a.meaning == outbound.Answered {
 				m.outcome = outcome{kind: fellBack, generation: first.generation, detail: first.detail, accepted: a.generation}
@@ -321,8 +319,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 	}
 	q, ok := m.copyFor(r, to, generation)
 	if !ok {
-		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept",
-			to.standing.Arrangement.Egress.Keep())
+		a.err = errNotKept
 		return a, false
 	}
 	var continued, reused atomic.Bool
@@ -354,7 +351,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 		q.Header.Del("Expect")
 		a = m.watched(r, q, to, generation)
 	}
-	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
+	return a, a.meaning != outbound.Refused || m.kept.hold()
 }
 
 // errHangs is the cause of an attempt that was given up because the receiver hangs with its generation.

@@ -14,6 +14,9 @@ const memoryLimit = 1 << 20
 // errTooLarge is returned if a lost message cannot be sent over another connection.
 var errTooLarge = errors.New("the connection was lost, and more of the body was sent than is kept")
 
+// errNotKept is returned if a refused message cannot be sent with another generation.
+var errNotKept = errors.New("the body cannot be sent again: more of it was sent than is kept")
+
 // errDetached is returned by reads of an abandoned attempt.
 var errDetached = errors.New("this attempt was abandoned")
 
@@ -33,6 +36,8 @@ type kept struct {
 	file     *os.File   // the rest
 	size     int64      // kept so far
 	lost     bool       // what was read cannot be sent again
+	held     bool       // it stays possible to send the body again
+	decided  sync.Cond  // of mu: no longer held, or the latest attempt has ended
 	err      error      // how the source ended
 	last     *try
 }
@@ -46,6 +51,7 @@ var pooledChunks = sync.Pool{New: func() any { return new(chunk) }}
 // keepBody returns a kept body. size is its length, or negative if it is unknown.
 func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	k := &kept{source: source, limit: limit, dir: dir}
+	k.decided.L = &k.mu
 	if size > 0 {
 		k.memory = make([]*chunk, 0, (min(size, limit, memoryLimit)+smallBody-1)/smallBody)
 	}
@@ -67,9 +73,7 @@ func (k *kept) newTry() (t *try, ok bool) {
 	if k.lost {
 		return nil, false
 	}
-	if k.last != nil {
-		k.last.closed = true
-	}
+	k.end()
 	k.last = &try{body: k}
 	return k.last, true
 }
@@ -91,11 +95,16 @@ func (k *kept) sendAs(r *http.Request) bool {
 	return true
 }
 
-// canBeSent reports whether the body can be sent again.
-func (k *kept) canBeSent() bool {
+// hold reports whether the body can be sent again. If so, that stays so until the next attempt or until release: the
+// latest attempt waits before it sends more than is kept.
+func (k *kept) hold() bool {
+	if k == nil { // a message without a body
+		return true
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.lost
+	k.held = !k.lost
+	return k.held
 }
 
 // unread reports whether the latest attempt has read nothing of the body.
@@ -107,18 +116,29 @@ func (k *kept) unread() bool {
 
 // release stops keeping the body, because the message will not be sent again.
 func (k *kept) release() {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.limit = 0
+	k.limit, k.held = 0, false
+	k.decided.Broadcast()
+}
+
+// end ends the latest attempt.
+func (k *kept) end() {
+	if k.last != nil {
+		k.last.closed = true
+	}
+	k.held = false
+	k.decided.Broadcast()
 }
 
 // close ends every attempt and frees the kept data.
 func (k *kept) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.last != nil {
-		k.last.closed = true
-	}
+	k.end()
 	k.lose()
 }
 
@@ -149,6 +169,9 @@ func (t *try) Read(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.err = err
+	for k.held && !t.closed && k.size+int64(n) > k.limit {
+		k.decided.Wait()
+	}
 	k.keep(p[:n], t.closed)
 	if t.closed {
 		return 0, errDetached // the next attempt reads it
@@ -230,5 +253,6 @@ func (t *try) Close() error {
 	t.body.mu.Lock()
 	defer t.body.mu.Unlock()
 	t.closed = true
+	t.body.decided.Broadcast()
 	return nil
 }

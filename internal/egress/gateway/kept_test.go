@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 )
 
 func TestAKeptBodyIsSentAgainFromTheBeginning(t *testing.T) {
@@ -98,7 +99,7 @@ func TestASlowSenderDelaysOnlyItsOwnBody(t *testing.T) {
 			runtime.Gosched()
 		}
 		// The first attempt waits for more. Another one begins, and is accepted.
-		if !k.canBeSent() {
+		if !k.hold() {
 			t.Fatal("the body cannot be sent again")
 		}
 		second, ok := k.newTry()
@@ -124,6 +125,54 @@ func TestASlowSenderDelaysOnlyItsOwnBody(t *testing.T) {
 			t.Errorf("limit %d: the second attempt read %q", limit, all)
 		}
 		k.close()
+	}
+}
+
+// A transport continues to read the body while the answer that refused it is evaluated.
+func TestAHeldBodyCanBeSentAgainWhateverTheRefusedAttemptReads(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			source, sender := io.Pipe()
+			k := keepBody(source, -1, 10, "")
+			first, _ := k.newTry()
+			var all string
+			var err error
+			go func() {
+				var read []byte
+				read, err = io.ReadAll(first)
+				all = string(read)
+			}()
+			sender.Write([]byte("the first,"))
+			if !k.hold() {
+				t.Fatal("the body cannot be sent again")
+			}
+			go func() {
+				sender.Write([]byte(" the second"))
+				sender.Close()
+			}()
+			synctest.Wait()
+			if !k.hold() {
+				t.Fatal("the attempt continued to read, and the body cannot be sent again")
+			}
+			if !again {
+				k.release() // the refusal becomes the answer, and the receiver may wait for the rest of the body
+				synctest.Wait()
+				if err != nil || all != "the first, the second" {
+					t.Errorf("the attempt read %q: %v", all, err)
+				}
+				return
+			}
+			second, ok := k.newTry()
+			if !ok {
+				t.Fatal("there is no second attempt")
+			}
+			if got, err := io.ReadAll(second); err != nil || string(got) != "the first, the second" {
+				t.Errorf("the second attempt read %q: %v", got, err)
+			}
+			if synctest.Wait(); !errors.Is(err, errDetached) {
+				t.Errorf("the first attempt read %q: %v", all, err)
+			}
+		})
 	}
 }
 
