@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -202,7 +203,7 @@ func checkLog(ctx context.Context, path string) error {
 }
 
 // logMarks returns the numbers that the file of a log may have: those of each mark, and their predecessors. It is empty
-// if the log has no mark. The format is that of https://www.sqlite.org/fileformat2.html#walformat.
+// if the log has no mark. SQLite may write the log meanwhile.
 func logMarks(path string) (map[uint32]bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -211,11 +212,29 @@ func logMarks(path string) (map[uint32]bool, error) {
 		return nil, err
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<20)
-	head := make([]byte, len(logHead{}))
-	if _, err := io.ReadFull(in, head); err != nil {
-		return nil, ignoreEnd(err)
+	for {
+		var head, after logHead
+		if _, err := f.ReadAt(head[:], 0); err != nil {
+			return nil, ignoreEnd(err)
+		}
+		marks, err := readMarks(head[:], io.NewSectionReader(f, int64(len(head)), math.MaxInt64-int64(len(head))))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.ReadAt(after[:], 0); err != nil {
+			return nil, ignoreEnd(err)
+		}
+		if head == after {
+			return marks, nil
+		}
+		// SQLite has begun the log again. It writes the head first, so some of these frames may be those of the new log.
 	}
+}
+
+// readMarks returns the numbers of a log with a head and frames. The format is that of
+// https://www.sqlite.org/fileformat2.html#walformat.
+func readMarks(head []byte, frames io.Reader) (map[uint32]bool, error) {
+	in := bufio.NewReaderSize(frames, 1<<20)
 	magic, size := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[8:])
 	if magic&^1 != 0x377f0682 || size < 512 || size > 65536 {
 		return nil, nil // SQLite ignores it
@@ -231,7 +250,7 @@ func logMarks(path string) (map[uint32]bool, error) {
 		return nil, nil
 	}
 	const frameHead = 24
-	marks, pending, frames := map[uint32]bool{}, []uint32(nil), 0
+	marks, pending, count := map[uint32]bool{}, []uint32(nil), 0 // count is that of the transaction's frames
 	frame := make([]byte, frameHead+int(size))
 	for {
 		if _, err := io.ReadFull(in, frame); err != nil {
@@ -242,7 +261,7 @@ func logMarks(path string) (map[uint32]bool, error) {
 		if string(frame[8:16]) != string(head[16:24]) || !sum.is(frame[16:]) {
 			return marks, nil // the rest is from before, or was being written
 		}
-		frames++
+		count++
 		first, commit := binary.BigEndian.Uint32(frame) == 1, binary.BigEndian.Uint32(frame[4:]) != 0
 		if first {
 			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+userVersionAt:]))
@@ -250,13 +269,13 @@ func logMarks(path string) (map[uint32]bool, error) {
 		if !commit {
 			continue
 		}
-		if first && frames == 1 { // a mark is a transaction of one page; in others, the predecessor is an older one
+		if first && count == 1 { // a mark is a transaction of one page; in others, the predecessor is an older one
 			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+applicationIDAt:]))
 		}
 		for _, id := range pending {
 			marks[id] = true
 		}
-		pending, frames = nil, 0
+		pending, count = nil, 0
 	}
 }
 
