@@ -83,7 +83,7 @@ func CheckDatabase(path string) error {
 	return nil
 }
 
-// Unused returns a path at which there is no file: the path itself, or with -2, -3 and so on at its end.
+// Unused returns path if there is no file at it, and otherwise the first of path-2, path-3 and so on that is free.
 func Unused(path string) string {
 	free := path
 	for n := 2; ; n++ {

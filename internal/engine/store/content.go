@@ -31,37 +31,35 @@ func watchContent(path string) (*contentWatch, error) {
 		return nil, err
 	}
 	c := &contentWatch{file: file, log: path + "-wal"}
-	_, err = c.damage()
-	return c, err
+	if _, err := c.damage(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return c, nil
 }
 
 // damage reports how another program has changed the file, as a participle; empty if it has not.
 func (c *contentWatch) damage() (how string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	mark, how, err := c.header()
+	mark, how, err := readHeader(c.file)
 	for err == nil && how == "" && mark != c.mark {
-		marks, err := logMarks(c.log)
-		if err != nil {
-			return "", err
+		marks, unread := logMarks(c.log)
+		if unread != nil {
+			return "", unread
 		}
 		// SQLite begins the log again only after the file has its mark. So if the file has the same mark as before the log
 		// was read, the log has that mark, too, or that of its predecessor.
-		again, how, err := c.header()
-		if err != nil || how != "" {
-			return how, err
-		}
-		if again == mark && len(marks) > 0 && !marks[mark] {
+		before := mark
+		switch mark, how, err = readHeader(c.file); {
+		case err != nil || how != "" || mark != before:
+		case len(marks) > 0 && !marks[mark]:
 			return "overwritten", nil
-		} else if again == mark {
+		default:
 			c.mark = mark
 		}
-		mark = again
 	}
 	return how, err
 }
-
-func (c *contentWatch) header() (mark uint32, how string, err error) { return readHeader(c.file) }
 
 // headerOf is readHeader of a file that this process has not opened otherwise.
 func headerOf(path string) (mark uint32, how string, err error) {

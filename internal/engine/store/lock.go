@@ -128,11 +128,31 @@ func (o *exclusive) checkContent() error {
 	return damaged
 }
 
+// usable returns a [*GoneError] if the file was found to be damaged, because no statement is executed then.
+func (o *exclusive) usable() error {
+	if o == nil {
+		return nil
+	}
+	if damaged := o.damaged.Load(); damaged != nil {
+		return damaged
+	}
+	return nil
+}
+
+// isLost reports whether the file was deleted or replaced, so that only this process has what is stored.
+func (o *exclusive) isLost() bool {
+	if o == nil {
+		return false
+	}
+	gone := (*GoneError)(nil)
+	return errors.As(o.gone(), &gone) && gone.Lost
+}
+
 // gone returns a [*GoneError] if a file was deleted or replaced. A connection that SQLite opens then would apply the
 // log of one database to another one, so each connection is preceded by this check.
 func (o *exclusive) gone() error {
-	if damaged := o.damaged.Load(); damaged != nil {
-		return damaged
+	if err := o.usable(); err != nil {
+		return err
 	}
 	for i, f := range o.files {
 		found, err := os.Stat(f.path)
@@ -172,7 +192,7 @@ func (s *Store) SaveCopy() (path string, err error) {
 // is closed: it puts the copy in the place of a deleted file. Beside one that replaced it, the copy keeps its name.
 func (s *Store) rescue() (after func() error, err error) {
 	after = func() error { return nil }
-	if gone := (*GoneError)(nil); !errors.As(s.own.gone(), &gone) || !gone.Lost {
+	if !s.own.isLost() {
 		return after, nil
 	}
 	if _, err = s.SaveCopy(); err != nil && s.own.saved != "" {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -268,6 +270,27 @@ func TestADatabaseThatWasReplacedIsSavedBesideTheOther(t *testing.T) {
 		stored(t, path, "ours")
 		removeDatabase(path)
 	}
+}
+
+// The end of a service interrupts the statements that run, and no other connection to a deleted file can be opened.
+func TestADeletedDatabaseIsSavedAfterItsStatementsWereInterrupted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	acme(t, s, "before", now)
+	must(t, os.Remove(path))
+	for _, pool := range []*sql.DB{s.writer, s.reader} {
+		pool.SetMaxOpenConns(1)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		var n int
+		const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+		if err := pool.QueryRowContext(ctx, endless).Scan(&n); err == nil {
+			t.Error("an endless statement ended by itself")
+		}
+	}
+	must(t, s.Close())
+	stored(t, path, "before")
 }
 
 // The copy that was made before stays.

@@ -48,10 +48,8 @@ func (p *preparing) check(query string, args []driver.NamedValue) error {
 			return errUnstorable // as on PostgreSQL
 		}
 	}
-	if own := p.own.Load(); own != nil {
-		if damaged := own.damaged.Load(); damaged != nil {
-			return damaged
-		}
+	if err := p.own.Load().usable(); err != nil {
+		return err
 	}
 	if before := p.before.Load(); before != nil {
 		return (*before)(query)
@@ -234,13 +232,25 @@ func (c *preparedConn) PrepareContext(ctx context.Context, query string) (driver
 }
 
 // IsValid implements [driver.Validator]. database/sql calls it each time that a connection returns to the pool, which
-// is after each transaction and after each statement outside of one.
+// is after each transaction and after each statement outside of one. The driver gives up a connection whose statement
+// was interrupted. If the file was deleted, no other connection can be opened, so this one is kept.
 func (c *preparedConn) IsValid() bool {
-	valid := c.sqliteConn.IsValid()
-	if valid && c.log != nil {
+	if !c.sqliteConn.IsValid() {
+		return c.opened.own.Load().isLost()
+	}
+	if c.log != nil {
 		c.log.look(context.Background(), c.sqliteConn)
 	}
-	return valid
+	return true
+}
+
+// ResetSession implements [driver.SessionResetter]. database/sql calls it before it uses a connection again.
+func (c *preparedConn) ResetSession(ctx context.Context) error {
+	err := c.sqliteConn.ResetSession(ctx)
+	if err != nil && c.opened.own.Load().isLost() {
+		return nil
+	}
+	return err
 }
 
 // Close implements [driver.Conn].

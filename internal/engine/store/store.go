@@ -102,10 +102,8 @@ func (s *Store) DB() *sql.DB { return s.writer }
 
 // Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) error {
-	if s.own != nil {
-		if damaged := s.own.damaged.Load(); damaged != nil {
-			return damaged
-		}
+	if err := s.own.usable(); err != nil {
+		return err
 	}
 	return s.explain(s.writer.PingContext(ctx))
 }
