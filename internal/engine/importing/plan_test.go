@@ -111,7 +111,7 @@ func TestThePlanOfAnImportListsWhatTheFirstRenewalsChange(t *testing.T) {
 			check(t, err)
 			next, err := e.Store.Certificate(t.Context(), owner.ID, c.Purpose, 2)
 			check(t, err)
-			changes, err := e.Store.Changes(t.Context(), first, next)
+			changes, err := e.Store.Changes(t.Context(), store.Chains{}, first, next)
 			check(t, err)
 			san := c.File == "acme.pem"
 			if changes != (tenancy.Changes{Key: true, Issuer: true, Root: true, SAN: san}) || first.Subject != next.Subject ||

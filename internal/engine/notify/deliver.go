@@ -239,7 +239,7 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail, now time.Tim
 			certificateIDs = append(certificateIDs, line.CertificateID)
 		}
 	}
-	all.chains = map[string][][]byte{}
+	all.chains = store.Chains{}
 	var errs [14]error
 	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
 	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/rollover"
@@ -35,19 +36,12 @@ type records struct {
 	partyContacts  map[string][]tenancy.CounterpartyContact
 	mailed         mailed
 	authorities    []tenancy.Authority // of the local CA
-	chains         map[string][][]byte // by the ID of the issuer; filled when first needed
+	chains         store.Chains        // filled when first needed
 }
 
 // chain returns a certificate with the CAs above it, without the root.
 func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificate) (chain [][]byte, err error) {
-	above, known := all.chains[c.IssuerID]
-	if !known {
-		if above, err = d.store.KnownChain(ctx, c.IssuerID); err != nil {
-			return nil, err
-		}
-		all.chains[c.IssuerID] = above
-	}
-	return append([][]byte{c.DER}, above...), nil
+	return all.chains.Of(ctx, d.store.Reader, c)
 }
 
 // changed sets the changes by a renewal, and the certificates of a new CA that receivers may have to trust. If the

@@ -70,15 +70,30 @@ func (r Reader) KnownChain(ctx context.Context, id string) ([][]byte, error) {
 	return chain, err
 }
 
+// Chains holds what [Reader.KnownChain] returned, by the ID of the issuer. Most certificates have the same issuers, so
+// several comparisons that share it read each chain once.
+type Chains map[string][][]byte
+
+// Of returns a certificate with the CAs above it, without the root.
+func (known Chains) Of(ctx context.Context, r Reader, c tenancy.Certificate) (chain [][]byte, err error) {
+	above, found := known[c.IssuerID]
+	if !found {
+		if above, err = r.KnownChain(ctx, c.IssuerID); err != nil {
+			return nil, err
+		}
+		known[c.IssuerID] = above
+	}
+	return append([][]byte{c.DER}, above...), nil
+}
+
 // Changes returns what a receiver may notice when a certificate replaces another one.
-func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) (tenancy.Changes, error) {
+func (r Reader) Changes(ctx context.Context, known Chains, before, after tenancy.Certificate) (tenancy.Changes, error) {
 	chains := make([][][]byte, 2)
 	for i, c := range []tenancy.Certificate{before, after} {
-		chain, err := r.KnownChain(ctx, c.IssuerID)
-		if err != nil {
+		var err error
+		if chains[i], err = known.Of(ctx, r, c); err != nil {
 			return tenancy.Changes{}, err
 		}
-		chains[i] = append([][]byte{c.DER}, chain...)
 	}
 	return certfile.Changes(chains[0], chains[1])
 }

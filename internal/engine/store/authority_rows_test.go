@@ -55,11 +55,11 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 		r.same("a chain from elsewhere", err, chain, [][]byte{{4, 1, 9}, {4, 1, 8}})
 		before := tenancy.Certificate{IssuerID: "one", DER: []byte{1}}
 		for _, after := range []tenancy.Certificate{{IssuerID: "two", DER: []byte{2}}} {
-			if changes, err := r.Changes(ctx, before, after); err == nil || changes != (tenancy.Changes{}) {
+			if changes, err := r.Changes(ctx, Chains{}, before, after); err == nil || changes != (tenancy.Changes{}) {
 				t.Errorf("changes between bytes that cannot be certificates: %+v", changes)
 			}
 			r.reads(func(ctx context.Context, tx *Tx) error {
-				_, err := tx.Changes(ctx, before, after)
+				_, err := tx.Changes(ctx, Chains{}, before, after)
 				return err
 			})
 		}

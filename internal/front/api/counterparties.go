@@ -13,7 +13,6 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/parties"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -414,7 +413,7 @@ func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(part
 	}
 	certs, err1 := s.store.CertificatesByID(ctx, certIDs)
 	tests, err2 := s.store.QuestionsOf(ctx, memberIDs)
-	changes, err3 := s.changesOf(ctx, lines, certs)
+	changes := s.changesOf(ctx, lines, certs)
 	return func(l parties.Line) client.CounterpartyLine {
 		members := shownMembers(l)
 		v := client.CounterpartyLine{Key: l.Key(), Tenant: l.DisplayName, State: string(l.State),
@@ -440,40 +439,21 @@ func (s *server) viewLines(ctx context.Context, lines []parties.Line) (func(part
 			}
 		}
 		return v
-	}, errors.Join(err1, err2, err3)
+	}, errors.Join(err1, err2)
 }
 
-// changesOf compares the certificates of lines, by their keys. Most lines have the same CAs, which are read once.
-func (s *server) changesOf(ctx context.Context, lines []parties.Line, certs map[string]tenancy.Certificate) (
-	map[string]tenancy.Changes, error) {
-	above := map[string][][]byte{} // by the ID of the issuing CA
-	chain := func(c tenancy.Certificate) ([][]byte, error) {
-		if _, known := above[c.IssuerID]; !known {
-			cas, err := s.store.KnownChain(ctx, c.IssuerID)
-			if err != nil {
-				return nil, err
-			}
-			above[c.IssuerID] = cas
-		}
-		return append([][]byte{c.DER}, above[c.IssuerID]...), nil
-	}
-	changes := map[string]tenancy.Changes{}
+// changesOf compares the certificates of lines, by their keys.
+func (s *server) changesOf(ctx context.Context, lines []parties.Line,
+	certs map[string]tenancy.Certificate) map[string]tenancy.Changes {
+	known, changes := store.Chains{}, map[string]tenancy.Changes{}
 	for _, l := range lines {
-		old, known := certs[l.Old.ID]
-		if !known {
+		old, exists := certs[l.Old.ID]
+		if !exists {
 			continue
 		}
-		before, err1 := chain(old)
-		after, err2 := chain(certs[l.New.ID])
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, err
+		if c, comparable := s.changes(ctx, known, l.DisplayName, old, certs[l.New.ID]); comparable {
+			changes[l.Key()] = c
 		}
-		changed, err := certfile.Changes(before, after)
-		if err != nil {
-			s.log.WarnContext(ctx, "two certificates cannot be compared", "credential", l.Key(), "error", err)
-			continue
-		}
-		changes[l.Key()] = changed
 	}
-	return changes, nil
+	return changes
 }

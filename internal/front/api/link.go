@@ -96,9 +96,7 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 		out.RenewsAt = s.renewsAt(c)
 	}
 	out.Revoked = serials(standing.ToRemove(s.clock()))
-	if out.Renewal, err = s.renewal(ctx, standing); err != nil {
-		return nil, err
-	}
+	out.Renewal = s.renewal(ctx, standing)
 	out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
 	return &Entity[client.Linked]{Body: out}, err
 }

@@ -80,20 +80,29 @@ func compared(of standing.Standing, now time.Time) (old, next tenancy.Certificat
 }
 
 // renewal compares the newest generation with the one that [compared] returns. It is nil if there is only one.
-func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Renewal, error) {
+func (s *server) renewal(ctx context.Context, of standing.Standing) *client.Renewal {
 	old, next, several := compared(of, s.clock())
 	if !several {
-		return nil, nil
+		return nil
 	}
-	changes, err := s.store.Changes(ctx, old, next)
-	if err != nil {
-		s.log.WarnContext(ctx, "two certificates cannot be compared", "tenant", of.Tenant.Name, "generation", old.Generation,
-			"next", next.Generation, "error", err)
-		return nil, nil
+	changes, comparable := s.changes(ctx, store.Chains{}, of.Tenant.Name, old, next)
+	if !comparable {
+		return nil
 	}
 	by := of.Arrangement.Egress.IdentifiesBy
 	return &client.Renewal{Old: viewCertificate(old), New: viewCertificate(next), Changes: changes, IdentifiesBy: by,
-		Survival: changes.Survival(by)}, nil
+		Survival: changes.Survival(by)}
+}
+
+// changes compares two certificates of a tenant. A page without the comparison is better than none.
+func (s *server) changes(ctx context.Context, known store.Chains, tenant string,
+	old, next tenancy.Certificate) (c tenancy.Changes, comparable bool) {
+	c, err := s.store.Changes(ctx, known, old, next)
+	if err != nil {
+		s.log.WarnContext(ctx, "two certificates cannot be compared", "tenant", tenant, "generation", old.Generation,
+			"next", next.Generation, "error", err)
+	}
+	return c, err == nil
 }
 
 func viewProbe(ctx context.Context, r outbound.Result) client.ProbeResult {
@@ -200,7 +209,7 @@ func (s *server) entity(ctx context.Context, of standing.Standing) (*Entity[clie
 func (s *server) viewOne(ctx context.Context, of standing.Standing) (view client.Rollover, err error) {
 	view = viewRollover(ctx, of, s.clock())
 	view.Revoked = serials(of.ToRemove(s.clock()))
-	view.Renewal, err = s.renewal(ctx, of)
+	view.Renewal = s.renewal(ctx, of)
 	view.Next = nextStep(view, of.Arrangement.Egress.Probe, s.clock())
 	return view, err
 }
@@ -217,7 +226,7 @@ func (s *server) listView(ctx context.Context) func(of standing.Standing, now ti
 		if by := of.Arrangement.Egress.IdentifiesBy; view.AtRisk && several && len(by) > 0 {
 			key := pair{old.ID, next.ID}
 			if _, found := known[key]; !found {
-				known[key], _ = s.renewal(ctx, of) // which logs why it failed
+				known[key] = s.renewal(ctx, of)
 			}
 			if r := known[key]; r != nil {
 				with.Renewal = &client.Renewal{Survival: r.Changes.Survival(by)}
