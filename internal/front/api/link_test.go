@@ -100,6 +100,23 @@ func TestThePageOfALinkNamesTheRevokedCertificates(t *testing.T) {
 	}
 }
 
+// Of several revoked certificates, the receiver has the one that it accepted.
+func TestAfterSeveralRevocationsTheLastAcceptedCertificateIsCompared(t *testing.T) {
+	f := setUp(t)
+	_, link := f.receiverLink()
+	f.accepts(1)
+	serial := f.ok("acme/alice", "GET", "/tenants/acme/certificates/tenant/1", 200, "")["serial"]
+	for generation := 1; generation <= 2; generation++ {
+		f.ok("operator", "POST", fmt.Sprintf("/tenants/acme/certificates/tenant/%d/revoke", generation), 200,
+			`{"reason":"compromised"}`)
+	}
+	page := f.ok("", "GET", link, 200, "")
+	renewal, _ := page["renewal"].(map[string]any)
+	if old, _ := renewal["old"].(map[string]any); old["serial"] != serial {
+		t.Errorf("the new certificate is compared with %v, want serial number %v", renewal["old"], serial)
+	}
+}
+
 // Someone who has the page open during a renewal must not report the newer certificate as installed.
 func TestOnlyTheShownGenerationIsReportedAsInstalled(t *testing.T) {
 	f := setUp(t)

@@ -58,25 +58,28 @@ func viewRollover(ctx context.Context, s standing.Standing, now time.Time) clien
 	return v
 }
 
-// compared returns the newest generation, and the one that the receiver is known to accept, or else the previous one,
-// which is revoked if no other one is left. several is false if there is only one.
+// compared returns the newest generation, and the one that the receiver has: the one that messages rely on, else the
+// last one that it accepted, which may be revoked, else the previous one. several is false if there is only one.
 func compared(of standing.Standing, now time.Time) (old, next tenancy.Certificate, several bool) {
-	n, revoked := len(of.Certificates), len(of.Revoked)
-	switch {
-	case n > 1:
-		old = of.Certificates[n-2]
-	case n == 1 && revoked > 0 && of.Revoked[revoked-1].Generation < of.Certificates[0].Generation:
-		old = of.Revoked[revoked-1]
-	default:
+	n := len(of.Certificates)
+	if n == 0 {
 		return old, next, false
 	}
 	next = of.Certificates[n-1]
 	if risk, at := of.Rollover.Risk(now); at && !risk.Exposed {
 		if c, known := of.Certificate(risk.Last); known {
-			old = c
+			return c, next, true
 		}
 	}
-	return old, next, true
+	older := slices.DeleteFunc(slices.Concat(of.Revoked, of.Certificates), func(c tenancy.Certificate) bool {
+		return c.Generation >= next.Generation
+	})
+	if len(older) == 0 {
+		return old, next, false
+	}
+	slices.SortFunc(older, func(a, b tenancy.Certificate) int { return b.Generation - a.Generation })
+	had := slices.IndexFunc(older, func(c tenancy.Certificate) bool { return of.Rollover.Proved(c.Generation) })
+	return older[max(had, 0)], next, true
 }
 
 // renewal compares the newest generation with the one that [compared] returns. It is nil if there is only one.
