@@ -5,6 +5,8 @@ SHELL       := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
+# Without the paths of this folder in them, compiled packages serve every clone and worktree on a machine.
+export GOFLAGS := -trimpath $(GOFLAGS)
 FUZZ    ?= 20s
 SEEDS   ?= 200
 BESIEGED ?= 1h
@@ -18,7 +20,7 @@ run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
 
 build:
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
+	$(GO) build -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
 # The race detector does not instrument what only computes, because it took half of the time: SQLite, which is C that was
 # made Go, and cryptography. A package that uses atomic values, sync.Map or sync.OnceValue must stay instrumented, because
@@ -89,12 +91,12 @@ packages: ## what the tests need of the system
 
 release: ## the static binaries, with their sizes: the same bytes from the same source, wherever they are built
 	@mkdir -p bin/release
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/ ./cmd/...
 	@wc -c bin/release/perennial bin/release/perennial-gateway
 
 release-hsm: ## the binary that can use a PKCS#11 token: it needs cgo, so it is not static
 	@mkdir -p bin/release
-	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/perennial-pkcs11 ./cmd/perennial
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/perennial-pkcs11 ./cmd/perennial
 	@wc -c bin/release/perennial-pkcs11
 
 sbom: ## what the binary is made of (CycloneDX), read from the binary itself
@@ -108,7 +110,7 @@ lint: prose
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) vet $(QUICK) ./...
 	CGO_ENABLED=1 $(GO) vet $(QUICK) -tags pkcs11 ./internal/keys/kms ./internal/service ./cmd/perennial
-	GOFLAGS="$(QUICK)" "$$($(GO) -C tools tool -n staticcheck)" ./...
+	GOFLAGS="$(GOFLAGS) $(QUICK)" "$$($(GO) -C tools tool -n staticcheck)" ./...
 
 prose: ## lines that are too wide, and phrases to write otherwise, in all files or in those whose path begins with BELOW
 	@$(GO) -C tools build -o $(CURDIR)/bin/prose ./prose

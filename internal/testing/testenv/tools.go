@@ -2,9 +2,9 @@ package testenv
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -25,9 +25,8 @@ func Peer(t testing.TB, name string) string {
 
 func built(t testing.TB, module, name string, command ...string) string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", filepath.FromSlash(module))
+	cmd.Dir = filepath.Join(root(t), filepath.FromSlash(module))
 	out, err := cmd.Output()
 	if err != nil {
 		said := ""
@@ -37,4 +36,21 @@ func built(t testing.TB, module, name string, command ...string) string {
 		t.Fatalf("the tool %s could not be built from %s/go.mod: %v\n%s", name, module, err, said)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// root returns the folder of the module whose test this is. A test runs in the folder of its package.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	Check(t, err)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		above := filepath.Dir(dir)
+		if above == dir {
+			t.Fatal("no folder above the test has a go.mod")
+		}
+		dir = above
+	}
 }
