@@ -18,7 +18,7 @@ type exclusive struct {
 	files   []openFile
 	content *contentWatch
 	saved   string // the latest copy, see [Store.SaveCopy]; empty if there is none
-	// damaged is set when the content of the file was found to be that of another program. No statement is executed then.
+	// damaged is set when the content of a file was found to be that of another program. No statement is executed then.
 	damaged atomic.Pointer[GoneError]
 }
 
@@ -82,7 +82,7 @@ type GoneError struct {
 	reason string
 	// Lost is set if what the service has stored ends with its process, unless it is saved.
 	Lost bool
-	// Damaged is set if another program has emptied or overwritten the file, so that only a backup helps.
+	// Damaged is set if another program has emptied or overwritten the file or its log, so that only a person can help.
 	Damaged bool
 }
 
@@ -116,14 +116,36 @@ func (o *exclusive) check() error {
 // byAnother marks the text of an error about a damaged file.
 const byAnother = " by another program while the service uses it"
 
-// checkContent returns a [*GoneError] if another program has emptied or overwritten the file, which is at its path.
+// checkContent returns a [*GoneError] if another program has emptied or overwritten the file or its log, which are at
+// their paths.
 func (o *exclusive) checkContent() error {
-	how, err := o.content.damage()
+	if err := o.checkLog(); err != nil { // first, because the marks of another log are not those of the file
+		return err
+	}
+	how, err := o.content.fileDamage()
 	if err != nil || how == "" {
 		return err
 	}
-	damaged := &GoneError{Damaged: true, reason: fmt.Sprintf("the database file %s was %s%s: stop the service, run "+
-		"perennial restore with the latest backup, and start the service", o.path, how, byAnother)}
+	return o.isDamaged("the database file %s was %s%s: stop the service, run perennial restore with the latest backup, "+
+		"and start the service", o.path, how)
+}
+
+// checkLog returns a [*GoneError] if another program has emptied or overwritten the log.
+func (o *exclusive) checkLog() error {
+	if o == nil {
+		return nil
+	}
+	how, err := o.content.logDamage()
+	if err != nil || how == "" {
+		return err
+	}
+	return o.isDamaged("the database file %s-wal was %s%s: the changes of about the last minute are lost. Stop the "+
+		"service, move this file and %[1]s-shm away, and start the service with what %[1]s has", o.path, how)
+}
+
+// isDamaged returns a [*GoneError] and ends the use of the database with it.
+func (o *exclusive) isDamaged(format, path, how string) error {
+	damaged := &GoneError{Damaged: true, reason: fmt.Sprintf(format, path, how, byAnother)}
 	o.damaged.Store(damaged)
 	return damaged
 }

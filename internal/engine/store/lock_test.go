@@ -369,6 +369,71 @@ func TestADatabaseThatAnotherProgramHasOverwrittenIsNotTouched(t *testing.T) {
 	}
 }
 
+// logChanges are changes of the log of a database that another program has made.
+var logChanges = map[string]func(t *testing.T, log, other string){
+	"was emptied": func(t *testing.T, log, _ string) { must(t, os.Truncate(log, 0)) },
+	"was truncated": func(t *testing.T, log, _ string) {
+		must(t, os.Truncate(log, 32+24+4096-1)) // in its first frame
+	},
+	"was overwritten": func(t *testing.T, log, other string) {
+		data, err := os.ReadFile(other)
+		must(t, err)
+		must(t, os.WriteFile(log, data, 0o600))
+	},
+}
+
+// SQLite would continue the log after frames that do not exist, and write their zeros into the file.
+func TestADatabaseWhoseLogAnotherProgramHasChangedIsNotTouched(t *testing.T) {
+	another, err := OpenExclusive(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "another.db"))
+	must(t, err)
+	defer another.Close()
+	acme(t, another, "another", now)
+	for how, change := range logChanges {
+		for _, noticed := range []string{"by the next check", "by the next transaction", "at the end"} {
+			t.Run(how+" and noticed "+noticed, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "p.db")
+				s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+				must(t, err)
+				acme(t, s, "before", now)
+				must(t, s.Checkpoint(t.Context()))
+				acme(t, s, "later", now)
+				change(t, path+"-wal", another.own.path+"-wal")
+				before, err := os.ReadFile(path)
+				must(t, err)
+				log, err := os.ReadFile(path + "-wal")
+				must(t, err)
+				isDamaged := func(what string, err error) {
+					t.Helper()
+					var gone *GoneError
+					if !errors.As(err, &gone) || !gone.Damaged || gone.Lost || !IsAway(gone) || !strings.Contains(err.Error(),
+						path+"-wal "+how+" by another program while the service uses it: the changes of about the last minute") {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				switch noticed {
+				case "by the next check":
+					isDamaged("the check", s.KeepFile())
+					isDamaged("a checkpoint", s.Checkpoint(t.Context()))
+				case "by the next transaction":
+					isDamaged("a write", write(t, s, func(ctx context.Context, tx *Tx) error {
+						return tx.SetSetting(ctx, "a", "b")
+					}))
+				}
+				isDamaged("the end", s.Close())
+				for name, before := range map[string][]byte{path: before, path + "-wal": log} {
+					if after, err := os.ReadFile(name); err != nil || !bytes.Equal(before, after) {
+						t.Errorf("%s: %d bytes became %d, %v", name, len(before), len(after), err)
+					}
+				}
+				// This process has the files open, so that only another one could start with the file at its path.
+				alone := filepath.Join(t.TempDir(), "p.db")
+				must(t, os.WriteFile(alone, before, 0o600))
+				stored(t, alone, "before")
+			})
+		}
+	}
+}
+
 // A service that writes much, and a person who compacts the file, change it as SQLite does.
 func TestWhatSQLiteWritesIsNotTakenForAnotherProgram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "p.db")

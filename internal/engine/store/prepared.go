@@ -238,14 +238,18 @@ func (c *preparedConn) IsValid() bool {
 	if !c.sqliteConn.IsValid() {
 		return c.opened.own.Load().isLost()
 	}
-	if c.log != nil {
+	if c.log != nil && c.opened.own.Load().checkLog() == nil {
 		c.log.look(context.Background(), c.sqliteConn)
 	}
 	return true
 }
 
-// ResetSession implements [driver.SessionResetter]. database/sql calls it before it uses a connection again.
+// ResetSession implements [driver.SessionResetter]. database/sql calls it before it uses a connection again. If another
+// program has changed the log, all statements fail from now on.
 func (c *preparedConn) ResetSession(ctx context.Context) error {
+	if c.log != nil {
+		_ = c.opened.own.Load().checkLog()
+	}
 	err := c.sqliteConn.ResetSession(ctx)
 	if err != nil && c.opened.own.Load().isLost() {
 		return nil

@@ -89,7 +89,7 @@ func (s *Store) Close() error {
 	}
 	err = errors.Join(err, after())
 	if s.own != nil {
-		err = errors.Join(err, s.own.content.file.Close(), s.own.lock.Close())
+		err = errors.Join(err, s.own.content.close(), s.own.lock.Close())
 	}
 	return err
 }

@@ -249,28 +249,27 @@ func readMarks(head []byte, frames io.Reader) (map[uint32]bool, error) {
 	if !sum.is(head[24:]) {
 		return nil, nil
 	}
-	const frameHead = 24
 	marks, pending, count := map[uint32]bool{}, []uint32(nil), 0 // count is that of the transaction's frames
-	frame := make([]byte, frameHead+int(size))
+	frame := make([]byte, frameHeadSize+int(size))
 	for {
 		if _, err := io.ReadFull(in, frame); err != nil {
 			return marks, ignoreEnd(err)
 		}
 		sum.add(frame[:8])
-		sum.add(frame[frameHead:])
+		sum.add(frame[frameHeadSize:])
 		if string(frame[8:16]) != string(head[16:24]) || !sum.is(frame[16:]) {
 			return marks, nil // the rest is from before, or was being written
 		}
 		count++
 		first, commit := binary.BigEndian.Uint32(frame) == 1, binary.BigEndian.Uint32(frame[4:]) != 0
 		if first {
-			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+userVersionAt:]))
+			pending = append(pending, binary.BigEndian.Uint32(frame[frameHeadSize+userVersionAt:]))
 		}
 		if !commit {
 			continue
 		}
 		if first && count == 1 { // a mark is a transaction of one page; in others, the predecessor is an older one
-			pending = append(pending, binary.BigEndian.Uint32(frame[frameHead+applicationIDAt:]))
+			pending = append(pending, binary.BigEndian.Uint32(frame[frameHeadSize+applicationIDAt:]))
 		}
 		for _, id := range pending {
 			marks[id] = true
