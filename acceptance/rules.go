@@ -212,18 +212,16 @@ func (p *partner) predecessor(c Known) (before Known, found bool) {
 	return before, found
 }
 
-func day(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
-
 func isExpired(_ *partner, c candidate, now time.Time) string {
 	if now.After(c.NotAfter) {
-		return "it expired on " + day(c.NotAfter)
+		return "it expired on " + moment(c.NotAfter)
 	}
 	return ""
 }
 
 func isNotYetValid(_ *partner, c candidate, now time.Time) string {
 	if now.Before(c.NotBefore) {
-		return "it is valid from " + day(c.NotBefore) + " on"
+		return "it is valid from " + moment(c.NotBefore) + " on"
 	}
 	return ""
 }
@@ -296,8 +294,8 @@ func isUntrusted(p *partner, c candidate, _ time.Time) string {
 
 func isOlder(p *partner, c candidate, _ time.Time) string {
 	if newest := p.newest(c.Known); !c.NotBefore.After(newest.NotBefore) {
-		return "it was issued on " + day(c.NotBefore) + ", not later than the partner's certificate of " +
-			day(newest.NotBefore)
+		return "it was issued on " + moment(c.NotBefore) + ", not later than the partner's certificate of " +
+			moment(newest.NotBefore)
 	}
 	return ""
 }
@@ -318,8 +316,8 @@ func isSecond(p *partner, c candidate, _ time.Time) string {
 			continue
 		}
 		if next, ok := p.successor(before); ok && p.expects(before, c.Known) {
-			return "the partner's certificate that expires on " + day(before.NotAfter) + " has a successor already, issued on " +
-				day(next.NotBefore)
+			return "the partner's certificate that expires on " + moment(before.NotAfter) +
+				" has a successor already, issued on " + moment(next.NotBefore)
 		}
 	}
 	return ""
@@ -330,6 +328,9 @@ func isOutside(p *partner, c candidate, _ time.Time) string {
 		return ""
 	}
 	from, until := p.Expected(p.newest(c.Known))
-	return "it was issued on " + day(c.NotBefore) + ", but the partner's certificate is renewed between " + day(from) +
-		" and " + day(until)
+	return "it was issued on " + moment(c.NotBefore) + ", but the partner's certificate is renewed between " +
+		moment(from) + " and " + moment(until)
 }
+
+// moment returns an instant as every sentence of the product has it.
+func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
