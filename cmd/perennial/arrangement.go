@@ -165,7 +165,7 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	if f.Probe != nil {
 		method, path, ok := strings.Cut(*f.Probe, " ")
 		if *f.Probe != "" && !ok {
-			return fmt.Errorf("--probe: use a method and a path, such as \"GET /health\"")
+			return misused("--probe: use a method and a path, such as \"GET /health\"")
 		}
 		e.Probe = tenancy.Probe{Method: method, Path: path}
 	}
@@ -211,7 +211,7 @@ func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
 	if f.Product != "" {
 		by, found := instructions.IdentifiesOf(f.Product)
 		if !found {
-			return fmt.Errorf("--product: unknown product %q: use one of %s", f.Product, products())
+			return misused("--product: unknown product %q: use one of %s", f.Product, products())
 		}
 		e.IdentifiesBy = by
 	}
@@ -241,7 +241,7 @@ func (f egressFlags) applyStatuses(e *tenancy.Egress) (err error) {
 		for _, text := range given(f.RefusalRule) {
 			rule, err := tenancy.ParseRefusalRule(text)
 			if err != nil {
-				return fmt.Errorf("--refusal-rule: %w", err)
+				return misused("--refusal-rule: %w", err)
 			}
 			e.RefusalRules = append(e.RefusalRules, rule)
 		}
@@ -254,7 +254,7 @@ func statuses(flag string, values []string) (all []int, err error) {
 	for _, text := range given(values) {
 		status, err := strconv.Atoi(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: invalid status %q: use numbers such as 401,403", flag, text)
+			return nil, misused("%s: invalid status %q: use numbers such as 401,403", flag, text)
 		}
 		all = append(all, status)
 	}

@@ -70,7 +70,7 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 	if c.SignsFrom != "" {
 		at, err := parseInstant(c.SignsFrom)
 		if err != nil {
-			return fmt.Errorf("--signs-from: %w", err)
+			return misused("--signs-from: %w", err)
 		}
 		body["signs_from"] = at
 	}
@@ -112,7 +112,7 @@ func (c *authorityInstallCmd) Run(e env) error {
 	body := map[string]any{"chain": data}
 	if c.SignsFrom != "" {
 		if body["signs_from"], err = parseInstant(c.SignsFrom); err != nil {
-			return fmt.Errorf("--signs-from: %w", err)
+			return misused("--signs-from: %w", err)
 		}
 	}
 	a, err := post[client.Authority](&c.remote, "/authorities/install", body)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"runtime/pprof"
@@ -59,7 +58,7 @@ type benchRenewCmd struct {
 
 func (c *benchRenewCmd) Run(e env) error {
 	if c.Due < 1 {
-		return fmt.Errorf("--due: use at least 1")
+		return misused("--due: use at least 1")
 	}
 	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Renew(ctx, c.Database, c.Due) })
 }
@@ -85,8 +84,8 @@ type benchConsoleCmd struct {
 
 func (c *benchConsoleCmd) Run(e env) error {
 	if c.Certificates < 12 || c.Arrangements < 1 || c.Arrangements > c.Certificates || c.Requests < 1 {
-		return fmt.Errorf("use at least 12 certificates, one arrangement and one request, and at most as many arrangements " +
-			"as certificates")
+		return misused("use at least 12 certificates, one arrangement and one request, and at most as many arrangements as " +
+			"certificates")
 	}
 	return c.run(e, func(ctx context.Context) (printer, error) {
 		return bench.Console(ctx, c.Database, c.Certificates, c.Arrangements, c.Requests)
@@ -102,7 +101,7 @@ type benchGatewayCmd struct {
 
 func (c *benchGatewayCmd) Run(e env) error {
 	if c.Rounds < 1 || c.Each < time.Second {
-		return fmt.Errorf("--rounds, --each: use at least 1 and 1s")
+		return misused("--rounds, --each: use at least 1 and 1s")
 	}
 	return c.run(e, func(ctx context.Context) (printer, error) {
 		return bench.Gateway(ctx, c.Database, c.Caddy, c.Rounds, c.Each)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,14 +30,18 @@ const requestTimeout = 10 * time.Minute
 // connect returns the client that the flags describe.
 func (c *remote) connect() (*client.Client, error) {
 	if c.Token == "" {
-		return nil, errors.New("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
+		return nil, misused("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
 			"first time)")
 	}
 	roots, err := certfile.ReadRoots(c.CA)
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
-	return client.New(client.Config{URL: c.URL, Token: c.Token, Roots: roots, Timeout: requestTimeout})
+	api, err := client.New(client.Config{URL: c.URL, Token: c.Token, Roots: roots, Timeout: requestTimeout})
+	if err != nil {
+		return nil, misused("--url: %w", err)
+	}
+	return api, nil
 }
 
 // exchange sends one request and returns the answer as it is.
@@ -127,7 +130,7 @@ func (c *remote) deliver(e env, path string, data []byte) error {
 		}
 		return c.done(e, path+" is written.")
 	case c.Output == "json":
-		return errors.New("--output json cannot print a file: write it with -o FILE, or leave out --output json")
+		return misused("--output json cannot print a file: write it with -o FILE, or leave out --output json")
 	}
 	_, err := e.out.Write(data)
 	return err

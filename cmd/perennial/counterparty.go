@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -101,7 +100,7 @@ func (c *counterpartyListCmd) Run(e env) error {
 		path += "?host=" + url.QueryEscape(c.Host)
 	}
 	if c.Query != "" && c.Text != "" {
-		return errors.New("give the text once, with or without --query")
+		return misused("give the text once, with or without --query")
 	}
 	c.Query = cmp.Or(c.Query, c.Text)
 	return list(&c.listing, e, c.search(path), "NAME\tDISPLAY NAME\tTENANTS\tHOSTS\tPAGE VISITED",
@@ -190,7 +189,7 @@ type counterpartyUnlinkCmd struct {
 func (c *counterpartyUnlinkCmd) Run(e env) error {
 	tenant, receiver, ok := strings.Cut(c.Receiver, "/")
 	if !ok {
-		return fmt.Errorf("%q: write TENANT/RECEIVER, such as acme/erp", c.Receiver)
+		return misused("%q: write TENANT/RECEIVER, such as acme/erp", c.Receiver)
 	}
 	return c.carry(e, http.MethodPost, c.path("unlink"), client.UnlinkReceiver{Tenant: tenant, Receiver: receiver},
 		"The receiver "+c.Receiver+" is no longer linked to "+c.Name+".")

@@ -48,6 +48,14 @@ func TestExitStatusesSpeakToScripts(t *testing.T) {
 		{[]string{"policy", "show"}, exitUsage, "expected", 0},
 		{[]string{"rollover", "list", "--state", "foo"}, exitUsage, `--state must be one of "announced",`, 0},
 		{[]string{"nonsense"}, exitUsage, "unexpected argument nonsense", 0},
+		{[]string{"forecast", "x", "--from", "soon"}, exitUsage, "--from: invalid time", 0},
+		{[]string{"forecast", filepath.Join(t.TempDir(), "missing.pem")}, exitFailed, "missing.pem", 0},
+		{[]string{"simulate", "--receivers", "ca=2"}, exitUsage, "--receivers: ", 0},
+		{[]string{"arrangement", "create", "acme", "a", "--url-of", "x"}, exitUsage, "unknown flag", 0},
+		{[]string{"token", "list", "--token="}, exitUsage, "no token: set PERENNIAL_TOKEN", 0},
+		{[]string{"token", "list", "--token=x", "--url=here"}, exitUsage, `--url: "here" is not the URL of a service`, 0},
+		{append([]string{"rollover", "show", "acme"}, flags...), exitUsage, "write TENANT/ARRANGEMENT", 0},
+		{append([]string{"delivery", "requeue"}, flags...), exitUsage, "name a mail, or use --all", 0},
 		{append([]string{"tenant", "create", "acme"}, flags...), exitFailed, "a tenant acme already exists", 409},
 	} {
 		var out, errs bytes.Buffer

@@ -98,7 +98,7 @@ func (c *feedSilentCmd) Run(e env) error {
 
 func (c *feedSilentCmd) parties(e env) error {
 	if c.Tenant != "" {
-		return fmt.Errorf("--counterparties lists the feeds of all tenants: leave out %s", c.Tenant)
+		return misused("--counterparties lists the feeds of all tenants: leave out %s", c.Tenant)
 	}
 	return list(&c.listing, e, c.search("/silent-counterparty-feeds"), "COUNTERPARTY\tLAST FETCHED\tBY",
 		c.none("No feed of a counterparty is silent."), func(f client.CounterpartyFeed) []any {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -44,10 +43,10 @@ func (c *followCmd) Run(e env) error {
 
 func (c *followCmd) follower(e env) (*follow.Follower, error) {
 	if c.URL == "" {
-		return nil, errors.New("which feed? Give its address as an argument or as PERENNIAL_FEED")
+		return nil, misused("which feed? Give its address as an argument or as PERENNIAL_FEED")
 	}
 	if len(c.Render) != len(c.Write) {
-		return nil, fmt.Errorf("%d --render and %d --write: give a --write for each --render, in the same order",
+		return nil, misused("%d --render and %d --write: give a --write for each --render, in the same order",
 			len(c.Render), len(c.Write))
 	}
 	roots, err := certfile.ReadRoots(c.CA)
@@ -62,11 +61,11 @@ func (c *followCmd) follower(e env) (*follow.Follower, error) {
 	for i, name := range c.Render {
 		format, err := follow.ReadFormat(name)
 		if err != nil {
-			return nil, fmt.Errorf("--render: %w", err)
+			return nil, misused("--render: %w", err)
 		}
 		target, err := follow.ParseTarget(c.Write[i], format)
 		if err != nil {
-			return nil, fmt.Errorf("--write: %w", err)
+			return nil, misused("--write: %w", err)
 		}
 		if target.ConfigMap != "" && config.Kubernetes == nil {
 			config.Kubernetes, err = follow.InCluster(os.Getenv("KUBERNETES_SERVICE_HOST"),

@@ -57,7 +57,7 @@ func (c forecastCmd) Run(e env) error {
 	from := e.now().UTC().Truncate(time.Second)
 	if c.From != "" {
 		if from, err = parseInstant(c.From); err != nil {
-			return fmt.Errorf("--from: %w", err)
+			return misused("--from: %w", err)
 		}
 	}
 	out := forecastJSON{Policy: p.Name}

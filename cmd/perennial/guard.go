@@ -170,7 +170,7 @@ func (c guardExplainCmd) Run(e env) error {
 	if c.At != "" {
 		var err error
 		if now, err = parseInstant(c.At); err != nil {
-			return fmt.Errorf("--at: %w", err)
+			return misused("--at: %w", err)
 		}
 	}
 	config, err := guard.Load(c.Config, service.ReadPolicy)

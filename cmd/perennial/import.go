@@ -46,7 +46,7 @@ func (c *importCheckCmd) Validate() error {
 
 func (c *importCheckCmd) Run(e env) error {
 	if c.AcceptChanges && !c.Apply {
-		return errors.New("--accept-changes needs --apply: without it, the files are only checked")
+		return misused("--accept-changes needs --apply: without it, the files are only checked")
 	}
 	files := client.ImportFiles{Password: c.Password, SpreadExpiry: c.SpreadExpiry}
 	tables := c.tables()

@@ -104,6 +104,12 @@ type finding struct {
 
 func (f *finding) Error() string { return f.text }
 
+// A usageError is an error of a command line that its grammar does not exclude.
+type usageError struct{ error }
+
+// misused returns a usageError.
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
 // checked is a writer that remembers that it failed, for example because a disk is full.
 type checked struct {
 	io.Writer
@@ -184,9 +190,12 @@ func execute(args []string, e env) (status int, err error) {
 		return exitUsage, errors.New(text + slashHint(err))
 	}
 	var found *finding
+	var usage usageError
 	switch err = ctx.Run(); {
 	case errors.As(err, &found):
 		return found.status, err
+	case errors.As(err, &usage):
+		return exitUsage, err
 	case err != nil:
 		return exitFailed, inOwnWords(ctx, err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -132,7 +131,7 @@ type tokenCreateCmd struct {
 // atHost creates the token in the database.
 func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
 	if c.Role != string(tenancy.RoleOperator) || c.Tenant != "" || c.User != "" || c.Workload != "" {
-		return errors.New("--database creates operators' tokens only: use --role operator, and create other tokens with it")
+		return misused("--database creates operators' tokens only: use --role operator, and create other tokens with it")
 	}
 	t, secret, err := service.CreateOperatorToken(context.Background(),
 		service.Database{URL: c.Database, KeyFile: c.KeyFile, Key: c.Key}, c.Name, expires, e.now(), e.log())
@@ -146,7 +145,7 @@ func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
 func (c *tokenCreateCmd) Run(e env) error {
 	t := client.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
 	if c.WorkloadIssuer != "" && c.Workload == "" {
-		return errors.New("--workload-issuer needs --workload, the subject of the identity tokens")
+		return misused("--workload-issuer needs --workload, the subject of the identity tokens")
 	}
 	if c.Workload != "" {
 		t.Workload = &client.Workload{Issuer: c.WorkloadIssuer, Subject: c.Workload}
@@ -154,7 +153,7 @@ func (c *tokenCreateCmd) Run(e env) error {
 	if c.Expires != "" {
 		at, err := parseInstant(c.Expires)
 		if err != nil {
-			return fmt.Errorf("--expires: %w", err)
+			return misused("--expires: %w", err)
 		}
 		t.ExpiresAt = at
 	}
@@ -210,7 +209,7 @@ type tokenRotateCmd struct {
 
 func (c *tokenRotateCmd) Run(e env) error {
 	if c.Overlap < time.Second {
-		return errors.New("--overlap must be at least 1s: to end the old token now, revoke it")
+		return misused("--overlap must be at least 1s: to end the old token now, revoke it")
 	}
 	t, err := post[client.Token](&c.remote, "/tokens/"+url.PathEscape(c.ID)+"/rotate",
 		client.Rotation{OverlapSeconds: int64(c.Overlap / time.Second)})
@@ -297,7 +296,7 @@ type deliveryRequeueCmd struct {
 
 func (c *deliveryRequeueCmd) Run(e env) error {
 	if c.All == (c.ID != "") {
-		return errors.New("name a mail, or use --all")
+		return misused("name a mail, or use --all")
 	}
 	if c.All {
 		r, err := post[client.Requeued](&c.remote, "/deliveries/requeue", nil)

@@ -33,7 +33,7 @@ type anArrangement struct {
 func (a *anArrangement) path(parts ...string) (string, error) {
 	tenant, name, ok := strings.Cut(a.Arrangement, "/")
 	if !ok || tenant == "" || name == "" {
-		return "", fmt.Errorf("%q: write TENANT/ARRANGEMENT, such as acme/crm-to-erp", a.Arrangement)
+		return "", misused("%q: write TENANT/ARRANGEMENT, such as acme/crm-to-erp", a.Arrangement)
 	}
 	return in(tenant, append([]string{"arrangements", name}, parts...)...), nil
 }

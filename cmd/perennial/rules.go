@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/perennial-pki/perennial/internal/service"
@@ -59,7 +58,7 @@ func (c *rulesChangeCmd) Run(e env) error {
 	wanted := service.Certificates{Policy: c.Policy, Organization: c.Organization, TrustDomain: c.TrustDomain,
 		Issuer: c.Issuer, MUser: c.MUser, TenantKeys: c.TenantKeys}
 	if wanted == (service.Certificates{}) {
-		return errors.New("nothing to change: set --policy, --organization, --issuer, --m-user or --tenant-keys")
+		return misused("nothing to change: set --policy, --organization, --issuer, --m-user or --tenant-keys")
 	}
 	mode := service.Preview
 	if c.Apply {

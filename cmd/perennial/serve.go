@@ -62,7 +62,7 @@ func (c *serveCmd) Run(e env) error {
 // useSample makes the service run on a temporary database, with receivers on loopback.
 func (c *serveCmd) useSample() (remove func(), err error) {
 	if c.Mail.SMTP != "" {
-		return nil, errors.New("--sample cannot be used with --smtp: its mails would go to real addresses")
+		return nil, misused("--sample cannot be used with --smtp: its mails would go to real addresses")
 	}
 	dir, err := os.MkdirTemp("", "perennial-sample-")
 	if err != nil {

@@ -85,7 +85,7 @@ func (c simulateCmd) strategies() ([]tenancy.Strategy, error) {
 	if s := tenancy.Strategy(c.Strategy); slices.Contains(all, s) {
 		return []tenancy.Strategy{s}, nil
 	}
-	return nil, fmt.Errorf("--strategy: %q is not allowed: use immediate, confirmed, adaptive or all", c.Strategy)
+	return nil, misused("--strategy: %q is not allowed: use immediate, confirmed, adaptive or all", c.Strategy)
 }
 
 // policies returns the policies to compare: each one with each validity.
@@ -100,10 +100,10 @@ func (c simulateCmd) policies() (all []policy.Policy, err error) {
 		}
 		for _, v := range c.Validity {
 			if p.Validity, err = policy.ParseDuration(v); err != nil {
-				return nil, fmt.Errorf("--validity: %w", err)
+				return nil, misused("--validity: %w", err)
 			}
 			if err := p.Check(); err != nil {
-				return nil, fmt.Errorf("--validity %s: %w", v, err)
+				return nil, misused("--validity %s: %w", v, err)
 			}
 			all = append(all, p)
 		}
@@ -115,27 +115,27 @@ func (c simulateCmd) config() (s sim.Config, err error) {
 	s = sim.Config{Tenants: c.Tenants, Arrangements: c.Arrangements, Years: c.Years, Seed: c.Seed,
 		Steady: c.Steady, Idle: c.Idle, Notified: sim.Notified(c.Notified), Forgotten: c.Forgotten}
 	if s.Start, err = parseInstant(c.Start); err != nil {
-		return s, fmt.Errorf("--start: %w", err)
+		return s, misused("--start: %w", err)
 	}
 	receivers, err := parseShares(c.Receivers, "ca", "subject", "pin", "follow", "guard")
 	if err != nil {
-		return s, fmt.Errorf("--receivers: %w", err)
+		return s, misused("--receivers: %w", err)
 	}
 	s.Receivers = sim.Receivers{CA: receivers[0], Subject: receivers[1], Pin: receivers[2], Follow: receivers[3],
 		Guard: receivers[4]}
 	orders, err := parseShares(c.Order, "add", "replace")
 	if err != nil {
-		return s, fmt.Errorf("--order: %w", err)
+		return s, misused("--order: %w", err)
 	}
 	s.Orders = sim.Orders{Add: orders[0], Replace: orders[1]}
 	if s.ReactionMin, s.ReactionMax, err = parseRange(c.Reaction); err != nil {
-		return s, fmt.Errorf("--reaction: %w", err)
+		return s, misused("--reaction: %w", err)
 	}
 	if s.ForwardMin, s.ForwardMax, err = parseRange(c.Forward); err != nil {
-		return s, fmt.Errorf("--forward: %w", err)
+		return s, misused("--forward: %w", err)
 	}
 	if s.Interval, err = parseRate(c.Rate); err != nil {
-		return s, fmt.Errorf("--rate: %w", err)
+		return s, misused("--rate: %w", err)
 	}
 	return s, nil
 }

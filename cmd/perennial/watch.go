@@ -48,13 +48,13 @@ func (o ofTenant) path(c *remote, parts ...string) (string, error) {
 		var refused *client.Error
 		switch {
 		case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
-			return "", errors.New("name your tenant with --tenant")
+			return "", misused("name your tenant with --tenant")
 		case err != nil:
 			return "", err
 		case len(page.Items) == 0:
 			return "", errors.New("there are no tenants yet: create one for your company, with perennial tenant create acme")
 		case len(page.Items) > 1:
-			return "", errors.New("there are several tenants: name one with --tenant")
+			return "", misused("there are several tenants: name one with --tenant")
 		}
 		tenant = page.Items[0].Name
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -214,7 +213,7 @@ type webhookRotateCmd struct {
 
 func (c *webhookRotateCmd) Run(e env) error {
 	if c.Overlap%time.Hour != 0 { // the API counts hours, and zero hours end the former secret at once
-		return fmt.Errorf("--overlap: %v is not a number of whole hours: use one such as 24h, or 0 for no overlap", c.Overlap)
+		return misused("--overlap: %v is not a number of whole hours: use one such as 24h, or 0 for no overlap", c.Overlap)
 	}
 	hours := int(c.Overlap / time.Hour)
 	v, err := post[client.Webhook](&c.remote, c.path("rotate"), client.WebhookRotation{OverlapHours: &hours})
@@ -263,7 +262,7 @@ type webhookReplayCmd struct {
 func (c *webhookReplayCmd) Run(e env) error {
 	switch {
 	case c.Dead == (c.Delivery != ""):
-		return errors.New("name a delivery, or use --dead")
+		return misused("name a delivery, or use --dead")
 	case c.Dead:
 		v, err := post[client.WebhookReplay](&c.remote, c.path("replay"), nil)
 		if err != nil {

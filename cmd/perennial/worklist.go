@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -135,7 +134,7 @@ type worklistTestsCmd struct {
 
 func (c *worklistTestsCmd) Run(e env) error {
 	if c.ID == "" && c.Result != "" {
-		return errors.New("--result needs a round: perennial worklist tests ROUND --result " + c.Result)
+		return misused("--result needs a round: perennial worklist tests ROUND --result %s", c.Result)
 	}
 	if c.ID == "" {
 		return list(&c.listing, e, c.search("/test-rounds"),
