@@ -61,16 +61,16 @@ tested:
 	@$(MAKE) --no-print-directory -j 3 tested-race tested-plain tested-rest
 
 tested-race:
-	$(GO) test $(RACE) -p $(P) -timeout 20m -skip '$(YEARS)' $(LONGEST) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
+	$(GO) test $(RACE) -p $(P) -timeout 60m -skip '$(YEARS)' $(LONGEST) $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PLAIN_PACKAGES))")
 
 tested-plain:
-	$(GO) test $(PLAIN) -p $(P) -timeout 20m -skip '$(RACING)' $(PLAIN_PACKAGES)
+	$(GO) test $(PLAIN) -p $(P) -timeout 60m -skip '$(RACING)' $(PLAIN_PACKAGES)
 
 tested-rest:
-	$(GO) test $(PLAIN) -p 1 -timeout 20m -run '$(YEARS)' $(YEARS_PACKAGES)
+	$(GO) test $(PLAIN) -p 1 -timeout 60m -run '$(YEARS)' $(YEARS_PACKAGES)
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/keys/kms
 	CGO_ENABLED=1 $(GO) test $(PLAIN) -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
-	$(GO) test $(RACE) -p 1 -timeout 20m ./internal/lab/sim ./internal/front/web -run '$(RACING)'
+	$(GO) test $(RACE) -p 1 -timeout 60m ./internal/lab/sim ./internal/front/web -run '$(RACING)'
 
 race: packages ## everything with the race detector, at night
 	.ci/in-memory $(GO) test $(RACE_ALL) -timeout 60m ./...

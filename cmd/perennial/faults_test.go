@@ -235,7 +235,7 @@ func (w *world) settle(s *store.Store) {
 	w.mails.dies.Store(0)
 	w.issuerIs("well")
 	due := w.due()
-	kicked, kicks := time.Now(), 0
+	kicked, kicks, wait := time.Now(), 0, 5*time.Second
 	testenv.Eventually(w.t, func() bool {
 		for _, r := range w.replicas {
 			r.alive()
@@ -246,13 +246,15 @@ func (w *world) settle(s *store.Store) {
 		if err == nil && err1 == nil && err2 == nil && len(unfinished) == 0 && len(counts) == 0 {
 			return true
 		}
-		// The tick is hourly. A replica that starts ticks at once, so a restart saves an hour.
-		if time.Since(kicked) > 5*time.Second {
+		// The tick is hourly. A replica that starts ticks at once, so a restart saves an hour. It also ends what the replica
+		// was doing, so that a busy machine needs longer pauses to finish anything.
+		if time.Since(kicked) > wait {
 			r := w.replicas[kicks%len(w.replicas)]
 			w.note("  not settled: %d runs, mails %v, errors %v %v %v, %s; replica %d is restarted", len(unfinished), counts,
 				err, err1, err2, w.left(s), r.number)
 			kicked = time.Now()
 			kicks++
+			wait += wait / 2
 			r.restart()
 		}
 		return false

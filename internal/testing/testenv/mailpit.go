@@ -70,17 +70,17 @@ func StartMailpit(t testing.TB) *Mailpit {
 	return m
 }
 
-// Eventually polls until yes returns true, and fails the test after two minutes.
+// Eventually polls until yes returns true, and fails the test after five minutes, which a busy machine may need.
 func Eventually(t testing.TB, yes func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !yes() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("the condition does not hold after two minutes")
+			t.Fatal("the condition does not hold after five minutes")
 		case <-tick.C:
 		}
 	}
