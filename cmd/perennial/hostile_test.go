@@ -281,8 +281,8 @@ func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 	t.Logf("%d orders beside %d hostile acts: median wait %s at rest, %s under siege, ratio %.2f; 95 of 100 within %s at "+
 		"rest, %s under siege", orders, s.completed.Load(), quiet, loud, float64(loud)/float64(quiet),
 		percentile(waits[0], 95), percentile(waits[1], 95))
-	// The hostile and their clients need the CPU, too. On a machine whose cores are busy with other tests, an order waited
-	// 40 ms for its turn, and 2.5 ms while they rested. A queue or a lock that the hostile can fill takes seconds.
+	// The hostile tenants and their clients use the CPU, too. With other tests on the same cores, an order took 44 ms
+	// under siege and 3.5 ms at rest. If the hostile could fill a queue or hold a lock, it would take seconds.
 	limit := 5*quiet + 100*time.Millisecond
 	if *besieged >= 10*time.Minute {
 		limit = quiet * 12 / 10

@@ -104,7 +104,7 @@ type finding struct {
 
 func (f *finding) Error() string { return f.text }
 
-// A usageError is an error of a command line that its grammar does not exclude.
+// A usageError is an error in a command line that its grammar accepts.
 type usageError struct{ error }
 
 // misused returns a usageError.

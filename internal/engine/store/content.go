@@ -22,8 +22,7 @@ type contentWatch struct {
 
 	mu   sync.Mutex // guards what follows
 	mark uint32     // of the file when it was checked last
-	// What was read last. It is kept to save allocations.
-	header        [headerSize]byte
+	// What logDamage has read, kept to save allocations in each transaction.
 	copies, after [2 * indexHeaderSize]byte
 	head          logHead
 }
@@ -60,7 +59,7 @@ func (c *contentWatch) close() error {
 func (c *contentWatch) fileDamage() (how string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	mark, how, err := readHeader(c.file, c.header[:])
+	mark, how, err := readHeader(c.file)
 	for err == nil && how == "" && mark != c.mark {
 		marks, unread := logMarks(c.log.Name())
 		if unread != nil {
@@ -69,7 +68,7 @@ func (c *contentWatch) fileDamage() (how string, err error) {
 		// SQLite begins the log again only after the file has its mark. So if the file has the same mark as before the log
 		// was read, the log has that mark, too, or that of its predecessor.
 		before := mark
-		switch mark, how, err = readHeader(c.file, c.header[:]); {
+		switch mark, how, err = readHeader(c.file); {
 		case err != nil || how != "" || mark != before:
 		case len(marks) > 0 && !marks[mark]:
 			return "overwritten", nil
@@ -87,11 +86,12 @@ func headerOf(path string) (mark uint32, how string, err error) {
 		return 0, "", err
 	}
 	defer file.Close()
-	return readHeader(file, make([]byte, headerSize))
+	return readHeader(file)
 }
 
 // readHeader reads the mark of a database, or reports how another program has changed its file.
-func readHeader(file io.ReaderAt, header []byte) (mark uint32, how string, err error) {
+func readHeader(file io.ReaderAt) (mark uint32, how string, err error) {
+	header := make([]byte, headerSize)
 	switch _, err := file.ReadAt(header, 0); {
 	case errors.Is(err, io.EOF):
 		return 0, "emptied", nil

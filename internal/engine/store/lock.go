@@ -126,7 +126,7 @@ func (o *exclusive) checkContent() error {
 	if err != nil || how == "" {
 		return err
 	}
-	return o.isDamaged("the database file %s was %s%s: stop the service, run perennial restore with the latest backup, "+
+	return o.giveUp("the database file %s was %s%s: stop the service, run perennial restore with the latest backup, "+
 		"and start the service", o.path, how)
 }
 
@@ -139,12 +139,12 @@ func (o *exclusive) checkLog() error {
 	if err != nil || how == "" {
 		return err
 	}
-	return o.isDamaged("the database file %s-wal was %s%s: the changes of about the last minute are lost. Stop the "+
+	return o.giveUp("the database file %s-wal was %s%s: the changes of about the last minute are lost. Stop the "+
 		"service, move this file and %[1]s-shm away, and start the service with what %[1]s has", o.path, how)
 }
 
-// isDamaged returns a [*GoneError] and ends the use of the database with it.
-func (o *exclusive) isDamaged(format, path, how string) error {
+// giveUp ends the use of a damaged database. It returns the [*GoneError] that all statements return from now on.
+func (o *exclusive) giveUp(format, path, how string) error {
 	damaged := &GoneError{Damaged: true, reason: fmt.Sprintf(format, path, how, byAnother)}
 	o.damaged.Store(damaged)
 	return damaged
